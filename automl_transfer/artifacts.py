@@ -1,0 +1,191 @@
+"""The directory of a study: plain files, each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.dataset import PARTS, Dataset, Splits
+from automl_transfer.errors import StudyError
+from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.recommendation import Recommendation
+from automl_transfer.request import SearchRequest, hide_password
+
+STUDY_TOML = "study.toml"
+DATABASE = "study.db"
+MODEL = "model"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class StudyDirectory:
+    """Names and forms of what lies in ``studies/<name>/``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def exists(self) -> bool:
+        """Whether a study is here."""
+        return (self.path / STUDY_TOML).is_file()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the study's own SQLite file."""
+        return f"sqlite:///{(self.path / DATABASE).absolute()}"
+
+    @property
+    def model(self) -> Path:
+        """Directory of the trained model."""
+        return self.path / MODEL
+
+    @property
+    def report(self) -> Path:
+        """The report as Markdown."""
+        return self.path / "report.md"
+
+    def write_request(self, request: SearchRequest, provenance: dict[str, Any]) -> None:
+        """Writes ``study.toml``: what was asked, by which versions. No secrets."""
+        import tomli_w
+
+        asked = to_json(request)
+        if request.storage:
+            asked["storage"] = hide_password(request.storage)
+        document = {
+            "schema": 1,
+            "name": request.name,
+            "command": request.command,
+            "request": _without_none(asked),
+            "provenance": _without_none(provenance),
+        }
+        with replacing(self.path / STUDY_TOML) as temporary:
+            temporary.write_text(tomli_w.dumps(document), encoding="utf-8")
+
+    def read_toml(self) -> dict[str, Any]:
+        """The whole of ``study.toml``.
+
+        Raises:
+            StudyError: There is none, or it cannot be read.
+        """
+        path = self.path / STUDY_TOML
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StudyError(
+                f"A study is a directory with a {STUDY_TOML}, but {str(self.path)!r} has none. "
+                "List the studies with `automl-transfer studies`."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise StudyError(f"{str(path)!r} cannot be read: {error}.") from error
+        if document.get("schema") != 1:
+            raise StudyError(
+                f"This version reads studies of schema 1, but {str(path)!r} has "
+                f"{document.get('schema')!r}. Upgrade automl-transfer to open it."
+            )
+        return document
+
+    def read_request(self) -> SearchRequest:
+        """What was asked."""
+        return from_json(SearchRequest, self.read_toml()["request"])
+
+    def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
+        """Writes ``manifest.parquet`` (id, source, class, part) and ``quarantined.csv``."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        part = np.empty(len(dataset.samples), dtype=object)
+        for name in PARTS:
+            part[splits.of(name)] = name
+        table = pa.table(
+            {
+                "id": [sample.id for sample in dataset.samples],
+                "source": [sample.source for sample in dataset.samples],
+                "class": [dataset.classes[sample.label] for sample in dataset.samples],
+                "part": list(part),
+            }
+        )
+        with replacing(self.path / "manifest.parquet") as temporary:
+            pq.write_table(table, temporary)
+        with (
+            replacing(self.path / "quarantined.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["source", "reason"])
+            writer.writerows([item.source, item.reason] for item in dataset.quarantined)
+
+    def read_manifest(self) -> dict[str, list[str]]:
+        """Columns ``id``, ``source``, ``class`` and ``part``, one entry a sample."""
+        import pyarrow.parquet as pq
+
+        columns: dict[str, list[str]] = pq.read_table(self.path / "manifest.parquet").to_pydict()
+        return columns
+
+    def write_predictions(self, number: int, probabilities: NDArray[np.float32]) -> None:
+        """Keeps what a trial predicted for the validation part, shape (n_val, c)."""
+        with replacing(self.path / "predictions" / f"{number:06d}.npy") as temporary:
+            np.save(temporary, probabilities.astype(np.float16), allow_pickle=False)
+
+    def read_predictions(self, number: int) -> NDArray[np.float32] | None:
+        """What :meth:`write_predictions` kept, or None."""
+        path = self.path / "predictions" / f"{number:06d}.npy"
+        try:
+            stored = np.load(path, allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        return np.asarray(stored, dtype=np.float32)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes ``name`` with ``value`` as indented JSON."""
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(
+                json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
+
+    def write_recommendation(self, recommendation: Recommendation) -> None:
+        """Writes ``recommendation.json``."""
+        self.write_json("recommendation.json", to_json(recommendation))
+
+    def read_recommendation(self) -> Recommendation | None:
+        """The stored answer, or None before there is one."""
+        path = self.path / "recommendation.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        except FileNotFoundError:
+            return None
+        except json.JSONDecodeError as error:
+            raise StudyError(f"{str(path)!r} is damaged: {error}.") from error
+        return from_json(Recommendation, data)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(item) for item in value]
+    return value

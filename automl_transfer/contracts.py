@@ -1,0 +1,180 @@
+"""The heavy side of the plug-in contract: what factories return.
+
+These are protocols: a plugin inherits nothing. Shapes: n samples in a batch, d pooled width,
+c classes. Only names are imported here; torch is loaded by whoever implements them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.cards import BackboneCard
+from automl_transfer.dataset import DataOptions, Dataset, Recognition, Sample
+from automl_transfer.plan import FreezePlan, StageView
+from automl_transfer.space import Scalar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Batch = Any
+"""A tensor whose first axis is the sample, or a dictionary of such tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A named part of a built backbone: exact names of its parameters and buffers."""
+
+    name: str
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalWeights:
+    """Weights that are on this machine."""
+
+    path: Path
+    """A file, or a directory with ``config.json`` and ``model.safetensors``."""
+    source: str
+    """The source of the card that it came from."""
+    sha256: str
+    """Of the file that holds the tensors."""
+
+
+class Backbone(Protocol):
+    """A built network."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, without a classifier."""
+        ...
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """In order from input to output; together they hold every parameter and buffer of
+        ``module`` exactly once. Empty: the host derives them."""
+        ...
+
+    def features(self, batch: Batch) -> torch.Tensor:
+        """Pooled features, shape (n, d), of an encoded batch. Goes through ``module``."""
+        ...
+
+
+class BuildBackbone(Protocol):
+    """The factory of a backbone card."""
+
+    def __call__(
+        self, *, card: BackboneCard, weights: LocalWeights | None, seed: int
+    ) -> Backbone:
+        """Builds the network; ``weights=None`` builds it with random ones, from ``seed``."""
+        ...
+
+
+class BuildHead(Protocol):
+    """The factory of a head card."""
+
+    def __call__(self, *, width: int, classes: int, params: Mapping[str, Scalar]) -> nn.Module:
+        """Returns a module that maps (n, d) features to (n, c) class scores (logits).
+
+        A module with a method ``fit(features, labels)`` is initialised by it, from frozen features
+        of shape (n, d) and labels of shape (n,), before any training; if its card says
+        ``closed_form`` and the backbone is frozen, that is all the training there is.
+        """
+        ...
+
+
+class MakePlan(Protocol):
+    """The factory of a strategy card. Pure, free of torch."""
+
+    def __call__(
+        self, *, stages: Sequence[StageView], params: Mapping[str, Scalar]
+    ) -> FreezePlan:
+        """Returns what trains, when and how fast."""
+        ...
+
+
+class Rank(Protocol):
+    """The factory of a ranker card is the ranker itself."""
+
+    def __call__(
+        self,
+        *,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        classes: int,
+        seed: int,
+    ) -> float:
+        """Scores frozen features, shape (n, d), with labels, shape (n,). Higher is better."""
+        ...
+
+
+class Encoder(Protocol):
+    """Turns samples into batches for one backbone's input."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the preprocessing: changes when the plain view of a sample does."""
+        ...
+
+    def prepare(self, sample: Sample) -> NDArray[Any]:
+        """Opens one sample and does the part that never varies. Small enough to be kept."""
+        ...
+
+    def batch(
+        self, rows: Sequence[NDArray[Any]], generator: torch.Generator | None = None
+    ) -> Batch:
+        """Stacks prepared rows into a batch on the CPU.
+
+        With a ``generator``, the training view, varied at random as the parameters say; without,
+        the plain view.
+        """
+        ...
+
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are."""
+
+
+class Modality(Protocol):
+    """A kind of data. Everything the core does not know about it is in here."""
+
+    def recognise(self, path: Path, options: DataOptions) -> Recognition:
+        """Says whether the data at ``path`` are of this kind. Cheap: looks at names."""
+        ...
+
+    def open(self, path: Path, options: DataOptions, progress: Progress | None = None) -> Dataset:
+        """Reads names and labels, and opens every item once to set broken ones aside.
+
+        Raises:
+            DataError: The data as a whole cannot be used.
+        """
+        ...
+
+    def open_items(self, paths: Sequence[Path]) -> tuple[Dataset, Sequence[str | None]]:
+        """Unlabelled items, to predict: a data set with label 0 for each that could be opened,
+        and for each path None, or why it could not be."""
+        ...
+
+    def encoder(
+        self, root: str, input: Mapping[str, Any], params: Mapping[str, Scalar]
+    ) -> Encoder:
+        """An encoder for a backbone's ``card.input``, with the modality's parameters."""
+        ...
+
+    def raw_features(self, dataset: Dataset, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Simple vectors without any network, shape (n, d), for the naive baseline."""
+        ...
+
+
+class WriteSampleData(Protocol):
+    """The factory of a sample-data card."""
+
+    def __call__(self, *, directory: Path, labelling: str | None, per_class: int | None) -> int:
+        """Writes class folders into ``directory`` and returns the number of files."""
+        ...

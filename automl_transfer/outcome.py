@@ -1,0 +1,65 @@
+"""What came of a trial: one self-contained record, finished, pruned or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from automl_transfer.configuration import Configuration
+
+State = Literal["running", "finished", "pruned", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """The state of a trial after an epoch."""
+
+    epoch: int
+    value: float
+    """The study's metric on the validation part."""
+    loss: float
+    """Mean training loss of the epoch."""
+    seconds: float
+    """Since the start of the trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeProof:
+    """What the host measured of the freeze strategy."""
+
+    trainable_parameters: int
+    total_parameters: int
+    frozen_tensors: int
+    """How many tensors (parameters and buffers) had to stay bit-identical, and did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One row of the study, enough by itself to show, rank and rebuild the trial."""
+
+    number: int
+    """Unique within the study, from 0."""
+    stage: str
+    """The part of the search that asked for it: ``heads`` or ``tune``."""
+    configuration: Configuration
+    state: State
+    reason: str | None = None
+    """Why it was pruned or failed."""
+    value: float | None = None
+    """The study's metric on the validation part after the last epoch; higher is better."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    epochs: int = 0
+    """Epochs that it was allowed."""
+    seconds: float = 0.0
+    started: str = ""
+    """UTC, ISO 8601."""
+    seed: int = 0
+    device: str = ""
+    proof: FreezeProof | None = None
+    generation: int = 0
+    providers: Mapping[str, str] = field(default_factory=dict)
+    """Member to the distribution and version that provides it."""
+    weights: str | None = None
+    """SHA-256 of the pretrained weights."""

@@ -1,0 +1,137 @@
+"""What the user asked for: everything that, with the data and the plugins, decides a search."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from automl_transfer.budget import Budget, format_duration
+from automl_transfer.dataset import DataOptions
+from automl_transfer.errors import UsageError, did_you_mean
+from automl_transfer.jsonable import digest, to_json
+
+PORTFOLIOS = ("tiny", "small", "base", "large")
+_NAME = re.compile(r"[\w][\w.-]{0,99}")
+_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
+_CONTINUES = frozenset({"budget_seconds", "trials", "device", "studies", "storage", "study"})
+"""Fields that may differ when a study is resumed."""
+
+
+def hide_password(url: str) -> str:
+    """A storage URL that may be shown: its password is replaced by ``***``."""
+    return _URL_PASSWORD.sub(r"\1:***@", url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """The options of ``automl-transfer search``, checked."""
+
+    data: str
+    """Path of the data, absolute."""
+    study: str = ""
+    """Name of the study; made from the data's name and the options when empty."""
+    studies: str = "studies"
+    """Directory of all studies."""
+    storage: str | None = None
+    """SQLAlchemy URL of a database for the rows; None: an SQLite file in the study."""
+    budget_seconds: float | None = None
+    trials: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    metric: str = "auto"
+    backbones: tuple[str, ...] = ()
+    """Names or globs; empty: the portfolio."""
+    heads: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Globs over backbones, heads and strategies."""
+    portfolio: str = "small"
+    max_params: int | None = None
+    offline: bool = False
+    epochs: int | None = None
+    """Epochs of a fine-tuning trial; None: as many as the budget allows, 5 without one."""
+    options: DataOptions = DataOptions()
+
+    def __post_init__(self) -> None:
+        if self.portfolio not in PORTFOLIOS:
+            raise UsageError(
+                f"--portfolio must be one of {', '.join(PORTFOLIOS)}, but got {self.portfolio!r}."
+                + did_you_mean(self.portfolio, PORTFOLIOS)
+            )
+        if self.study and not _NAME.fullmatch(self.study):
+            raise UsageError(
+                "A study name is 1 to 100 letters, digits, '_', '.' and '-', starting with a "
+                f"letter or digit, but got {self.study!r}."
+            )
+        if self.max_params is not None and self.max_params < 1:
+            raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
+        if self.epochs is not None and self.epochs < 1:
+            raise UsageError(f"--epochs must be at least 1, but got {self.epochs}.")
+
+    @property
+    def budget(self) -> Budget:
+        """Time and trials."""
+        return Budget(seconds=self.budget_seconds, trials=self.trials)
+
+    @property
+    def name(self) -> str:
+        """The study's name: as given, or ``<data>-<six digits of the options>``."""
+        if self.study:
+            return self.study
+        stem = re.sub(r"[^\w.-]+", "-", Path(self.data).stem).strip("-._") or "data"
+        return f"{stem[:80]}-{self.identity[:6]}"
+
+    @property
+    def identity(self) -> str:
+        """Digest of everything that must not change when a study is resumed."""
+        kept = {key: value for key, value in to_json(self).items() if key not in _CONTINUES}
+        return digest(kept)
+
+    def differences(self, other: SearchRequest) -> list[str]:
+        """What forbids to resume ``other`` with this request, one text each."""
+        return [
+            f"{field.name}: {getattr(other, field.name)!r} then, {getattr(self, field.name)!r} now"
+            for field in fields(self)
+            if field.name not in _CONTINUES
+            and getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats or resumes the search, without secrets."""
+        words = ["automl-transfer", "search", "--data", self.data, "--study", self.name]
+        if self.studies != "studies":
+            words += ["--studies", self.studies]
+        if self.storage:
+            words += ["--storage", hide_password(self.storage)]
+        if self.budget_seconds is not None:
+            words += ["--budget", format_duration(self.budget_seconds).replace(" ", "")]
+        for option, value, default in (
+            ("--trials", self.trials, None),
+            ("--seed", self.seed, 0),
+            ("--device", self.device, "auto"),
+            ("--metric", self.metric, "auto"),
+            ("--portfolio", self.portfolio, "small"),
+            ("--max-params", self.max_params, None),
+            ("--epochs", self.epochs, None),
+            ("--modality", self.options.modality, None),
+            ("--path-column", self.options.path_column, "path"),
+            ("--label-column", self.options.label_column, "label"),
+            ("--split-column", self.options.split_column, None),
+            ("--root", self.options.root, None),
+        ):
+            if value != default:
+                words += [option, str(value)]
+        for option, values in (
+            ("--backbone", self.backbones),
+            ("--head", self.heads),
+            ("--strategy", self.strategies),
+            ("--exclude", self.exclude),
+        ):
+            for value in values:
+                words += [option, value]
+        if self.offline:
+            words.append("--offline")
+        return shlex.join(words)

@@ -1,0 +1,90 @@
+"""Scores of predicted probabilities, and how sure they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.recommendation import Interval
+
+_TINY = 1e-7
+"""Probabilities are clipped to [tiny, 1] in the log-loss, as scikit-learn does."""
+
+
+def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    """All metrics of a prediction. Higher is better for each; log-loss is negated.
+
+    Args:
+        probabilities: Shape (n, c), rows add up to 1.
+        labels: Shape (n,), true class indices.
+    """
+    weights = np.ones((1, len(labels)))
+    return {
+        name: float(values[0]) for name, values in _weighted(probabilities, labels, weights).items()
+    }
+
+
+def interval(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    metric: str,
+    seed: int,
+    resamples: int = 1000,
+) -> Interval:
+    """Percentile bootstrap interval (95 %) of one metric over the samples.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Every metric here
+    depends on the samples through weighted sums alone, so all resamples are one matrix product.
+    """
+    generator = np.random.default_rng(seed)
+    n = len(labels)
+    weights = generator.multinomial(n, np.full(n, 1 / n), size=resamples)  # (resamples, n)
+    values = _weighted(probabilities, labels, weights.astype(np.float64))[metric]
+    low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
+    return Interval(low=float(low), high=float(high))
+
+
+def _weighted(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Each metric for each row of sample weights, shape (r, n); returns shape (r,) each."""
+    n, classes = probabilities.shape
+    predicted = probabilities.argmax(axis=1)
+    true_hot = np.zeros((n, classes))
+    true_hot[np.arange(n), labels] = 1
+    predicted_hot = np.zeros((n, classes))
+    predicted_hot[np.arange(n), predicted] = 1
+    hit = true_hot * predicted_hot
+    chance = np.clip(probabilities[np.arange(n), labels].astype(np.float64), _TINY, 1)
+    total = weights.sum(axis=1)
+    true = weights @ true_hot  # (r, c)
+    guessed = weights @ predicted_hot
+    hits = weights @ hit
+    present = true > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = np.where(present, hits / true, np.nan)
+        # As scikit-learn: over the classes that occur, in truth or in prediction.
+        f1 = np.where(true + guessed > 0, 2 * hits / (true + guessed), np.nan)
+    return {
+        "accuracy": hits.sum(axis=1) / total,
+        "balanced_accuracy": np.nanmean(recall, axis=1),
+        "macro_f1": np.nanmean(f1, axis=1),
+        "neg_log_loss": weights @ np.log(chance) / total,
+    }
+
+
+def knn_predict(
+    train: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    classes: int,
+    neighbours: int = 5,
+) -> NDArray[np.float32]:
+    """Class shares among the nearest neighbours by cosine similarity, shape (m, classes)."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    model = KNeighborsClassifier(n_neighbors=min(neighbours, len(labels)), metric="cosine")
+    model.fit(train, labels)
+    shares = np.zeros((len(queries), classes), dtype=np.float32)
+    shares[:, model.classes_] = model.predict_proba(queries)
+    return shares

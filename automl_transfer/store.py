@@ -1,0 +1,234 @@
+"""The rows of a study: one self-contained record a trial, in any SQL database.
+
+These rows are the truth; an Optuna study can be rebuilt from them at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from automl_transfer.errors import StudyError
+from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.outcome import Outcome
+from automl_transfer.request import hide_password
+
+_METADATA = sa.MetaData()
+_STUDIES = sa.Table(
+    "automl_studies",
+    _METADATA,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("schema", sa.Integer, nullable=False),
+    sa.Column("created", sa.String(40), nullable=False),
+)
+_TRIALS = sa.Table(
+    "automl_trials",
+    _METADATA,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("stage", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("row", sa.Text, nullable=False),
+)
+_RUNNING = sa.Table(
+    "automl_running",
+    _METADATA,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("updated", sa.String(40), nullable=False),
+    sa.Column("row", sa.Text, nullable=False),
+)
+_DOCUMENTS = sa.Table(
+    "automl_documents",
+    _METADATA,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("updated", sa.String(40), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+SCHEMA = 1
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _engine(url: str, read_only: bool) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url)
+    except (SQLAlchemyError, ImportError) as error:
+        raise StudyError(
+            f"The storage {hide_password(url)!r} cannot be used: {type(error).__name__}. It must "
+            "be a SQLAlchemy URL such as sqlite:///rows.db, with its driver installed."
+        ) from None
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _configure(connection: Any, _: Any) -> None:
+            connection.execute("PRAGMA busy_timeout = 30000")
+            if not read_only:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+
+    return engine
+
+
+class Store:
+    """The rows of one study in one database."""
+
+    def __init__(self, url: str, study: str, *, create: bool = False) -> None:
+        """Opens the rows of ``study``, and makes a place for them if ``create``.
+
+        Raises:
+            StudyError: The database cannot be reached, or has no such study.
+        """
+        self.study = study
+        self._shown = hide_password(url)
+        self._engine = _engine(url, read_only=not create)
+        try:
+            if create:
+                self._create()
+            elif not self._schema():
+                raise StudyError(f"There is no study {study!r} in {self._shown!r}.")
+        except SQLAlchemyError as error:
+            raise StudyError(
+                f"The database {self._shown!r} cannot be read: {_cause(error)}."
+            ) from None
+
+    def _schema(self) -> int | None:
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(_STUDIES.name):
+                return None
+            found: int | None = connection.scalar(
+                sa.select(_STUDIES.c.schema).where(_STUDIES.c.study == self.study)
+            )
+        if found is not None and found != SCHEMA:
+            raise StudyError(
+                f"This version reads rows of schema {SCHEMA}, but study {self.study!r} has {found}."
+                " Upgrade automl-transfer to open it."
+            )
+        return found
+
+    def _create(self) -> None:
+        _METADATA.create_all(self._engine)
+        if self._schema() is None:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    sa.insert(_STUDIES).values(study=self.study, schema=SCHEMA, created=_now())
+                )
+
+    def append(self, outcome: Outcome) -> None:
+        """Adds the row of a trial that has ended and takes it off the running ones, durably."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.insert(_TRIALS).values(
+                    study=self.study,
+                    number=outcome.number,
+                    stage=outcome.stage,
+                    state=outcome.state,
+                    value=outcome.value,
+                    row=json.dumps(to_json(outcome), allow_nan=False),
+                )
+            )
+            self._forget_running(connection, outcome.number)
+
+    def trials(self) -> list[Outcome]:
+        """All ended trials by number."""
+        with self._engine.connect() as connection:
+            rows = connection.scalars(
+                sa.select(_TRIALS.c.row)
+                .where(_TRIALS.c.study == self.study)
+                .order_by(_TRIALS.c.number)
+            ).all()
+        return [from_json(Outcome, json.loads(row)) for row in rows]
+
+    def set_running(self, outcome: Outcome) -> None:
+        """Shows a trial as it stands now; replaced by each further call."""
+        with self._engine.begin() as connection:
+            self._forget_running(connection, outcome.number)
+            connection.execute(
+                sa.insert(_RUNNING).values(
+                    study=self.study,
+                    number=outcome.number,
+                    updated=_now(),
+                    row=json.dumps(to_json(outcome), allow_nan=False),
+                )
+            )
+
+    def running(self) -> list[Outcome]:
+        """Trials that have begun and not ended, as they last reported."""
+        with self._engine.connect() as connection:
+            rows = connection.scalars(
+                sa.select(_RUNNING.c.row).where(_RUNNING.c.study == self.study)
+            ).all()
+        return [from_json(Outcome, json.loads(row)) for row in rows]
+
+    def clear_running(self) -> None:
+        """Takes all trials off the running ones."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_RUNNING).where(_RUNNING.c.study == self.study))
+
+    def _forget_running(self, connection: sa.Connection, number: int) -> None:
+        connection.execute(
+            sa.delete(_RUNNING).where(
+                _RUNNING.c.study == self.study, _RUNNING.c.number == number
+            )
+        )
+
+    def put(self, name: str, body: Any) -> None:
+        """Keeps a JSON document under ``name``; replaces an earlier one."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.delete(_DOCUMENTS).where(
+                    _DOCUMENTS.c.study == self.study, _DOCUMENTS.c.name == name
+                )
+            )
+            connection.execute(
+                sa.insert(_DOCUMENTS).values(
+                    study=self.study,
+                    name=name,
+                    updated=_now(),
+                    body=json.dumps(body, allow_nan=False),
+                )
+            )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The document ``name``, or ``default``."""
+        with self._engine.connect() as connection:
+            body = connection.scalar(
+                sa.select(_DOCUMENTS.c.body).where(
+                    _DOCUMENTS.c.study == self.study, _DOCUMENTS.c.name == name
+                )
+            )
+        return default if body is None else json.loads(body)
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
+
+def study_names(url: str) -> Sequence[str]:
+    """Names of the studies in a database."""
+    engine = _engine(url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table(_STUDIES.name):
+                return []
+            return list(connection.scalars(sa.select(_STUDIES.c.study).order_by("study")).all())
+    except SQLAlchemyError as error:
+        raise StudyError(
+            f"The database {hide_password(url)!r} cannot be read: {_cause(error)}."
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    origin = getattr(error, "orig", None)
+    return hide_password(f"{type(origin or error).__name__}: {origin or error}".splitlines()[0])

@@ -1,0 +1,53 @@
+"""What is to be solved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.errors import UsageError, did_you_mean
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "neg_log_loss")
+"""Metrics that a search can maximise."""
+
+IMBALANCE = 3.0
+"""Largest class ratio up to which plain accuracy is the default metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Single-label classification of one modality."""
+
+    modality: str
+    classes: tuple[str, ...]
+    metric: str
+    """The metric that is maximised."""
+    metric_reason: str
+    """Why this metric, in words."""
+
+
+def choose_metric(labels: NDArray[np.int64], wanted: str = "auto") -> tuple[str, str]:
+    """Returns the metric and the reason for it.
+
+    Args:
+        labels: Shape (n,), class indices.
+        wanted: A member of :data:`METRICS`, or ``auto``: accuracy, or balanced accuracy when the
+            largest class has more than :data:`IMBALANCE` times the samples of the smallest.
+    """
+    if wanted != "auto":
+        if wanted not in METRICS:
+            raise UsageError(
+                f"The metric must be one of auto, {', '.join(METRICS)}, but got {wanted!r}."
+                + did_you_mean(wanted, METRICS)
+            )
+        return wanted, "asked for"
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    ratio = float(counts.max() / counts.min())
+    if ratio > IMBALANCE:
+        return "balanced_accuracy", (
+            f"the largest class has {ratio:.1f} times the samples of the smallest"
+        )
+    return "accuracy", f"the classes are of similar size (ratio {ratio:.1f})"
