@@ -69,9 +69,7 @@ class Backbone(Protocol):
 class BuildBackbone(Protocol):
     """The factory of a backbone card."""
 
-    def __call__(
-        self, *, card: BackboneCard, weights: LocalWeights | None, seed: int
-    ) -> Backbone:
+    def __call__(self, *, card: BackboneCard, weights: LocalWeights | None, seed: int) -> Backbone:
         """Builds the network; ``weights=None`` builds it with random ones, from ``seed``."""
         ...
 
@@ -92,9 +90,7 @@ class BuildHead(Protocol):
 class MakePlan(Protocol):
     """The factory of a strategy card. Pure, free of torch."""
 
-    def __call__(
-        self, *, stages: Sequence[StageView], params: Mapping[str, Scalar]
-    ) -> FreezePlan:
+    def __call__(self, *, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
         """Returns what trains, when and how fast."""
         ...
 

@@ -133,4 +133,3 @@ Event: TypeAlias = (
     | TrialEnded
     | Recommended
 )
-

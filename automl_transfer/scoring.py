@@ -20,7 +20,8 @@ def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dic
     """
     weights = np.ones((1, len(labels)))
     return {
-        name: float(values[0]) for name, values in _weighted(probabilities, labels, weights).items()
+        name: float(values[0])
+        for name, values in _weighted(probabilities, labels, weights).items()
     }
 
 

@@ -159,7 +159,9 @@ class Space:
             elif active and not param.contains(values[param.name]):
                 found.append(f"{param.name!r} = {values[param.name]!r} is outside {param}")
             elif not active and param.name in values:
-                found.append(f"{param.name!r} is set, but its condition {param.when} does not hold")
+                found.append(
+                    f"{param.name!r} is set, but its condition {param.when} does not hold"
+                )
         return found
 
 

@@ -176,9 +176,7 @@ class Store:
 
     def _forget_running(self, connection: sa.Connection, number: int) -> None:
         connection.execute(
-            sa.delete(_RUNNING).where(
-                _RUNNING.c.study == self.study, _RUNNING.c.number == number
-            )
+            sa.delete(_RUNNING).where(_RUNNING.c.study == self.study, _RUNNING.c.number == number)
         )
 
     def put(self, name: str, body: Any) -> None:

@@ -1,0 +1,91 @@
+"""The plugin that we ship. It is written as a third party would write theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from automl_transfer.backbones import bundled, local, portfolio, timm, torchvision, transformers
+from automl_transfer.cards import (
+    BackboneCard,
+    HeadCard,
+    ModalityCard,
+    RankerCard,
+    SampleDataCard,
+    StrategyCard,
+)
+from automl_transfer.heads import cosine, linear, mlp, prototype
+from automl_transfer.hookspecs import hookimpl
+from automl_transfer.modalities import image
+from automl_transfer.modalities.image import samples
+from automl_transfer.rankers import knn
+from automl_transfer.strategies import (
+    first_stages,
+    frozen,
+    full,
+    last_stages,
+    lora,
+    norm_bias,
+    scratch,
+)
+
+AUTOML_TRANSFER_API = (1, 0)
+
+
+@hookimpl
+def automl_transfer_modalities() -> Iterable[ModalityCard]:
+    """Kinds of data."""
+    return [image.CARD]
+
+
+@hookimpl
+def automl_transfer_backbones() -> Iterable[BackboneCard]:
+    """The backbone that works with no network at all."""
+    return [bundled.CARD]
+
+
+@hookimpl
+def automl_transfer_resolve_backbone(id: str) -> BackboneCard | None:
+    """Cards for the names of four families."""
+    for family in (timm, torchvision, transformers, local):
+        card = family.resolve(id)
+        if card is not None:
+            return card
+    return None
+
+
+@hookimpl
+def automl_transfer_portfolio(size: str, modality: str) -> Iterable[BackboneCard]:
+    """The curated defaults."""
+    return [card for card in portfolio.portfolio(size) if card.modality == modality]
+
+
+@hookimpl
+def automl_transfer_heads() -> Iterable[HeadCard]:
+    """Heads."""
+    return [linear.CARD, mlp.CARD, cosine.CARD, prototype.CARD]
+
+
+@hookimpl
+def automl_transfer_freeze_strategies() -> Iterable[StrategyCard]:
+    """Freeze strategies."""
+    return [
+        frozen.CARD,
+        last_stages.CARD,
+        first_stages.CARD,
+        full.CARD,
+        norm_bias.CARD,
+        lora.CARD,
+        scratch.CARD,
+    ]
+
+
+@hookimpl
+def automl_transfer_rankers() -> Iterable[RankerCard]:
+    """Rankers."""
+    return [knn.CARD]
+
+
+@hookimpl
+def automl_transfer_sample_data() -> Iterable[SampleDataCard]:
+    """Sample data sets."""
+    return list(samples.CARDS)

@@ -1,0 +1,76 @@
+"""Studies in memory, read again only when something about them has changed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from automl_transfer.artifacts import STUDY_TOML
+from automl_transfer.dashboard.snapshot import Snapshot, Unreadable, database_file, read
+from automl_transfer.errors import StudyError
+from automl_transfer.study import list_studies
+
+Token = tuple[tuple[int, int], ...]
+_SERVER_SECONDS = 2.0
+"""How long rows of a database server are kept; a file says by itself when it changes."""
+
+
+def listed(directory: Path) -> dict[str, Path]:
+    """Directories of the studies by name, newest change first.
+
+    Raises:
+        StudyError: The directory cannot be looked into.
+    """
+    try:
+        found = list_studies(directory)
+        return {
+            path.name: path
+            for path in sorted(found, key=lambda path: (-_changed(path), path.name))
+        }
+    except OSError as error:
+        raise StudyError(
+            f"The studies cannot be listed: {error.strerror or type(error).__name__}. Give "
+            "another directory with --studies."
+        ) from error
+
+
+def snapshot(directory: Path) -> Snapshot | Unreadable:
+    """The study in ``directory`` as it stands now."""
+    token = _token(directory)
+    found = _read(str(directory), token)
+    if isinstance(found, Unreadable):
+        # A locked database or a half-copied file may be well again without a visible change.
+        _read.clear(str(directory), token)  # type: ignore[attr-defined, unused-ignore]
+    return found
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _read(directory: str, token: Token) -> Snapshot | Unreadable:
+    return read(Path(directory))
+
+
+def _token(directory: Path) -> Token:
+    names = [STUDY_TOML, "recommendation.json"]
+    paths = [directory / name for name in names]
+    try:
+        database = database_file(directory)
+    except Exception:
+        # Whatever is wrong, `read` finds it as well, and says it.
+        database = None
+    if database is None:
+        return (*map(_stamp, paths), (int(time.time() / _SERVER_SECONDS), 0))
+    return tuple(map(_stamp, [*paths, database, Path(f"{database}-wal")]))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+def _changed(directory: Path) -> int:
+    return max(time_ns for time_ns, _ in (_stamp(directory), _stamp(directory / STUDY_TOML)))

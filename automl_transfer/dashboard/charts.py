@@ -1,0 +1,145 @@
+"""Charts. Altair is loaded with the first of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from automl_transfer.dashboard.wording import is_share, metric_words
+
+if TYPE_CHECKING:
+    import altair as alt
+
+MOST_CURVES = 50
+"""Lines in one chart; more cannot be told apart."""
+_DASHES = {"finished": [1, 0], "running": [6, 3], "pruned": [2, 2], "failed": [1, 4]}
+
+
+def curve(frame: pd.DataFrame, metric: str) -> alt.Chart:
+    """The metric of one trial on validation data, by epoch.
+
+    Args:
+        frame: Columns ``epoch``, ``value``, ``seconds``; a row for each epoch.
+        metric: The study's metric.
+    """
+    return _by_epoch(frame, _value_tooltip(metric)).encode(y=_value(metric))
+
+
+def loss(frame: pd.DataFrame) -> alt.Chart:
+    """The training loss of one trial, by epoch.
+
+    Args:
+        frame: Columns ``epoch``, ``loss``, ``seconds``; a row for each epoch.
+    """
+    import altair as alt
+
+    tooltip = alt.Tooltip("loss:Q", format=".4f", title="training loss")
+    return _by_epoch(frame, tooltip).encode(
+        y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False))
+    )
+
+
+def curves(
+    frame: pd.DataFrame, metric: str, highlighted: int | None = None
+) -> alt.LayerChart | alt.FacetChart:
+    """All curves together: colour by strategy, line style by state, the chosen trial thicker.
+
+    Args:
+        frame: Rows of :func:`automl_transfer.dashboard.rows.curves`.
+        metric: The study's metric.
+        highlighted: Number of the trial that is being looked at.
+    """
+    import altair as alt
+
+    states = list(_DASHES)
+    width = (
+        alt.condition(alt.datum.trial == highlighted, alt.value(4), alt.value(1.5))
+        if highlighted is not None
+        else alt.value(1.5)
+    )
+    base = alt.Chart(frame).encode(
+        x=_epochs(),
+        y=_value(metric),
+        color=alt.Color("strategy:N", title="strategy"),
+        detail="trial:N",
+        tooltip=[
+            alt.Tooltip("trial:Q", title="trial"),
+            alt.Tooltip("what:N", title="configuration"),
+            alt.Tooltip("state:N", title="state"),
+            alt.Tooltip("epoch:Q", title="epoch"),
+            _value_tooltip(metric),
+        ],
+    )
+    lines = base.mark_line().encode(
+        strokeWidth=width,
+        strokeDash=alt.StrokeDash(
+            "state:N",
+            title="state",
+            scale=alt.Scale(domain=states, range=[_DASHES[state] for state in states]),
+        ),
+    )
+    return alt.layer(lines, base.mark_point(filled=True, size=25)).properties(height=380)
+
+
+def class_sizes(frame: pd.DataFrame) -> alt.Chart:
+    """Samples of each class, stacked by part.
+
+    Args:
+        frame: Columns ``class``, ``train``, ``val``, ``test``.
+    """
+    import altair as alt
+
+    long = frame.melt(
+        id_vars="class", value_vars=["train", "val", "test"], var_name="part", value_name="samples"
+    )
+    chart: alt.Chart = (
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            y=alt.Y("class:N", title=None, sort="-x"),
+            x=alt.X("samples:Q", title="samples"),
+            color=alt.Color("part:N", title="part", sort=["train", "val", "test"]),
+            order=alt.Order("part:N", sort="descending"),
+            tooltip=["class:N", "part:N", "samples:Q"],
+        )
+        .properties(height=alt.Step(24))
+    )
+    return chart
+
+
+def _by_epoch(frame: pd.DataFrame, tooltip: alt.Tooltip) -> alt.Chart:
+    import altair as alt
+
+    seconds = alt.Tooltip("seconds:Q", format=".1f", title="seconds")
+    chart: alt.Chart = (
+        alt.Chart(frame)
+        .mark_line(point=True)
+        .encode(x=_epochs(), tooltip=["epoch:Q", seconds, tooltip])
+        .properties(height=260)
+    )
+    return chart
+
+
+def _epochs() -> alt.X:
+    import altair as alt
+
+    return alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
+
+
+def _value(metric: str) -> alt.Y:
+    import altair as alt
+
+    return alt.Y(
+        "value:Q",
+        title=f"{metric_words(metric)} on validation data",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(format=".0%" if is_share(metric) else "~g"),
+    )
+
+
+def _value_tooltip(metric: str) -> alt.Tooltip:
+    import altair as alt
+
+    shown = ".2%" if is_share(metric) else ".4f"
+    return alt.Tooltip("value:Q", format=shown, title=metric_words(metric))

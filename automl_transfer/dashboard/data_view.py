@@ -1,0 +1,60 @@
+"""The data of a study: how they were read and split, the classes, and what was set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from automl_transfer.dashboard import charts, rows
+from automl_transfer.dashboard.snapshot import Snapshot
+from automl_transfer.dashboard.wording import counted, metric_words, plain
+
+MOST_BARS = 40
+"""Classes in the chart; the table has all of them."""
+
+
+def show(found: Snapshot) -> None:
+    """Draws what is known of the data."""
+    data = found.data
+    if not data:
+        st.info("The data have not been read yet.")
+        return
+    counts = data.get("counts")
+    counts = counts if isinstance(counts, Mapping) else {}
+    for place, part in zip(st.columns(4), ("train", "val", "test"), strict=False):
+        place.metric(f"{part} samples", f"{int(counts.get(part, 0)):,}")
+    known = data.get("classes") or []
+    st.text(
+        f"{counted(len(known), 'class', 'classes')}, read as {plain(data.get('layout', '–'))} by "
+        f"the modality {plain(data.get('modality', '–'))}.\n"
+        f"Split: {plain(data.get('split_description', '–'))}.\n"
+        f"Metric: {metric_words(found.metric)}, because: {plain(data.get('metric_reason', '–'))}."
+    )
+    _classes(found)
+    _quarantined(found, int(data.get("quarantined") or 0))
+
+
+def _classes(found: Snapshot) -> None:
+    table = rows.classes(found.directory)
+    if table is None:
+        st.text("The list of samples is not there, so the classes cannot be counted.")
+        return
+    table = table.sort_values("all", ascending=False, kind="stable")
+    chart, numbers = st.columns(2)
+    chart.altair_chart(charts.class_sizes(table.head(MOST_BARS)), width="stretch")
+    if len(table) > MOST_BARS:
+        chart.caption(f"The largest {MOST_BARS} of {len(table):,} classes.")
+    numbers.dataframe(table, hide_index=True, width="stretch")
+
+
+def _quarantined(found: Snapshot, count: int) -> None:
+    if not count:
+        st.text("Every item could be read.")
+        return
+    table = rows.quarantined(found.directory)
+    items = counted(count, "item", "items")
+    st.markdown(f"**Set aside:** {items} could not be read")
+    if len(table) < count:
+        st.caption(f"The first {len(table):,} of them; all are in quarantined.csv.")
+    st.dataframe(table, hide_index=True, width="stretch")

@@ -1,0 +1,196 @@
+"""A study as it stands at one moment, read whole, so that a page never mixes two moments."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from cattrs import BaseValidationError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.dashboard.wording import seconds_since
+from automl_transfer.errors import AutomlTransferError, StudyError
+from automl_transfer.outcome import Outcome
+from automl_transfer.recommendation import Recommendation
+from automl_transfer.request import SearchRequest, hide_password
+from automl_transfer.study import STORAGE_VARIABLE, Study
+
+Standing = Literal["running", "quiet", "interrupted", "finished", "failed", "unknown"]
+"""``quiet``: it says that it is running, and has not been heard of for :data:`QUIET_SECONDS`."""
+
+QUIET_SECONDS = 120.0
+"""A search writes its status at least at every epoch; after this long it may have been killed."""
+
+_UNREADABLE = (
+    AutomlTransferError,
+    SQLAlchemyError,
+    BaseValidationError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What reading a damaged study, or one that is just being written, can raise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Everything about one study that the page shows."""
+
+    name: str
+    directory: Path
+    command: str
+    """The command line that repeats or resumes it."""
+    request: SearchRequest
+    provenance: Mapping[str, Any]
+    status: Mapping[str, Any]
+    trials: tuple[Outcome, ...]
+    """Ended trials by number."""
+    running: tuple[Outcome, ...]
+    recommendation: Recommendation | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What was loaded; empty before that."""
+    screen: tuple[Mapping[str, Any], ...] = ()
+    why_not: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """The metric that is maximised; ``auto`` before the data are loaded."""
+        if self.recommendation is not None:
+            return self.recommendation.metric
+        return str(self.data.get("metric") or self.request.metric)
+
+    @property
+    def everything(self) -> tuple[Outcome, ...]:
+        """Ended and running trials by number."""
+        ended = {trial.number for trial in self.trials}
+        under_way = [trial for trial in self.running if trial.number not in ended]
+        return tuple(sorted([*self.trials, *under_way], key=lambda trial: trial.number))
+
+    @property
+    def best_first(self) -> list[Outcome]:
+        """Finished trials, in the order of the search: value, then what trains less."""
+        return sorted(
+            (trial for trial in self.trials if trial.state == "finished"),
+            key=lambda trial: (
+                -(trial.value if trial.value is not None else float("-inf")),
+                trial.proof.trainable_parameters if trial.proof else 0,
+                trial.number,
+            ),
+        )
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Ended trials by state."""
+        return Counter(trial.state for trial in self.trials)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the answer covers every finished trial; a resumed search adds new ones."""
+        if self.recommendation is None:
+            return False
+        ranked = {row.number for row in self.recommendation.ranking}
+        return all(trial.number in ranked for trial in self.best_first)
+
+    def standing(self, now: datetime | None = None) -> Standing:
+        """What the search is doing, as far as can be told from what it wrote."""
+        state = self.status.get("state")
+        if state == "running":
+            silent = seconds_since(str(self.status.get("updated", "")), now)
+            return "quiet" if silent is not None and silent > QUIET_SECONDS else "running"
+        if state in ("interrupted", "finished", "failed"):
+            return state  # type: ignore[no-any-return]
+        return "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A study that cannot be shown, and why."""
+
+    directory: Path
+    reason: str
+
+
+def read(directory: Path) -> Snapshot | Unreadable:
+    """Reads a study. Every trouble with it becomes a text; none of the directory is written."""
+    study: Study | None = None
+    try:
+        _check_database(directory)
+        study = Study(directory)
+        return Snapshot(
+            name=study.name,
+            directory=directory,
+            command=study.command,
+            request=study.request,
+            provenance=study.provenance,
+            status=_mapping(study.status),
+            # Running before ended: a trial that ends in between is then seen twice, not never.
+            running=tuple(study.running),
+            trials=tuple(study.trials),
+            recommendation=study.recommendation,
+            data=_mapping(study.document("data")),
+            screen=_mappings(study.document("screen")),
+            why_not=_mappings(study.document("why_not")),
+            notes=tuple(str(note) for note in study.document("notes") or ()),
+        )
+    except _UNREADABLE as error:
+        return Unreadable(directory=directory, reason=_reason(error))
+    finally:
+        if study is not None:
+            study.close()
+
+
+def database_file(directory: Path) -> Path | None:
+    """The SQLite file with the rows of a study; None when they are in a database server."""
+    files = StudyDirectory(directory)
+    asked = files.read_toml()["request"].get("storage")
+    url = make_url((os.environ.get(STORAGE_VARIABLE) or asked) if asked else files.database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return Path(url.database)
+
+
+def _check_database(directory: Path) -> None:
+    """SQLite would make an empty file where there is none, and this page must not write."""
+    path = database_file(directory)
+    if path is not None and not path.is_file():
+        raise StudyError(
+            f"The rows of a study are in its database, but {str(path)!r} does not exist. Put it "
+            "back from a copy; without it only recommendation.json and report.md can be read."
+        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, AutomlTransferError):
+        return str(error)
+    if isinstance(error, SQLAlchemyError):
+        origin = getattr(error, "orig", None) or error
+        cause = hide_password(f"{type(origin).__name__}: {origin}".splitlines()[0])
+        if "locked" in cause:
+            return (
+                f"The database is in use by another process ({cause}). The page tries again; the "
+                "search is not disturbed."
+            )
+        return f"The database cannot be read ({cause}). Is it there, and is it complete?"
+    cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    return (
+        f"The study does not have the form that this version reads ({cause}). It is damaged, or "
+        "another version wrote it; upgrade automl-transfer, or restore it from a copy."
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> tuple[Mapping[str, Any], ...]:
+    return tuple(row for row in value if isinstance(row, dict)) if isinstance(value, list) else ()

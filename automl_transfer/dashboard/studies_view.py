@@ -1,0 +1,80 @@
+"""All studies, and what to do when there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from automl_transfer.dashboard import address, cached, rows
+from automl_transfer.dashboard.wording import counted, plain
+from automl_transfer.jsonable import digest
+
+FIRST_COMMANDS = (
+    "automl-transfer data sample digits ./images\n"
+    "automl-transfer search --data ./images --budget 5m"
+)
+EVERY = "5s"
+"""How often the list is looked through again."""
+
+
+def show(root: Path, found: Mapping[str, Path]) -> None:
+    """Draws the list of studies.
+
+    Args:
+        root: The directory that was looked into.
+        found: Directories of the studies by name.
+    """
+    if not found:
+        _none(root)
+        st.fragment(lambda: _appeared(root), run_every=EVERY)()
+        return
+    st.fragment(lambda: _table(root), run_every=EVERY)()
+
+
+def _none(root: Path) -> None:
+    st.subheader("There are no studies yet", anchor=False)
+    st.text(f"Looked in: {plain(root.absolute())}")
+    st.text("A search makes one. For a first one, in this directory:")
+    st.code(FIRST_COMMANDS, language="bash")
+    st.text("This page shows it as soon as it has begun. If it lies elsewhere:")
+    st.code("automl-transfer dashboard DIRECTORY", language="bash")
+
+
+def _appeared(root: Path) -> None:
+    if cached.listed(root):
+        st.rerun()
+
+
+def _table(root: Path) -> None:
+    directories = cached.listed(root)
+    frame = rows.studies({name: cached.snapshot(path) for name, path in directories.items()})
+    names = list(directories)
+    running = int((frame["state"] == "running").sum())
+    going = f", {running} running" if running else ""
+    st.subheader(f"{counted(len(names), 'study', 'studies')}{going}", anchor=False)
+    st.text("Select a row, or a name above, to open a study.")
+    key = f"studies-{digest(list(map(plain, names)), 12)}"
+    st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        width="stretch",
+        on_select=lambda: _choose(key, names),
+        selection_mode="single-row",
+        column_config={
+            "study": st.column_config.TextColumn("study", width="medium"),
+            "trials": st.column_config.NumberColumn("trials", width="small"),
+            "best": st.column_config.TextColumn("best, validation"),
+            "winner": st.column_config.TextColumn("winner", width="large"),
+        },
+    )
+    if address.wanted_study() is not None:
+        st.rerun()  # A row was selected: the study's page takes the place of the list.
+
+
+def _choose(key: str, names: Sequence[str]) -> None:
+    selected = list(st.session_state[key]["selection"]["rows"])
+    if selected:
+        address.go_to(names[selected[0]])

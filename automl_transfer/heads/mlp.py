@@ -1,0 +1,37 @@
+"""A perceptron with one hidden layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from automl_transfer.cards import HeadCard
+from automl_transfer.space import Float, Int, Scalar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CARD = HeadCard(
+    id="mlp",
+    factory="automl_transfer.heads.mlp:build",
+    summary="one hidden layer with dropout",
+    space=(
+        Int(name="hidden", low=64, high=1024, default=256, log=True),
+        Float(name="dropout", low=0.0, high=0.6, default=0.2),
+        Float(name="lr", low=1e-4, high=3e-2, default=1e-3, log=True),
+        Float(name="weight_decay", low=1e-5, high=1.0, default=1e-2, log=True),
+    ),
+)
+
+
+def build(*, width: int, classes: int, params: Mapping[str, Scalar]) -> nn.Module:
+    """Linear, GELU, dropout, linear."""
+    from torch import nn
+
+    hidden = int(params["hidden"])
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.GELU(),
+        nn.Dropout(float(params["dropout"])),
+        nn.Linear(hidden, classes),
+    )

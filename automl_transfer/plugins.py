@@ -1,0 +1,163 @@
+"""Finds the installed plugins and lets each in, or sets it aside with the reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+from pluggy import PluginValidationError
+
+from automl_transfer import __version__, hookspecs
+from automl_transfer.entries import Origin, Quarantine, Stage, normalised, set_aside
+from automl_transfer.errors import PluginError, did_you_mean
+from automl_transfer.gather import HookCalls
+from automl_transfer.hookspecs import API, GROUP
+from automl_transfer.registry import Registry
+
+DISABLE = "AUTOML_TRANSFER_DISABLE_PLUGINS"
+"""Environment variable: comma-separated names of distributions or entry points to leave out."""
+
+NO_PLUGINS = "AUTOML_TRANSFER_NO_PLUGINS"
+"""Environment variable: ``1`` leaves out every plugin but the built-in one."""
+
+_PREFIX = f"{GROUP}_"
+
+
+def load_registry(
+    *,
+    disabled: Collection[str] = (),
+    extra: Sequence[object] = (),
+    builtin: bool = True,
+    third_party: bool = True,
+) -> Registry:
+    """Lets in the built-in plugin, the installed ones and those of ``extra``.
+
+    A plugin that fails is set aside (:attr:`Registry.quarantined`); nothing is raised or printed.
+
+    Args:
+        disabled: Names of distributions or entry points to leave out, besides those in the
+            environment variable :data:`DISABLE`.
+        extra: Plugin modules or objects that are not installed, for tests and notebooks.
+        builtin: Whether to offer the parts that we ship.
+        third_party: Whether to look for installed plugins.
+    """
+    door = _Door()
+    if builtin:
+        door.admit(
+            Origin(
+                distribution="automl-transfer",
+                version=__version__,
+                plugin="builtin",
+                first_party=True,
+            ),
+            _builtin_plugin,
+        )
+    if third_party:
+        barred = {normalised(name) for name in (*disabled, *_from_environment()) if name}
+        everything = os.environ.get(NO_PLUGINS, "") not in ("", "0")
+        for origin, point in _installed():
+            names = {normalised(origin.distribution), normalised(origin.plugin)}
+            if everything or names & barred:
+                door.refused.append(set_aside(origin, "disabled", "It was switched off."))
+            else:
+                door.admit(origin, point.load)
+    for plugin in extra:
+        door.admit(_origin_of(plugin), lambda plugin=plugin: plugin)
+    return Registry(HookCalls(door.manager, door.origins), door.refused)
+
+
+class _Door:
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
+        self.origins: dict[str, Origin] = {}
+        self.refused: list[Quarantine] = []
+
+    def admit(self, origin: Origin, load: Any) -> None:
+        """Loads and registers one plugin, or notes why not."""
+        name = f"{origin.distribution}:{origin.plugin}"
+        while name in self.origins:
+            name += "+"
+        stage: Stage = "import"
+        try:
+            plugin = load()
+            stage = "contract"
+            _check_api(plugin)
+            stage = "hooks"
+            self._check_hooks(plugin)
+            self.manager.register(plugin, name=name)
+        except (Exception, SystemExit) as error:
+            ours = stage != "import" and isinstance(error, (PluginError, PluginValidationError))
+            self.refused.append(set_aside(origin, stage, str(error) if ours else error))
+        else:
+            self.origins[name] = origin
+
+    def _check_hooks(self, plugin: Any) -> None:
+        """Finds what pluggy would pass over in silence: hooks that are misspelt or unmarked."""
+        known = {name for name in vars(self.manager.hook) if name.startswith(_PREFIX)}
+        implemented = 0
+        for name in dir(plugin):
+            options = self.manager.parse_hookimpl_opts(plugin, name)
+            if options is None:
+                if name in known:
+                    raise PluginError(f"{name} must be marked with @hookimpl.")
+                continue
+            hook = options.get("specname") or name
+            if hook not in known:
+                raise PluginError(f"There is no hook {hook!r}.{did_you_mean(hook, known)}")
+            if options.get("wrapper") or options.get("hookwrapper"):
+                raise PluginError(f"{name} must not be a wrapper: hooks are called alone.")
+            implemented += 1
+        if not implemented:
+            raise PluginError(
+                f"It implements no hook: {plugin!r:.100} has no function marked with @hookimpl.",
+            )
+
+
+def _builtin_plugin() -> object:
+    # Imported here so that a member of ours that cannot be imported is set aside like any other.
+    from automl_transfer import builtin
+
+    return builtin
+
+
+def _check_api(plugin: Any) -> None:
+    stated = getattr(plugin, "AUTOML_TRANSFER_API", API)
+    if (
+        not isinstance(stated, tuple)
+        or len(stated) != len(API)
+        or not all(isinstance(number, int) for number in stated)
+    ):
+        raise PluginError(
+            f"AUTOML_TRANSFER_API must be a pair like {API}, but got {stated!r:.80}."
+        )
+    if stated[0] != API[0] or stated > API:
+        raise PluginError(
+            f"It is written for plug-in contract {stated[0]}.{stated[1]}, but automl-transfer "
+            f"{__version__} has {API[0]}.{API[1]}.",
+        )
+
+
+def _installed() -> Iterator[tuple[Origin, EntryPoint]]:
+    """Entry points of our group; ``entry_points`` leaves out shadowed distributions."""
+    found = []
+    for point in entry_points(group=GROUP):
+        dist = point.dist
+        distribution = (dist.metadata["Name"] if dist is not None else None) or "unknown"
+        version = (dist.metadata["Version"] if dist is not None else None) or ""
+        origin = Origin(distribution=distribution, version=version, plugin=point.name)
+        found.append((origin, point))
+    return iter(sorted(found, key=lambda pair: (normalised(pair[0].distribution), pair[1].name)))
+
+
+def _from_environment() -> list[str]:
+    return [name.strip() for name in os.environ.get(DISABLE, "").split(",")]
+
+
+def _origin_of(plugin: object) -> Origin:
+    name = str(getattr(plugin, "__name__", type(plugin).__name__))
+    version = str(getattr(plugin, "__version__", ""))
+    return Origin(distribution=name, version=version, plugin=name)

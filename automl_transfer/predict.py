@@ -1,0 +1,160 @@
+"""Uses the trained winner of a study on new, unlabelled items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard
+from automl_transfer.configuration import Configuration
+from automl_transfer.errors import StudyError
+from automl_transfer.jsonable import from_json
+from automl_transfer.plugins import load_registry
+from automl_transfer.registry import Registry
+from automl_transfer.space import Space
+from automl_transfer.study import Study, open_study
+
+if TYPE_CHECKING:
+    from automl_transfer.training.model import TransferModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one item."""
+
+    source: str
+    label: str | None
+    """The most likely class; None when the item could not be read."""
+    probability: float | None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Class to probability, most likely first."""
+    error: str | None = None
+
+
+class Model:
+    """A trained model with its classes and preprocessing, as stored in ``model/``."""
+
+    def __init__(self, description: dict[str, Any], network: TransferModel, registry: Registry):
+        self.classes: tuple[str, ...] = tuple(description["classes"])
+        self.configuration = from_json(Configuration, description["configuration"])
+        self.backbone = from_json(BackboneCard, description["backbone"])
+        self.network = network
+        """The torch module: encoded batch to class scores."""
+        card = from_json(ModalityCard, description["modality"])
+        self._modality = registry.load(card)()
+        self._params = Space(card.space).defaults() | self.configuration.of("modality", card.id)
+
+    @classmethod
+    def load(cls, directory: str | Path, registry: Registry | None = None) -> Model:
+        """Loads a model directory; works in a fresh process and on another machine.
+
+        Args:
+            directory: With ``model.json`` and ``model.safetensors``.
+            registry: Plugins to take the backbone's and head's code from; the installed ones.
+
+        Raises:
+            StudyError: The directory holds no model, or a damaged one.
+            PluginError: A plugin that the model needs is not installed.
+        """
+        from automl_transfer.training.model import TransferModel
+        from automl_transfer.training.model_file import load_state
+
+        path = Path(directory)
+        try:
+            description = json.loads((path / "model.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise StudyError(
+                f"A model directory holds model.json and model.safetensors, but {str(path)!r} "
+                f"cannot be read: {error}."
+            ) from error
+        if description.get("schema") != 1:
+            raise StudyError(
+                f"This version reads models of schema 1, but {str(path)!r} has "
+                f"{description.get('schema')!r}. Upgrade automl-transfer to use it."
+            )
+        registry = registry or load_registry()
+        card = from_json(BackboneCard, description["backbone"])
+        head_card = from_json(HeadCard, description["head"])
+        configuration = from_json(Configuration, description["configuration"])
+        head = registry.load(head_card)(
+            width=description["width"],
+            classes=len(description["classes"]),
+            params=configuration.of("head", configuration.head),
+        )
+        backbone = registry.load(card)(card=card, weights=None, seed=0)
+        network = TransferModel(backbone, head, description["width"])
+        load_state(path / "model.safetensors", network, sha256=description["sha256"])
+        return cls(description, network, registry)
+
+    def probabilities(
+        self, paths: Sequence[str | Path], device: str = "auto"
+    ) -> tuple[NDArray[np.float32], list[str | None]]:
+        """Class probabilities, shape (n, classes), and for each path None or why it has none.
+
+        Rows of items that could not be read are NaN.
+        """
+        from automl_transfer.training.device import choose_device, prepare_process
+        from automl_transfer.training.model_file import predict_probabilities
+        from automl_transfer.training.rows import RowStore
+
+        chosen = choose_device(device)
+        prepare_process(chosen)
+        dataset, errors = self._modality.open_items([Path(path) for path in paths])
+        encoder = self._modality.encoder(dataset.root, self.backbone.input, self._params)
+        found = predict_probabilities(
+            self.network.to(chosen),
+            RowStore(encoder, dataset.samples),
+            np.arange(len(dataset.samples)),
+            chosen,
+        )
+        result = np.full((len(paths), len(self.classes)), np.nan, dtype=np.float32)
+        result[[place for place, error in enumerate(errors) if error is None]] = found
+        return result, list(errors)
+
+    def predict(self, paths: Sequence[str | Path], device: str = "auto") -> list[Prediction]:
+        """One prediction for each path."""
+        matrix, errors = self.probabilities(paths, device)
+        return [
+            Prediction(source=str(path), label=None, probability=None, error=error)
+            if error is not None
+            else _prediction(str(path), row, self.classes)
+            for path, row, error in zip(paths, matrix, errors, strict=True)
+        ]
+
+
+def _prediction(source: str, row: NDArray[np.float32], classes: Sequence[str]) -> Prediction:
+    order = np.argsort(-row, kind="stable")
+    ranked = {classes[int(place)]: float(row[place]) for place in order}
+    return Prediction(
+        source=source,
+        label=classes[int(order[0])],
+        probability=float(row[order[0]]),
+        probabilities=ranked,
+    )
+
+
+def predict(
+    study: str | Path | Study,
+    paths: Sequence[str | Path],
+    *,
+    studies: str | Path = "studies",
+    device: str = "auto",
+    storage: str | None = None,
+) -> list[Prediction]:
+    """Predicts items with the trained winner of a study.
+
+    Args:
+        study: A study, its name or its directory.
+        paths: Files to predict.
+        studies: Directory in which the name is looked up.
+        device: ``auto``, ``cpu``, ``cuda``...
+        storage: Database URL of a study whose rows are not in its directory.
+    """
+    opened = study if isinstance(study, Study) else open_study(study, studies, storage)
+    return opened.model.predict(paths, device)

@@ -1,0 +1,77 @@
+"""Yardsticks on the test part: what anyone would ask about."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.recommendation import Baseline
+from automl_transfer.scoring import knn_predict, scores
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.screen import features_of
+
+DEFAULT_BACKBONE = "bundled/efficientnet_lite0"
+RAW_LIMIT = 2000
+"""Development samples that the naive baseline looks at, so that it stays cheap."""
+
+
+def baselines(context: Context) -> tuple[Baseline, ...]:
+    """Majority class, nearest neighbours on raw inputs, nearest neighbours on frozen features."""
+    return (_majority(context), _raw(context), _frozen(context))
+
+
+def _score(context: Context, probabilities: NDArray[np.float32]) -> float:
+    labels = context.dataset.labels[context.splits.test]
+    return scores(probabilities, labels)[context.task.metric]
+
+
+def _majority(context: Context) -> Baseline:
+    counts = np.bincount(
+        context.dataset.labels[context.splits.development], minlength=len(context.task.classes)
+    )
+    shares = (counts / counts.sum()).astype(np.float32)
+    return Baseline(
+        name="majority class",
+        description=f"always {context.task.classes[int(counts.argmax())]!r}",
+        value=_score(context, np.tile(shares, (len(context.splits.test), 1))),
+    )
+
+
+def _raw(context: Context) -> Baseline:
+    development = context.splits.development
+    if len(development) > RAW_LIMIT:
+        generator = np.random.default_rng(context.request.seed)
+        development = np.sort(generator.choice(development, RAW_LIMIT, replace=False))
+    shares = knn_predict(
+        context.modality.raw_features(context.dataset, development),
+        context.dataset.labels[development],
+        context.modality.raw_features(context.dataset, context.splits.test),
+        len(context.task.classes),
+    )
+    return Baseline(
+        name="kNN on raw inputs",
+        description=f"5 nearest of {len(development)} samples, no network at all",
+        value=_score(context, shares),
+    )
+
+
+def _frozen(context: Context) -> Baseline:
+    candidate = _default(context)
+    development, test = context.splits.development, context.splits.test
+    shares = knn_predict(
+        candidate.features[development],
+        context.dataset.labels[development],
+        features_of(context, candidate, test),
+        len(context.task.classes),
+    )
+    return Baseline(
+        name="kNN on frozen features",
+        description=f"5 nearest by the features of {candidate.card.id}, nothing trained",
+        value=_score(context, shares),
+    )
+
+
+def _default(context: Context) -> Candidate:
+    if DEFAULT_BACKBONE in context.candidates:
+        return context.candidates[DEFAULT_BACKBONE]
+    return next(iter(context.candidates.values()))

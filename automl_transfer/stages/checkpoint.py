@@ -1,0 +1,41 @@
+"""The best model so far, kept on disk so that it need not be trained again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.evaluate import Evaluated
+
+_DIRECTORY = "checkpoint"
+
+
+def keep_best(context: Context, evaluated: Evaluated) -> None:
+    """Writes the model of a trial if it is the best so far."""
+    from automl_transfer.training.model_file import save_model
+
+    best = finished(context.outcomes)
+    if evaluated.result is None or not best or best[0].number != evaluated.outcome.number:
+        return
+    digest = save_model(
+        context.files.path / _DIRECTORY / "model.safetensors", evaluated.result.model
+    )
+    context.files.write_json(
+        f"{_DIRECTORY}/trial.json", {"number": evaluated.outcome.number, "sha256": digest}
+    )
+
+
+def kept(context: Context, number: int) -> Path | None:
+    """The kept model of a trial, or None when it is another's or damaged."""
+    import hashlib
+
+    directory = context.files.path / _DIRECTORY
+    try:
+        note = json.loads((directory / "trial.json").read_text(encoding="utf-8"))
+        content = (directory / "model.safetensors").read_bytes()
+    except (OSError, json.JSONDecodeError):
+        return None
+    if note.get("number") != number or hashlib.sha256(content).hexdigest() != note.get("sha256"):
+        return None
+    return directory / "model.safetensors"

@@ -1,0 +1,175 @@
+"""What the stages of one search share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.budget import Stopwatch
+from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard, StrategyCard
+from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Modality, Stage
+from automl_transfer.dataset import Dataset, Splits
+from automl_transfer.outcome import Outcome
+from automl_transfer.plan import StageView
+from automl_transfer.recommendation import Exclusion
+from automl_transfer.registry import Registry
+from automl_transfer.request import SearchRequest
+from automl_transfer.space import Scalar
+from automl_transfer.store import Store
+from automl_transfer.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from automl_transfer.training.features import FeatureCache
+    from automl_transfer.training.rows import RowStore
+
+CACHE_VARIABLE = "AUTOML_TRANSFER_CACHE_DIR"
+
+
+def cache_directory() -> Path:
+    """Where caches live: ``AUTOML_TRANSFER_CACHE_DIR``, or the user's cache directory."""
+    import platformdirs
+
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else Path(platformdirs.user_cache_dir("automl-transfer"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A backbone that can run here, with its frozen features."""
+
+    card: BackboneCard
+    weights: LocalWeights | None
+    build: Callable[[], Backbone]
+    """A fresh copy with the pretrained weights."""
+    stages: Sequence[Stage]
+    views: tuple[StageView, ...]
+    parameters: int
+    width: int
+    features: NDArray[np.float32]
+    """Frozen features of every sample of the development part, in the rows of ``rank``; rows of
+    the test part are NaN until it is opened. Shape (n, width)."""
+    score: float
+    """The ranker's; higher is better."""
+    seconds_per_sample: float
+    """Of a frozen forward pass, as measured here; an estimate where features were cached."""
+
+
+@dataclass(kw_only=True)
+class Context:
+    """The state of a search. The search makes it; each stage adds its part."""
+
+    request: SearchRequest
+    registry: Registry
+    store: Store
+    files: StudyDirectory
+    watch: Stopwatch
+    heads: tuple[HeadCard, ...] = ()
+    strategies: tuple[StrategyCard, ...] = ()
+    why_not: list[Exclusion] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Ended trials of all sessions, by number."""
+    generation: int = 0
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    """Screened backbones by id, best score first."""
+    device: torch.device = field(init=False)
+    cache: FeatureCache = field(init=False)
+    _data: tuple[ModalityCard, Modality, Dataset, Splits, Task] | None = None
+    _rows: dict[str, RowStore] = field(default_factory=dict)
+
+    def set_data(
+        self, card: ModalityCard, modality: Modality, dataset: Dataset, splits: Splits, task: Task
+    ) -> None:
+        """Called by the load stage."""
+        self._data = (card, modality, dataset, splits, task)
+
+    @property
+    def _loaded(self) -> tuple[ModalityCard, Modality, Dataset, Splits, Task]:
+        if self._data is None:
+            raise RuntimeError("The data are used before the load stage has run.")
+        return self._data
+
+    @property
+    def modality_card(self) -> ModalityCard:
+        """The kind of data."""
+        return self._loaded[0]
+
+    @property
+    def modality(self) -> Modality:
+        """What opens and encodes samples."""
+        return self._loaded[1]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The samples."""
+        return self._loaded[2]
+
+    @property
+    def splits(self) -> Splits:
+        """Train, validation, test."""
+        return self._loaded[3]
+
+    @property
+    def task(self) -> Task:
+        """What is to be solved."""
+        return self._loaded[4]
+
+    def encoder(self, card: BackboneCard, params: Mapping[str, Scalar] | None = None) -> Encoder:
+        """The encoder for a backbone, with the modality's parameters (its defaults if None)."""
+        from automl_transfer.space import Space
+
+        values = Space(self.modality_card.space).defaults() | dict(params or {})
+        return self.modality.encoder(self.dataset.root, card.input, values)
+
+    def rows(self, encoder: Encoder) -> RowStore:
+        """Prepared rows of all samples, shared by encoders with the same plain view."""
+        from automl_transfer.training.rows import RowStore
+
+        if encoder.digest not in self._rows:
+            self._rows[encoder.digest] = RowStore(encoder, self.dataset.samples)
+        return self._rows[encoder.digest].seen_by(encoder)
+
+    def exclude(self, what: str, reason: str) -> None:
+        """Adds a row to the *why not* table, once."""
+        row = Exclusion(what=what, reason=reason)
+        if row not in self.why_not:
+            self.why_not.append(row)
+
+    def strategy(self, id: str) -> StrategyCard:
+        """The card of a strategy that is searched over."""
+        return next(card for card in self.strategies if card.id == id)
+
+    def head(self, id: str) -> HeadCard:
+        """The card of a head that is searched over."""
+        return next(card for card in self.heads if card.id == id)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next trial."""
+        return 1 + max((outcome.number for outcome in self.outcomes), default=-1)
+
+    def trials_left(self) -> float:
+        """Trials left of the budget; infinite when it is in time only."""
+        wanted = self.request.trials
+        return float("inf") if wanted is None else wanted - len(self.outcomes)
+
+
+def finished(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Finished trials, best first; ties go to what trains less, then to the earlier trial."""
+    return sorted(
+        (outcome for outcome in outcomes if outcome.state == "finished"),
+        key=lambda outcome: (
+            -(outcome.value if outcome.value is not None else float("-inf")),
+            outcome.proof.trainable_parameters if outcome.proof else 0,
+            outcome.number,
+        ),
+    )

@@ -1,0 +1,104 @@
+"""Load: recognise the data, open them, split them, choose the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from automl_transfer.cards import ModalityCard
+from automl_transfer.contracts import Modality
+from automl_transfer.dataset import PARTS
+from automl_transfer.errors import DataError, StudyError, UsageError, did_you_mean
+from automl_transfer.events import DataLoaded, Event, Note, Progress, StageStarted
+from automl_transfer.jsonable import to_json
+from automl_transfer.registry import Registry
+from automl_transfer.request import SearchRequest
+from automl_transfer.splits import make_splits
+from automl_transfer.stages.context import Context
+from automl_transfer.task import Task, choose_metric
+
+
+def recognise(request: SearchRequest, registry: Registry) -> tuple[ModalityCard, Modality]:
+    """The modality that knows the data best.
+
+    Raises:
+        DataError: There are no data, or no modality recognises them.
+        UsageError: ``--modality`` names none.
+    """
+    path = Path(request.data)
+    if not path.exists():
+        raise DataError(
+            f"--data must be a directory or a manifest file, but {str(path)!r} does not exist."
+        )
+    cards = {entry.card.id: entry.card for entry in registry.modalities.values()}
+    wanted = request.options.modality
+    if wanted is not None:
+        if wanted not in cards:
+            raise UsageError(
+                f"--modality must be one of {', '.join(cards)}, but got {wanted!r}."
+                + did_you_mean(wanted, cards)
+            )
+        return cards[wanted], registry.load(cards[wanted])()
+    answers = []
+    for card in cards.values():
+        modality: Modality = registry.load(card)()
+        answers.append((modality.recognise(path, request.options), card, modality))
+    answers.sort(key=lambda answer: (-answer[0].score, answer[1].id))
+    if not answers or answers[0][0].score <= 0:
+        looked = "; ".join(f"{card.id}: {answer.reason}" for answer, card, _ in answers)
+        raise DataError(
+            f"No installed modality recognises {str(path)!r}. {looked or 'None is installed'}."
+        )
+    return answers[0][1], answers[0][2]
+
+
+def load(context: Context) -> Iterator[Event]:
+    """Reads and splits the data, and writes the manifest."""
+    request = context.request
+    yield StageStarted(stage="load", detail=request.data)
+    card, modality = recognise(request, context.registry)
+    pending: list[Event] = []
+    dataset = modality.open(
+        Path(request.data),
+        request.options,
+        lambda done, total: pending.append(Progress(what="reading", done=done, total=total)),
+    )
+    yield from pending[-1:]
+    _same_data(context, dataset.fingerprint)
+    splits = make_splits(dataset.samples, dataset.classes, request.seed)
+    metric, reason = choose_metric(dataset.labels[splits.development], request.metric)
+    task = Task(modality=card.id, classes=dataset.classes, metric=metric, metric_reason=reason)
+    context.set_data(card, modality, dataset, splits, task)
+    context.files.write_manifest(dataset, splits)
+    loaded = DataLoaded(
+        modality=card.id,
+        layout=dataset.layout,
+        classes=dataset.classes,
+        counts={part: len(splits.of(part)) for part in PARTS},
+        quarantined=len(dataset.quarantined),
+        metric=metric,
+        metric_reason=reason,
+        split_description=splits.description,
+    )
+    context.store.put("data", {**to_json(loaded), "fingerprint": dataset.fingerprint})
+    yield loaded
+    for text in dataset.notes:
+        context.notes.append(text)
+        yield Note(text=text)
+    if dataset.quarantined:
+        text = (
+            f"{len(dataset.quarantined)} items cannot be read and are left out; they are listed "
+            f"in {context.files.path / 'quarantined.csv'}."
+        )
+        context.notes.append(text)
+        yield Note(text=text, level="warning")
+
+
+def _same_data(context: Context, fingerprint: str) -> None:
+    before = (context.store.get("data") or {}).get("fingerprint")
+    if before is not None and before != fingerprint:
+        raise StudyError(
+            f"Study {context.request.name!r} was made with other data (fingerprint {before}, now "
+            f"{fingerprint}): files were added, removed, changed or relabelled. Its trials cannot "
+            "be compared with new ones; choose another name with --study."
+        )

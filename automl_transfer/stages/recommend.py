@@ -1,0 +1,143 @@
+"""Recommend: rank, retrain or restore the winner, and open the test part once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from automl_transfer.errors import NothingUsableError
+from automl_transfer.events import Event, Note, Recommended, StageStarted
+from automl_transfer.outcome import Outcome
+from automl_transfer.recommendation import RankedTrial, Recommendation
+from automl_transfer.scoring import interval
+from automl_transfer.stages.baselines import baselines
+from automl_transfer.stages.context import Candidate, Context, finished
+from automl_transfer.stages.held_out import score_test
+from automl_transfer.stages.provenance import provenance
+from automl_transfer.stages.refit import make_model, write_model
+
+WITH_INTERVAL = 50
+"""Rows of the ranking that get a bootstrap interval."""
+
+
+def reserve_seconds(context: Context) -> float:
+    """Seconds that the end of the search needs: test part, baselines, files.
+
+    Two frozen passes over the test part (the winner's and the default backbone's), the refit of a
+    head, and a share for what varies.
+    """
+    if context.request.budget_seconds is None:
+        return 0.0
+    slowest = max(
+        (candidate.seconds_per_sample for candidate in context.candidates.values()), default=0.0
+    )
+    test = 2 * slowest * len(context.splits.test)
+    budget = context.request.budget_seconds
+    return float(min(test + 4 + 0.03 * budget, 0.4 * budget))
+
+
+def recommend(context: Context) -> Iterator[Event]:
+    """Writes the answer, the report and the model.
+
+    Raises:
+        NothingUsableError: No trial finished.
+    """
+    best = finished(context.outcomes)
+    if not best:
+        raise NothingUsableError(_nothing(context))
+    stored = context.files.read_recommendation()
+    if stored is not None and sum(stored.trials.values()) == len(context.outcomes):
+        # Nothing new was tried: the test part stays closed.
+        yield Recommended(recommendation=stored)
+        return
+    yield StageStarted(stage="recommend", detail=best[0].configuration.title)
+    winner, candidate, note = _winner(context, best)
+    if note:
+        context.notes.append(note)
+        yield Note(text=note, level="warning")
+    made = yield from make_model(context, winner, candidate)
+    openings = int(context.store.get("test_openings", 0)) + 1
+    context.store.put("test_openings", openings)
+    held_out = score_test(context, made.model, candidate, winner, openings)
+    ranking = rank(context, best)
+    recommendation = Recommendation(
+        study=context.request.name,
+        metric=context.task.metric,
+        metric_reason=context.task.metric_reason,
+        winner=next(row for row in ranking if row.number == winner.number),
+        refitted=made.refitted,
+        refit_reason=made.reason,
+        test=held_out,
+        baselines=baselines(context),
+        ranking=ranking,
+        trials=Counter(row.state for row in context.outcomes),
+        why_not=tuple(context.why_not),
+        notes=tuple(context.notes),
+        seconds=context.watch.elapsed,
+        budget=context.request.budget.text,
+        command=context.request.command,
+        model=context.files.model.name,
+        provenance=provenance(context, winner, candidate),
+    )
+    write_model(context, made.model, winner, candidate)
+    context.files.write_recommendation(recommendation)
+    yield Recommended(recommendation=recommendation)
+
+
+def _winner(context: Context, best: Sequence[Outcome]) -> tuple[Outcome, Candidate, str | None]:
+    """The best trial whose backbone can be had, and what to say when that is not the best."""
+    for row in best:
+        candidate = context.candidates.get(row.configuration.backbone)
+        if candidate is None:
+            continue
+        if row is best[0]:
+            return row, candidate, None
+        return (
+            row,
+            candidate,
+            (
+                f"Trial {best[0].number} scored best, but its backbone "
+                f"{best[0].configuration.backbone!r} cannot be had now; the best of the others is taken."
+            ),
+        )
+    raise NothingUsableError(
+        "A backbone of a finished trial must be available to make the model, but none is: "
+        + ", ".join(sorted({row.configuration.backbone for row in best}))
+        + ". Install its plugin or weights again and repeat the command."
+    )
+
+
+def rank(context: Context, best: Sequence[Outcome]) -> tuple[RankedTrial, ...]:
+    """Finished trials as rows of the ranking, best first."""
+    labels = context.dataset.labels[context.splits.val]
+    rows = []
+    for place, row in enumerate(best, start=1):
+        stored = context.files.read_predictions(row.number) if place <= WITH_INTERVAL else None
+        usable = stored is not None and len(stored) == len(labels)
+        rows.append(
+            RankedTrial(
+                rank=place,
+                number=row.number,
+                stage=row.stage,
+                configuration=row.configuration,
+                value=row.value if row.value is not None else float("-inf"),
+                interval=interval(stored, labels, context.task.metric, context.request.seed)
+                if stored is not None and usable
+                else None,
+                seconds=row.seconds,
+                trainable_parameters=row.proof.trainable_parameters if row.proof else 0,
+                total_parameters=row.proof.total_parameters if row.proof else 0,
+            )
+        )
+    return tuple(rows)
+
+
+def _nothing(context: Context) -> str:
+    if not context.outcomes:
+        return (
+            "No trial was begun within the budget. Give more with --budget, or choose smaller "
+            "backbones with --portfolio tiny or --max-params."
+        )
+    reasons = Counter((row.reason or row.state).splitlines()[0][:300] for row in context.outcomes)
+    listed = "\n".join(f"  {count} x {reason}" for reason, count in reasons.most_common(5))
+    return f"None of {len(context.outcomes)} trials finished. Why:\n{listed}"

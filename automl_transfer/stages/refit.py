@@ -1,0 +1,134 @@
+"""The winner's model: trained again on all development data, or as its trial left it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from automl_transfer.errors import TrialError
+from automl_transfer.events import Event, Progress
+from automl_transfer.jsonable import to_json
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages.checkpoint import kept
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.evaluate import train
+
+if TYPE_CHECKING:
+    from automl_transfer.training.model import TransferModel
+
+MARGIN = 1.3
+"""The refit is begun only if this many times its predicted time is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The trained winner."""
+
+    model: TransferModel
+    refitted: bool
+    reason: str
+
+
+def make_model(
+    context: Context, winner: Outcome, candidate: Candidate
+) -> Generator[Event, None, Made]:
+    """Refits the winner on train and validation if the time allows it, else restores it."""
+    train_size, development = len(context.splits.train), len(context.splits.development)
+    needed = winner.seconds * development / train_size * MARGIN
+    # What scoring the test part still needs was kept back for it, not for the refit.
+    left = context.watch.left - _test_seconds(context, candidate)
+    restored = kept(context, winner.number)
+    if needed > left and restored is not None:
+        model = _build(context, candidate, winner)
+        from automl_transfer.training.model_file import load_state
+
+        load_state(restored, model)
+        reason = (
+            f"restored as trial {winner.number} left it, trained on the training part only: "
+            f"training it again on all development data needs about {needed:.0f} s, "
+            f"and {max(0.0, left):.0f} s of the budget were left"
+        )
+        return Made(model=model, refitted=False, reason=reason)
+    yield Progress(what="training the winner on all development data", done=0, total=1)
+    started = time.monotonic()
+    run = train(
+        context,
+        candidate,
+        winner.configuration,
+        train_on=context.splits.development,
+        evaluate_on=None,
+        epochs=winner.epochs,
+        seed=winner.seed,
+        should_stop=lambda: False,
+    )
+    try:
+        while True:
+            next(run)
+    except StopIteration as stop:
+        result = stop.value
+    except TrialError:
+        if restored is None:
+            raise
+        model = _build(context, candidate, winner)
+        from automl_transfer.training.model_file import load_state
+
+        load_state(restored, model)
+        return Made(
+            model=model,
+            refitted=False,
+            reason=f"restored as trial {winner.number} left it: training it again failed",
+        )
+    return Made(
+        model=result.model,
+        refitted=True,
+        reason=(
+            f"trained again on train and validation together ({development} samples, "
+            f"{time.monotonic() - started:.1f} s)"
+        ),
+    )
+
+
+def _test_seconds(context: Context, candidate: Candidate) -> float:
+    return 2 * candidate.seconds_per_sample * len(context.splits.test)
+
+
+def _build(context: Context, candidate: Candidate, winner: Outcome) -> TransferModel:
+    from automl_transfer.training.model import TransferModel
+
+    configuration = winner.configuration
+    head = context.registry.load(context.head(configuration.head))(
+        width=candidate.width,
+        classes=len(context.task.classes),
+        params=configuration.of("head", configuration.head),
+    )
+    return TransferModel(candidate.build(), head, candidate.width)
+
+
+def write_model(
+    context: Context, model: TransferModel, winner: Outcome, candidate: Candidate
+) -> None:
+    """Writes ``model/``: ``model.safetensors``, and ``model.json`` with all it takes to use it."""
+    from automl_transfer.training.model_file import save_model
+
+    configuration = winner.configuration
+    sha256 = save_model(context.files.model / "model.safetensors", model)
+    context.files.write_json(
+        f"{context.files.model.name}/model.json",
+        {
+            "schema": 1,
+            "study": context.request.name,
+            "trial": winner.number,
+            "configuration": to_json(configuration),
+            "classes": list(context.task.classes),
+            "modality": to_json(context.modality_card),
+            "backbone": to_json(candidate.card),
+            "head": to_json(context.head(configuration.head)),
+            "width": candidate.width,
+            "preprocessing": dict(candidate.card.input),
+            "sha256": sha256,
+            "license": candidate.card.weights.license,
+            "providers": dict(winner.providers),
+        },
+    )

@@ -1,0 +1,115 @@
+"""Which members a search may choose from: the options' names and globs, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from automl_transfer.cards import BackboneCard, HeadCard, StrategyCard
+from automl_transfer.errors import (
+    EmptySpaceError,
+    UsageError,
+    WeightsUnavailableError,
+    did_you_mean,
+)
+from automl_transfer.registry import Registry
+from automl_transfer.request import SearchRequest
+
+Card = TypeVar("Card", HeadCard, StrategyCard)
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether a name is a pattern. A ``local:`` path never is."""
+    return not pattern.startswith("local:") and any(sign in pattern for sign in "*?[")
+
+
+def excluded(id: str, patterns: Iterable[str]) -> bool:
+    """Whether any of the patterns matches."""
+    return any(id == pattern or fnmatchcase(id, pattern) for pattern in patterns)
+
+
+def select_heads(request: SearchRequest, registry: Registry) -> tuple[HeadCard, ...]:
+    """Heads to search over."""
+    cards = [entry.card for entry in registry.heads.values()]
+    return _select("head", cards, request.heads, request.exclude, cards)
+
+
+def select_strategies(request: SearchRequest, registry: Registry) -> tuple[StrategyCard, ...]:
+    """Freeze strategies to search over; baselines only when named."""
+    cards = [entry.card for entry in registry.strategies.values()]
+    usual = [card for card in cards if not card.baseline]
+    return _select("strategy", cards, request.strategies, request.exclude, usual)
+
+
+def _select(
+    kind: str,
+    cards: list[Card],
+    patterns: tuple[str, ...],
+    exclude: tuple[str, ...],
+    usual: list[Card],
+) -> tuple[Card, ...]:
+    known = [card.id for card in cards]
+    chosen = usual if not patterns else []
+    for pattern in patterns:
+        matching = [card for card in cards if excluded(card.id, [pattern])]
+        if not matching:
+            raise UsageError(
+                f"--{kind} must name one of {', '.join(known)}, or a glob that matches one, but got "
+                f"{pattern!r}.{did_you_mean(pattern, known)}"
+            )
+        chosen = chosen + [card for card in matching if card not in chosen]
+    left = tuple(card for card in chosen if not excluded(card.id, exclude))
+    if not left:
+        raise EmptySpaceError(
+            f"At least one {kind} must be left to search over, but --exclude "
+            f"{', '.join(map(repr, exclude))} leaves none of: {', '.join(known)}."
+        )
+    return left
+
+
+def select_backbones(
+    request: SearchRequest, registry: Registry, modality: str
+) -> Iterator[BackboneCard | tuple[str, str]]:
+    """Yields the cards to try, or (name, reason) for one that has no card to be had.
+
+    Without ``--backbone``: the portfolio and whatever installed plugins always offer.
+
+    Raises:
+        UsageError: A pattern matches nothing, or a named backbone is of another modality.
+    """
+    listed = {
+        entry.card.id: entry.card
+        for entry in registry.backbones.values()
+        if entry.card.modality == modality
+    }
+    offered = listed | {card.id: card for card in registry.portfolio(request.portfolio, modality)}
+    seen: set[str] = set()
+    for pattern in request.backbones or ("*",):
+        names = (
+            [id for id in offered if fnmatchcase(id, pattern)] if is_glob(pattern) else [pattern]
+        )
+        if not names and request.backbones:
+            raise UsageError(
+                f"--backbone {pattern!r} must match a backbone that is offered, but matches none of "
+                f"{', '.join(sorted(offered))}. Larger families are named one by one "
+                "(timm/NAME, torchvision/NAME, hf/REPO, local:PATH)."
+            )
+        for name in names:
+            if name in seen or excluded(name, request.exclude):
+                continue
+            seen.add(name)
+            if name in offered:
+                yield offered[name]
+                continue
+            try:
+                card = registry.backbone(name)
+            except WeightsUnavailableError as error:
+                yield name, str(error)
+                continue
+            if card.modality != modality:
+                raise UsageError(
+                    f"A backbone must be for {modality!r} data, but {name!r} is for "
+                    f"{card.modality!r}."
+                )
+            yield card

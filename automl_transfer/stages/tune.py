@@ -1,0 +1,188 @@
+"""Tune: strategies that train the backbone, on the best screened backbones.
+
+An Optuna study of its own: hundreds of cheap frozen trials in the same study would fill TPE's
+"bad" side with every fine-tune (regret 0.3 to 7 points, docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+
+import optuna
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.events import Event, StageStarted
+from automl_transfer.space import Choice, Scalar, Space
+from automl_transfer.stages.checkpoint import keep_best
+from automl_transfer.stages.context import Candidate, Context, finished
+from automl_transfer.stages.evaluate import evaluate
+from automl_transfer.stages.joint import JointSpace
+from automl_transfer.stages.proposals import Proposals
+
+NAME = "tune"
+ARMS = 3
+"""Backbones that are fine-tuned at the most."""
+EPOCHS = 5
+"""Epochs of a trial when the budget is in trials."""
+MOST_EPOCHS = 12
+STEP_COST = 3.5
+"""A training step of the whole network in forward passes (measured 2.9 to 4.5)."""
+WINDOW_SHARE = 0.25
+"""Of the time for tuning that one full fine-tune may take; sets the number of epochs."""
+MARGIN = 1.3
+"""A trial is begun only if this many times its predicted time is left."""
+REFUSALS = 5
+"""Proposals in a row that do not fit into the time left before the stage ends."""
+ORDER = ("last-stages", "full", "norm-bias", "lora", "first-stages")
+"""Default recipes are tried in this order; strategies of others come after."""
+
+TRAINING = Space(
+    (
+        Choice(name="batch_size", choices=(16, 32), default=32),
+        Choice(name="label_smoothing", choices=(0.0, 0.1), default=0.0),
+    )
+)
+
+
+def tune(context: Context, reserve: float) -> Iterator[Event]:
+    """Tries default recipes first, then what TPE proposes; successive halving prunes.
+
+    Args:
+        context: With screened candidates, and their heads tried if any strategy is frozen.
+        reserve: Seconds to leave for the end of the search.
+    """
+    strategies = [card for card in context.strategies if card.trains_backbone]
+    if not strategies:
+        return
+    arms = choose_arms(context)
+    window = context.watch.left - reserve
+    epochs = choose_epochs(context, arms, window)
+    common = {"training": TRAINING}
+    if context.modality_card.space:
+        common[f"modality/{context.task.modality}"] = Space(context.modality_card.space)
+    space = JointSpace(
+        backbones=tuple(sorted(candidate.card.id for candidate in arms)),
+        heads={card.id: Space(card.space) for card in context.heads},
+        strategies={card.id: Space(card.space) for card in strategies},
+        common=common,
+    )
+    past = [row for row in context.outcomes if row.stage == NAME]
+    proposals = Proposals(
+        space=space,
+        seed=context.request.seed,
+        past=past,
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    )
+    proposals.enqueue(_recipes(context, space, arms))
+    yield StageStarted(stage=NAME, detail=f"{len(arms)} backbones, {epochs} epochs a trial")
+    refused = 0
+    while context.trials_left() > 0 and context.watch.left > reserve and refused < REFUSALS:
+        configuration = proposals.next(context.next_number)
+        if configuration is None:
+            break
+        needed = predict_seconds(context, configuration, epochs) * MARGIN
+        if needed > context.watch.left - reserve:
+            refused += 1
+            proposals.put_back()
+            context.exclude(
+                configuration.title,
+                f"about {needed:.0f} s of fine-tuning did not fit into the budget that was left",
+            )
+            continue
+        refused = 0
+        evaluated = yield from evaluate(
+            context,
+            proposals,
+            configuration,
+            number=context.next_number,
+            stage=NAME,
+            epochs=epochs,
+            should_stop=lambda: context.watch.left <= reserve,
+        )
+        keep_best(context, evaluated)
+
+
+def choose_arms(context: Context) -> list[Candidate]:
+    """The backbones worth fine-tuning: by their best frozen trial, else by their screening."""
+    best: dict[str, float] = {}
+    for row in context.outcomes:
+        if row.stage != NAME and row.state == "finished" and row.value is not None:
+            name = row.configuration.backbone
+            best[name] = max(best.get(name, -math.inf), row.value)
+    ranked = sorted(
+        context.candidates.values(),
+        key=lambda candidate: (
+            -best.get(candidate.card.id, -math.inf),
+            -candidate.score,
+            candidate.card.id,
+        ),
+    )
+    return ranked[:ARMS]
+
+
+def choose_epochs(context: Context, arms: list[Candidate], window: float) -> int:
+    """Epochs of every trial of this stage; the same for all, so that curves can be compared."""
+    stored = context.store.get("plan", {}).get("epochs")
+    if stored is not None:
+        return int(stored)
+    if context.request.epochs is not None:
+        epochs = context.request.epochs
+    elif context.request.budget_seconds is None:
+        epochs = EPOCHS
+    else:
+        cost = statistics.median(_epoch_seconds(context, arm) for arm in arms)
+        affordable = window * WINDOW_SHARE / cost if cost > 0 else MOST_EPOCHS
+        epochs = max(1, min(MOST_EPOCHS, int(affordable)))
+    context.store.put("plan", {"epochs": epochs})
+    return epochs
+
+
+def _epoch_seconds(context: Context, arm: Candidate) -> float:
+    """One epoch of training the whole network, and one look at the validation part."""
+    train, val = len(context.splits.train), len(context.splits.val)
+    return arm.seconds_per_sample * (STEP_COST * train + val)
+
+
+def predict_seconds(context: Context, configuration: Configuration, epochs: int) -> float:
+    """Predicted time of a trial: from trials alike where there are any, else from the probe."""
+    alike = [
+        row.seconds / row.curve[-1].epoch
+        for row in context.outcomes
+        if row.stage == NAME
+        and row.curve
+        and row.configuration.backbone == configuration.backbone
+        and row.configuration.strategy == configuration.strategy
+        and row.device == str(context.device)
+    ]
+    if alike:
+        return statistics.median(alike[-5:]) * epochs
+    return _epoch_seconds(context, context.candidates[configuration.backbone]) * epochs
+
+
+def _recipes(context: Context, space: JointSpace, arms: list[Candidate]) -> list[Configuration]:
+    """Each strategy at its defaults on each backbone with its best head, likely ones first."""
+    order = {name: place for place, name in enumerate(ORDER)}
+    strategies = sorted(space.strategies, key=lambda name: (order.get(name, len(order)), name))
+    found = []
+    for place, arm in enumerate(arms):
+        head, params = _best_head(context, arm.card.id)
+        for rank, strategy in enumerate(strategies):
+            found.append((place + rank, place, space.default(arm.card.id, head, strategy, params)))
+    # Diagonally: a worse backbone's first recipe comes with a better one's second.
+    return [configuration for _, _, configuration in sorted(found, key=lambda item: item[:2])]
+
+
+def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]:
+    frozen = [
+        row
+        for row in finished(context.outcomes)
+        if row.stage != NAME and row.configuration.backbone == backbone
+    ]
+    if not frozen:
+        return context.heads[0].id, {}
+    best = frozen[0].configuration
+    return best.head, {
+        name: value for name, value in best.params.items() if name.startswith("head/")
+    }

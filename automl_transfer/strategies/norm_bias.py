@@ -1,0 +1,31 @@
+"""Only norm layers and biases train (BitFit, arXiv:2106.10199; BN-tuning)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from automl_transfer.cards import StrategyCard
+from automl_transfer.plan import FreezePlan, Phase, StageView
+from automl_transfer.space import Float, Scalar
+
+CARD = StrategyCard(
+    id="norm-bias",
+    factory="automl_transfer.strategies.norm_bias:plan",
+    summary="only norm layers and biases train",
+    space=(
+        Float(name="lr", low=1e-4, high=1e-2, default=1e-3, log=True),
+        Float(name="weight_decay", low=1e-4, high=0.3, default=1e-2, log=True),
+    ),
+)
+
+
+def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
+    """All stages, but of each only the affine parameters of norm layers and the biases."""
+    chosen = {stage.name: 1.0 for stage in stages}
+    probe = Phase(name="head", share=0.0)
+    return FreezePlan(
+        phases=(probe, Phase(name="norm-bias", share=1.0, trains=chosen, tensors="norm-bias")),
+        lr=float(params["lr"]),
+        head_lr=3 * float(params["lr"]),
+        weight_decay=float(params["weight_decay"]),
+    )

@@ -1,0 +1,1 @@
+"""Tiny stand-ins for tests, ours and those of plugin authors."""

@@ -1,0 +1,1 @@
+"""The torch behind the search: features, freezing, the training of one configuration."""

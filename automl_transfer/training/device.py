@@ -1,0 +1,111 @@
+"""Where the numbers are crunched, and how a process is prepared for it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager
+
+import torch
+
+from automl_transfer.contracts import Batch
+from automl_transfer.errors import UsageError
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_KEEP_BYTES = 1 << 30
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that ``wanted`` names.
+
+    Args:
+        wanted: ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:N``,
+            ``mps``.
+
+    Raises:
+        UsageError: It names none, or one that is not here.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there = [f"cuda:{index}" for index in range(torch.cuda.device_count())] + there
+    if wanted == "auto":
+        return torch.device(there[0])
+    name = "cuda:0" if wanted == "cuda" else wanted
+    if name not in there:
+        raise UsageError(
+            f"--device must be auto or one of {', '.join(there)}, but got {wanted!r}."
+        )
+    return torch.device(name)
+
+
+def prepare_process(device: torch.device, threads: int | None = None) -> None:
+    """Sets threads and the allocator of this process for training on ``device``."""
+    torch.set_num_threads(threads or usable_cores())
+    if device.type == "cpu":
+        _keep_freed_memory()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def _keep_freed_memory() -> None:
+    # glibc gives blocks over 128 KiB back to the kernel at once; the next layer's activations are
+    # then page-faulted in again. Kept, a network trains 1.6 and predicts 3 times as fast
+    # (benchmarks/allocator.md).
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for people and records."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Mixed precision on CUDA: bfloat16 where the chip has it, else float16."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    kind = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.autocast("cuda", dtype=kind)
+
+
+def needs_scaler(device: torch.device) -> bool:
+    """Whether gradients must be scaled: float16 is too coarse for small ones."""
+    return device.type == "cuda" and not torch.cuda.is_bf16_supported()
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch, or a dictionary of them, on ``device``; four axes become channels-last."""
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if batch.dim() == 4:
+        return batch.to(device, non_blocking=True, memory_format=torch.channels_last)
+    return batch.to(device, non_blocking=True)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory, of the device or the host, ran out."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
+    )

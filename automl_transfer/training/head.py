@@ -1,0 +1,94 @@
+"""Trains a head on frozen features: no forward pass of the backbone, no augmentation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from automl_transfer.errors import DivergedError, TrialError
+from automl_transfer.training.schedule import factor
+
+
+class OutOfTimeError(TrialError):
+    """The budget ended before the trial did."""
+
+    kind = "out-of-time"
+
+
+def fit(head: nn.Module, features: torch.Tensor, labels: torch.Tensor) -> bool:
+    """Calls the head's own ``fit`` where it has one; returns whether it has."""
+    method = getattr(head, "fit", None)
+    if method is None:
+        return False
+    with torch.no_grad():
+        method(features, labels)
+    return True
+
+
+def train_head(
+    classify: nn.Module,
+    parameters: list[nn.Parameter],
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    label_smoothing: float,
+    class_weights: torch.Tensor | None,
+    seed: int,
+    should_stop: Callable[[], bool],
+) -> Iterator[float]:
+    """Trains with AdamW and yields the mean loss of each epoch.
+
+    Args:
+        classify: Features, shape (n, d), to class scores.
+        parameters: Those of the head.
+        features: Shape (n, d).
+        labels: Shape (n,).
+        epochs: How often all samples are seen.
+        batch_size: Samples in a step.
+        lr: Learning rate at its highest.
+        weight_decay: Of AdamW.
+        label_smoothing: Of the cross-entropy.
+        class_weights: Shape (c,), or None.
+        seed: Of the order of the samples.
+        should_stop: Looked at after each step.
+
+    Raises:
+        DivergedError: The loss is not finite.
+        OutOfTimeError: ``should_stop`` said so.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    order = torch.Generator().manual_seed(seed)
+    per_epoch = math.ceil(len(features) / batch_size)
+    steps = epochs * per_epoch
+    step = 0
+    for _ in range(epochs):
+        permutation = torch.randperm(len(features), generator=order).to(features.device)
+        losses = torch.zeros((), device=features.device)
+        for chosen in permutation.split(batch_size):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * factor(step, steps)
+            loss = functional.cross_entropy(
+                classify(features[chosen]),
+                labels[chosen],
+                weight=class_weights,
+                label_smoothing=label_smoothing,
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses += loss.detach() * len(chosen)
+            step += 1
+            if should_stop():
+                raise OutOfTimeError("The budget ended.")
+        mean = float(losses) / len(features)
+        if not math.isfinite(mean):
+            raise DivergedError(f"The training loss must be finite, but is {mean} at lr {lr:g}.")
+        yield mean

@@ -1,0 +1,22 @@
+"""SHA-256 of files, computed once per process for each state of a file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_KNOWN: dict[tuple[str, int, int], str] = {}
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of the file at ``path``.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    state = path.stat()
+    key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
+    if key not in _KNOWN:
+        with path.open("rb") as file:
+            _KNOWN[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _KNOWN[key]

@@ -1,0 +1,31 @@
+"""Shared by all tests: no network, no settings and no cache of this user, one thread a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports the libraries that read them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    for name in [name for name in os.environ if name.startswith("AUTOML_TRANSFER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The directory with ``tests``, ``pyproject.toml`` and ``README.md``."""
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def sample_plugins(repository: Path) -> Path:
+    """Third-party packages that tests install or put on the path."""
+    return repository / "tests" / "sample_plugins"

@@ -1,0 +1,1 @@
+"""A third party's backbone, head and freeze strategy."""

@@ -1,0 +1,3 @@
+"""Raises at import."""
+
+raise RuntimeError("this plugin was built for another planet")
