@@ -46,8 +46,8 @@ def automl_transfer_backbones() -> Iterable[BackboneCard]:
 @hookimpl
 def automl_transfer_resolve_backbone(id: str) -> BackboneCard | None:
     """Cards for the names of four families."""
-    for family in (timm, torchvision, transformers, local):
-        card = family.resolve(id)
+    for resolve in (timm.resolve, torchvision.resolve, transformers.resolve, local.resolve):
+        card = resolve(id)
         if card is not None:
             return card
     return None

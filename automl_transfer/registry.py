@@ -204,12 +204,8 @@ class Registry:
             found = {id: item for id, item in listed.items() if not _is_baseline(item.card)}
         for pattern in patterns:
             if _is_glob(pattern):
-                hits = {
-                    id: item
-                    for id, item in pool.items()
-                    if fnmatchcase(id, pattern)
-                    and not (pattern == "*" and _is_baseline(item.card))
-                }
+                # A resolved backbone may be known under a short name as well: one member still.
+                hits = {i.card.id: i for i in pool.values() if _hits(pattern, i.card)}
                 if not hits:
                     raise UsageError(
                         f"A pattern must match at least one {wanted.word}, but {pattern!r} "

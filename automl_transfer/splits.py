@@ -1,8 +1,8 @@
 """Train, validation and test: which sample is in which part.
 
-The draw is stratified and by consistent hashing: within a class, samples are ordered by the SHA-256
-of the seed and their id. So it depends on neither the order of the files, nor the machine, nor the
-version of any library; and identical files, which have the same id, stay on one side.
+The draw is stratified and by consistent hashing: within a class, samples are ordered by the
+SHA-256 of the seed and their id. So it depends on neither the order of the files, nor the machine,
+nor the version of any library; and identical files, which have the same id, stay on one side.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def make_splits(samples: Sequence[Sample], classes: Sequence[str], seed: int) ->
 def _given(samples: Sequence[Sample]) -> tuple[dict[str, Part], int]:
     """The part of each id before anything is drawn, and how many samples had to move for it."""
     parts: dict[str, Part] = {}
-    # Sorted, so that whatever follows from the order of ids is the same for any order of files.
-    for sample in sorted(samples, key=lambda sample: sample.id):
+    for sample in samples:
         part = sample.part or "train"
         parts[sample.id] = max(part, parts.get(sample.id, "train"), key=PARTS.index)
     moved = sum((sample.part or "train") != parts[sample.id] for sample in samples)
@@ -158,7 +157,7 @@ def _require_training(
     missing = [repr(name) for label, name in enumerate(classes) if label not in trained]
     if missing:
         why = (
-            f" {moved} training samples are not used, since identical files are in a held-out part."
+            f" {moved} given ones are not used, since identical files are in a held-out part."
             if moved
             else ""
         )

@@ -223,6 +223,13 @@ def test_a_backbone_that_is_not_listed_is_chosen_by_its_full_name():
     assert [e.card.id for e in registry.match("backbones")] == ["acme/listed"]
 
 
+def test_a_short_name_of_a_family_is_the_same_member_as_the_full_one():
+    registry = registry_of(plugin(resolve_backbone=lambda id: backbone(f"{id.split('.')[0]}.v1")))
+    assert registry.backbone("acme/net") is registry.backbone("acme/net.v1")
+    assert registry.provider("backbones", "acme/net") == "acme 1.2"
+    assert [e.card.id for e in registry.match("backbones", ["acme/*"])] == ["acme/net.v1"]
+
+
 # What is set aside
 
 

@@ -53,6 +53,10 @@ def resolve(id: str) -> BackboneCard | None:
 
     name = id.removeprefix(_PREFIX)
     wanted = _SIZE.search(name)
+    if wanted and not 32 <= int(wanted.group(1)) <= 4096:
+        raise UsageError(
+            f"A backbone 'timm/NAME@SIZE' must run at 32 to 4096 pixels a side, but got {name!r}."
+        )
     name = _SIZE.sub("", name)
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):

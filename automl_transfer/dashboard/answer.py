@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from automl_transfer.budget import format_duration
 from automl_transfer.configuration import Configuration
-from automl_transfer.dashboard.snapshot import Snapshot, Standing
+from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import (
     ago,
     code_span,
@@ -19,16 +18,6 @@ from automl_transfer.dashboard.wording import (
     score_text,
 )
 from automl_transfer.errors import UsageError
-
-BADGES: Mapping[Standing, tuple[str, str]] = {
-    "running": ("running", "blue"),
-    "quiet": ("no sign of life", "orange"),
-    "interrupted": ("interrupted", "orange"),
-    "finished": ("finished", "green"),
-    "failed": ("failed", "red"),
-    "unknown": ("not started", "gray"),
-}
-"""Word and colour for each standing; the word says it all."""
 
 
 def sentence(snapshot: Snapshot) -> str:

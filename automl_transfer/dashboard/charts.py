@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 50
 """Lines in one chart; more cannot be told apart."""
+_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999"]
+"""Told apart by colour-blind readers (Okabe and Ito, Color Universal Design, 2008)."""
 _DASHES = {"finished": [1, 0], "running": [6, 3], "pruned": [2, 2], "failed": [1, 4]}
 
 
@@ -52,7 +54,8 @@ def curves(
     """
     import altair as alt
 
-    states = list(_DASHES)
+    present = set(frame["state"])
+    states = [state for state in _DASHES if state in present]
     width = (
         alt.condition(alt.datum.trial == highlighted, alt.value(4), alt.value(1.5))
         if highlighted is not None
@@ -61,7 +64,7 @@ def curves(
     base = alt.Chart(frame).encode(
         x=_epochs(),
         y=_value(metric),
-        color=alt.Color("strategy:N", title="strategy"),
+        color=alt.Color("strategy:N", title="strategy", scale=alt.Scale(range=_COLOURS)),
         detail="trial:N",
         tooltip=[
             alt.Tooltip("trial:Q", title="trial"),
@@ -96,11 +99,17 @@ def class_sizes(frame: pd.DataFrame) -> alt.Chart:
     chart: alt.Chart = (
         alt.Chart(long)
         .mark_bar()
+        .transform_calculate(place="indexof(['train', 'val', 'test'], datum.part)")
         .encode(
-            y=alt.Y("class:N", title=None, sort="-x"),
+            y=alt.Y("class:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)),
             x=alt.X("samples:Q", title="samples"),
-            color=alt.Color("part:N", title="part", sort=["train", "val", "test"]),
-            order=alt.Order("part:N", sort="descending"),
+            color=alt.Color(
+                "part:N",
+                title="part",
+                sort=["train", "val", "test"],
+                scale=alt.Scale(range=_COLOURS),
+            ),
+            order="place:Q",
             tooltip=["class:N", "part:N", "samples:Q"],
         )
         .properties(height=alt.Step(24))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from automl_transfer.dashboard import charts, rows
+from automl_transfer.dashboard import charts, rows, tables
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import counted, metric_words, plain
 
@@ -45,7 +45,8 @@ def _classes(found: Snapshot) -> None:
     chart.altair_chart(charts.class_sizes(table.head(MOST_BARS)), width="stretch")
     if len(table) > MOST_BARS:
         chart.caption(f"The largest {MOST_BARS} of {len(table):,} classes.")
-    numbers.dataframe(table, hide_index=True, width="stretch")
+    with numbers:
+        tables.table(table)
 
 
 def _quarantined(found: Snapshot, count: int) -> None:
@@ -57,4 +58,4 @@ def _quarantined(found: Snapshot, count: int) -> None:
     st.markdown(f"**Set aside:** {items} could not be read")
     if len(table) < count:
         st.caption(f"The first {len(table):,} of them; all are in quarantined.csv.")
-    st.dataframe(table, hide_index=True, width="stretch")
+    tables.table(table)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
-from automl_transfer.dashboard import answer, cached, rows
-from automl_transfer.dashboard.snapshot import Snapshot, Standing, Unreadable
+from automl_transfer.dashboard import answer, cached, rows, tables
+from automl_transfer.dashboard.snapshot import STANDING_WORDS, Snapshot, Standing, Unreadable
 from automl_transfer.dashboard.wording import (
     code_span,
     counted,
-    is_share,
     metric_words,
     plain,
     printable,
     score_text,
 )
 from automl_transfer.recommendation import Recommendation
+
+_COLOURS: Mapping[Standing, str] = {
+    "running": "blue",
+    "quiet": "orange",
+    "interrupted": "orange",
+    "finished": "green",
+    "failed": "red",
+    "unknown": "gray",
+}
 
 
 def show(directory: Path, before: Standing) -> None:
@@ -33,9 +42,8 @@ def show(directory: Path, before: Standing) -> None:
     standing = found.standing()
     if standing != before:
         st.rerun()  # The search has ended, or gone on: the whole page is another.
-    word, colour = answer.BADGES[standing]
     badges = st.container(horizontal=True)
-    badges.badge(word, color=colour)  # type: ignore[arg-type]
+    badges.badge(STANDING_WORDS[standing], color=_COLOURS[standing])  # type: ignore[arg-type]
     if answer.is_provisional(found):
         badges.badge("provisional", color="orange")
     st.markdown(f"#### {answer.sentence(found)}")
@@ -96,13 +104,12 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
     cost.metric("training of the winner", f"{result.winner.seconds:,.1f} s")
     cost.caption(f"of {counted(len(found.trials), 'trial', 'trials')}")
     with st.expander("Beside the baselines, and class by class (test)"):
-        st.dataframe(
-            rows.baselines(found),
-            hide_index=True,
-            width="stretch",
+        beside = rows.baselines(found)
+        tables.table(
+            beside.assign(value=tables.scaled(beside["value"], result.metric)),
             column_config={
                 "value": st.column_config.NumberColumn(
-                    words, format="percent" if is_share(result.metric) else "%.4f"
+                    words, format=tables.number_format(result.metric)
                 )
             },
         )
@@ -118,10 +125,8 @@ def _failed(found: Snapshot) -> None:
     everything = not found.best_first
     title = f"{count} of {len(found.trials):,} failed, by reason"
     with st.expander(title, expanded=everything):
-        st.dataframe(
+        tables.table(
             groups,
-            hide_index=True,
-            width="stretch",
             column_config={
                 "trials": st.column_config.NumberColumn("trials", width="small"),
                 "reason": st.column_config.TextColumn("reason", width="large"),

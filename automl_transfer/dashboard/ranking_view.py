@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from automl_transfer.dashboard import address, rows
+from automl_transfer.dashboard import address, rows, tables
 from automl_transfer.dashboard.snapshot import Snapshot
-from automl_transfer.dashboard.wording import is_share, metric_words
+from automl_transfer.dashboard.wording import metric_words
 from automl_transfer.jsonable import digest
 
 MOST_ROWS = 1000
 """Rows of the table that are sent to the browser; the filters reach the others."""
-_REMEMBERS = "selection_default" in inspect.signature(st.dataframe).parameters
+_REMEMBERS = tables.knows("selection_default")
 """Newer versions of Streamlit can draw a table with a row selected."""
 
 
@@ -62,11 +61,11 @@ def _table(frame: pd.DataFrame, metric: str, name: str) -> None:
             # The address has changed by a link or by going back.
             st.session_state[key] = selection
             del options["selection_default"]
-    st.dataframe(
-        frame,
+    tables.table(
+        frame.assign(
+            value=tables.scaled(frame["value"], metric), trainable=100 * frame["trainable"]
+        ),
         key=key,
-        hide_index=True,
-        width="stretch",
         height=min(38 + 35 * len(frame), 460),
         on_select=lambda: _choose(key, numbers, name),
         selection_mode="single-row",
@@ -82,7 +81,6 @@ def _choose(key: str, numbers: Sequence[int], name: str) -> None:
 
 def _columns(metric: str) -> dict[str, Any]:
     column = st.column_config
-    share = is_share(metric)
     return {
         "rank": column.NumberColumn("rank", width="small"),
         "trial": column.NumberColumn("trial", width="small"),
@@ -91,7 +89,7 @@ def _columns(metric: str) -> dict[str, Any]:
         "strategy": column.TextColumn("strategy", width="small"),
         "value": column.NumberColumn(
             metric_words(metric),
-            format="percent" if share else "%.4f",
+            format=tables.number_format(metric),
             help="On validation data, on which the ranking was also made: a little optimistic.",
         ),
         "interval": column.TextColumn(
@@ -100,7 +98,7 @@ def _columns(metric: str) -> dict[str, Any]:
         "seconds": column.NumberColumn("seconds", format="%.1f"),
         "trainable": column.NumberColumn(
             "trainable",
-            format="percent",
+            format="%.2f %%",
             help="Share of all parameters that the freeze strategy let train.",
         ),
         "state": column.TextColumn("state", width="small"),

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from automl_transfer.artifacts import StudyDirectory
-from automl_transfer.dashboard.snapshot import Snapshot, Unreadable
+from automl_transfer.dashboard.snapshot import STANDING_WORDS, Snapshot, Unreadable
 from automl_transfer.dashboard.wording import ago, interval_text, plain, score_text
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
@@ -248,13 +248,21 @@ def _row(
 
 def _study(name: str, found: Snapshot | Unreadable) -> dict[str, Any]:
     if isinstance(found, Unreadable):
-        return {"study": plain(name), "state": "unreadable", "winner": plain(found.reason)}
+        return {
+            "study": plain(name),
+            "state": "unreadable",
+            "data": "",
+            "metric": "",
+            "best": "",
+            "winner": plain(found.reason),
+            "updated": "",
+        }
     best = found.best_first
     answer = found.recommendation
     winner = answer.winner.configuration if answer else best[0].configuration if best else None
     return {
         "study": plain(name),
-        "state": found.standing(),
+        "state": STANDING_WORDS[found.standing()],
         "data": plain(Path(found.request.data).name),
         "metric": plain(found.metric),
         "trials": len(found.trials),

@@ -25,6 +25,16 @@ from automl_transfer.study import STORAGE_VARIABLE, Study
 Standing = Literal["running", "quiet", "interrupted", "finished", "failed", "unknown"]
 """``quiet``: it says that it is running, and has not been heard of for :data:`QUIET_SECONDS`."""
 
+STANDING_WORDS: Mapping[Standing, str] = {
+    "running": "running",
+    "quiet": "no sign of life",
+    "interrupted": "interrupted",
+    "finished": "finished",
+    "failed": "failed",
+    "unknown": "not started",
+}
+"""The same for people."""
+
 QUIET_SECONDS = 120.0
 """A search writes its status at least at every epoch; after this long it may have been killed."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from automl_transfer.dashboard import address, cached, rows
+from automl_transfer.dashboard import address, cached, rows, tables
 from automl_transfer.dashboard.wording import counted, plain
 from automl_transfer.jsonable import digest
 
@@ -56,21 +56,19 @@ def _table(root: Path) -> None:
     st.subheader(f"{counted(len(names), 'study', 'studies')}{going}", anchor=False)
     st.text("Select a row, or a name above, to open a study.")
     key = f"studies-{digest(list(map(plain, names)), 12)}"
-    st.dataframe(
+    tables.table(
         frame,
         key=key,
-        hide_index=True,
-        width="stretch",
         on_select=lambda: _choose(key, names),
         selection_mode="single-row",
         column_config={
             "study": st.column_config.TextColumn("study", width="medium"),
             "trials": st.column_config.NumberColumn("trials", width="small"),
             "best": st.column_config.TextColumn("best, validation"),
-            "winner": st.column_config.TextColumn("winner", width="large"),
+            "winner": st.column_config.TextColumn("winner, or what is wrong", width="large"),
         },
     )
-    if address.wanted_study() is not None:
+    if address.wanted_study() in directories:
         st.rerun()  # A row was selected: the study's page takes the place of the list.
 
 

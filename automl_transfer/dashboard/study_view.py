@@ -15,10 +15,11 @@ from automl_transfer.dashboard import (
     header_view,
     ranking_view,
     rows,
+    tables,
     trial_view,
 )
 from automl_transfer.dashboard.snapshot import Snapshot, Unreadable
-from automl_transfer.dashboard.wording import code_span, plain, printable
+from automl_transfer.dashboard.wording import plain, printable
 
 LIVE = "2s"
 """How often the live parts of the page look at a study that is being written."""
@@ -34,7 +35,6 @@ def show(name: str, directory: Path) -> None:
         directory: Where it lies.
     """
     found = cached.snapshot(directory)
-    st.subheader(code_span(name), anchor=False)
     if isinstance(found, Unreadable):
         st.error("This study cannot be read.")
         st.code(printable(found.reason), language=None, wrap_lines=True)
@@ -108,15 +108,15 @@ def _left_out(found: Snapshot) -> None:
     if screened.empty:
         st.text("None has been screened yet.")
     else:
-        st.dataframe(screened, hide_index=True, width="stretch")
+        tables.table(
+            screened, column_config={"score": st.column_config.NumberColumn(format="%.4f")}
+        )
     st.markdown("**Why not**: what was left out of the search")
     if missing.empty:
         st.text("Nothing was left out.")
     else:
-        st.dataframe(
+        tables.table(
             missing,
-            hide_index=True,
-            width="stretch",
             column_config={"reason": st.column_config.TextColumn("reason", width="large")},
         )
 
@@ -130,5 +130,5 @@ def _origin(found: Snapshot) -> None:
         st.code("\n".join(f"- {plain(note)}" for note in notes), language=None, wrap_lines=True)
     st.markdown("**Versions and machine**")
     stored = found.provenance or (found.recommendation.provenance if found.recommendation else {})
-    st.dataframe(rows.facts(stored), hide_index=True, width="stretch")
+    tables.table(rows.facts(stored))
     st.text(f"Directory: {plain(found.directory)}")

@@ -7,7 +7,7 @@ import json
 import streamlit as st
 
 from automl_transfer.budget import format_duration
-from automl_transfer.dashboard import address, charts, rows
+from automl_transfer.dashboard import address, charts, rows, tables
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import (
     code_span,
@@ -102,13 +102,11 @@ def _details(snapshot: Snapshot, trial: Outcome) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Hyper-parameters**")
-        st.dataframe(rows.facts(trial.configuration.params), hide_index=True, width="stretch")
+        tables.table(rows.facts(trial.configuration.params))
         if trial.metrics:
             st.markdown("**All metrics, validation**")
-            st.dataframe(
+            tables.table(
                 rows.facts({name: f"{value:.4f}" for name, value in trial.metrics.items()}),
-                hide_index=True,
-                width="stretch",
             )
     with right:
         st.markdown("**Freeze proof**")
@@ -124,7 +122,7 @@ def _details(snapshot: Snapshot, trial: Outcome) -> None:
             "configuration": trial.configuration.digest,
             "provider": dict(trial.providers),
         }
-        st.dataframe(rows.facts(provenance), hide_index=True, width="stretch")
+        tables.table(rows.facts(provenance))
     with st.expander("The configuration as JSON"):
         st.code(
             json.dumps(to_json(trial.configuration), indent=2, ensure_ascii=True), language="json"

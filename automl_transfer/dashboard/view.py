@@ -41,7 +41,8 @@ def show() -> None:
 
 def _heading(names: Sequence[str], current: str | None) -> None:
     title, switch = st.columns([3, 2], vertical_alignment="bottom")
-    title.title("automl-transfer", anchor=False)
+    title.caption("automl-transfer")
+    title.header(code_span(current) if current is not None else "Studies", anchor=False)
     if not names:
         return
     options = [_ALL, *names]

@@ -52,6 +52,19 @@ def summary_blocks(
     ]
 
 
+def final_blocks(recommendation: Recommendation, limit: int) -> list[Block]:
+    """What the end of a search prints: ranking, test part, and the answer last, where it is seen.
+
+    Args:
+        recommendation: The answer.
+        limit: Rows of the ranking.
+    """
+    return [
+        *ranking_section(recommendation, limit),
+        *answer_section(recommendation, None),
+    ]
+
+
 def class_names(data: Mapping[str, Any] | None) -> Sequence[str]:
     """Names of the classes; empty when they are not known."""
     return tuple(str(name) for name in (data or {}).get("classes", ()))

@@ -12,7 +12,7 @@ METRIC_WORDS = {
     "neg_log_loss": "negated log-loss",
 }
 _SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1"})
-NOTHING = "–"  # noqa: RUF001 (a dash is what tables have there)
+NOTHING = "–"
 
 
 def metric_words(metric: str) -> str:

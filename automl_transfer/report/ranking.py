@@ -162,3 +162,11 @@ def tally(counts: Counter[str]) -> str:
     """``12 finished, 3 pruned, 1 failed``."""
     states = ("finished", "pruned", "failed")
     return ", ".join(f"{counts[state]} {state}" for state in states)
+
+
+def is_final(recommendation: Recommendation | None, outcomes: Iterable[Outcome]) -> bool:
+    """Whether the answer covers every finished trial; a search that is resumed adds new ones."""
+    if recommendation is None:
+        return False
+    ranked = {row.number for row in recommendation.ranking}
+    return all(row.number in ranked for row in outcomes if row.state == "finished")

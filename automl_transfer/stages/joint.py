@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import optuna
 from optuna.distributions import (
@@ -140,8 +141,7 @@ def _suggest(trial: optuna.Trial, name: str, param: Param) -> Scalar:
         case Int():
             return trial.suggest_int(name, param.low, param.high, log=param.log)
         case Choice():
-            value: Scalar = trial.suggest_categorical(name, param.choices)
-            return value
+            return cast(Scalar, trial.suggest_categorical(name, param.choices))
 
 
 def _distribution(param: Param) -> BaseDistribution:

@@ -101,6 +101,8 @@ class Proposals:
                 or not self.space.holds(configuration)
             ):
                 self._study.tell(trial, state=TrialState.FAIL)
+                if configuration.backbone not in self.space.backbones:
+                    self._study.sampler = self._among_present(number)
             else:
                 self._open = trial
                 return configuration
@@ -142,6 +144,17 @@ class Proposals:
                 group=True,
                 n_startup_trials=8,
                 seed=trial_seed(self._seed, number),
+            )
+
+    def _among_present(self, number: int) -> optuna.samplers.BaseSampler:
+        """A failed trial teaches TPE nothing: a good backbone that is gone would be asked for
+        again and again."""
+        generator = np.random.default_rng(trial_seed(self._seed, number))
+        backbone = str(generator.choice(self.space.backbones))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.PartialFixedSampler(
+                {"backbone": backbone}, self._sampler(number)
             )
 
     def _frozen(self, outcome: Outcome) -> FrozenTrial | None:

@@ -10,7 +10,6 @@ import math
 import statistics
 from collections.abc import Iterator
 
-import optuna
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, StageStarted
@@ -18,6 +17,7 @@ from automl_transfer.space import Choice, Scalar, Space
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context, finished
 from automl_transfer.stages.evaluate import evaluate
+from automl_transfer.stages.halving import SuccessiveHalving
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.proposals import Proposals
 
@@ -73,7 +73,7 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
         space=space,
         seed=context.request.seed,
         past=past,
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+        pruner=SuccessiveHalving(),
     )
     proposals.enqueue(_recipes(context, space, arms))
     yield StageStarted(stage=NAME, detail=f"{len(arms)} backbones, {epochs} epochs a trial")

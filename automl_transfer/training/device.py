@@ -45,8 +45,15 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def prepare_process(device: torch.device, threads: int | None = None) -> None:
-    """Sets threads and the allocator of this process for training on ``device``."""
-    torch.set_num_threads(threads or usable_cores())
+    """Sets threads and the allocator of this process for training on ``device``.
+
+    Args:
+        device: Where it will train.
+        threads: Of the CPU; as many as there are cores when None, unless the user has said it
+            with ``OMP_NUM_THREADS``.
+    """
+    if threads is not None or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads or usable_cores())
     if device.type == "cpu":
         _keep_freed_memory()
     elif device.type == "cuda":

@@ -19,7 +19,7 @@ from automl_transfer.weights.places import (
     torch_cache,
     url_file_name,
 )
-from automl_transfer.weights.probe import HubProbe
+from automl_transfer.weights.probe import HubProbe, origin_of
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
 _CHUNK = 1 << 20
@@ -57,14 +57,14 @@ def hub_download(repo: str, revision: str | None, name: str, probe: HubProbe) ->
     except LocalEntryNotFoundError as error:
         cause = _one_line(error.__cause__ or error)
         # Each further file would wait for the same host through several retries.
-        probe.give_up(endpoint(), f"{endpoint()} stopped answering ({cause})")
+        probe.give_up(endpoint(), f"{origin_of(endpoint())} stopped answering ({cause})")
         raise NotThere(f"the download of {name} failed ({cause})", "try again later") from error
     except GatedRepoError as error:
-        hint = f"accept its terms at {endpoint()}/{repo} and log in with `hf auth login`"
+        hint = f"accept its terms on the page of {repo} and log in with `hf auth login`"
         raise NotThere("its owner gives access on request only", hint) from error
     except RepositoryNotFoundError as error:
         hint = "check the name; a private repository needs `hf auth login`"
-        raise NotThere(f"{endpoint()} knows no such repository", hint) from error
+        raise NotThere(f"{origin_of(endpoint())} knows no such repository", hint) from error
     except RevisionNotFoundError as error:
         raise NotThere(f"it has no revision {revision!r}", "check the revision") from error
     except EntryNotFoundError as error:
@@ -135,7 +135,8 @@ def _receive(url: str, handle: int) -> str:
     """Writes the contents of ``url`` to the open file and returns their SHA-256."""
     state = hashlib.sha256()
     received = 0
-    with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+    opener = urllib.request.build_opener()
+    with os.fdopen(handle, "wb") as file, opener.open(url, timeout=_TIMEOUT) as answer:
         announced = answer.headers.get("Content-Length")
         while chunk := answer.read(_CHUNK):
             state.update(chunk)
@@ -150,4 +151,5 @@ def _receive(url: str, handle: int) -> str:
 
 def _one_line(error: object) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    text = text.replace(endpoint(), origin_of(endpoint()))
     return text if len(text) <= 160 else f"{text[:157]}..."

@@ -38,7 +38,7 @@ class HubProbe:
         name = switched_off()
         if name is not None:
             return f"the environment variable {name} forbids the network"
-        origin = _origin(url)
+        origin = origin_of(url)
         with self._lock:
             if origin not in self._answers:
                 self._answers[origin] = _ask(origin, self._timeout)
@@ -47,7 +47,7 @@ class HubProbe:
     def give_up(self, url: str, reason: str) -> None:
         """Notes that the host of ``url`` stopped answering, so that it is not asked again."""
         with self._lock:
-            self._answers[_origin(url)] = reason
+            self._answers[origin_of(url)] = reason
 
 
 @functools.cache
@@ -56,9 +56,9 @@ def shared_probe() -> HubProbe:
     return HubProbe()
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
+    """Scheme and host of ``url``, without user name and password: it is shown in messages."""
     parts = urllib.parse.urlsplit(url)
-    # Without user information: an origin is shown in messages.
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
@@ -68,7 +68,8 @@ def _ask(origin: str, timeout: float) -> str | None:
     def ask() -> None:
         request = urllib.request.Request(f"{origin}/", method="HEAD")
         try:
-            with urllib.request.urlopen(request, timeout=timeout):
+            # Not urlopen: its opener keeps the proxies of the first call of the process.
+            with urllib.request.build_opener().open(request, timeout=timeout):
                 answer.append(None)
         except urllib.error.HTTPError as error:
             nobody = error.code in _NOBODY_BEHIND

@@ -1,0 +1,90 @@
+"""The command line: data on standard output, progress and warnings on standard error.
+
+Exit codes: 0 done, 1 nothing usable or a study that cannot be read, 2 usage, 3 plugin, 4 data,
+5 nothing left to search over, 130 interrupted, 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from automl_transfer.errors import AutomlTransferError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. The entry of the console script.
+
+    Args:
+        arguments: The words after the program's name; None: those of this process.
+    """
+    words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character must not end a search.
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except AutomlTransferError as error:
+        if debug:
+            _traceback()
+        _say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes standard output once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if debug:
+            _traceback()
+        _say(f"internal error: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+        if not debug:
+            _say("This is a bug: run again with --debug for the traceback, and report it.")
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    import click
+
+    from automl_transfer.cli.group import cli
+
+    try:
+        code = cli.main(words, prog_name="automl-transfer", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
+
+
+def _take_debug(words: list[str]) -> tuple[list[str], bool]:
+    """``--debug`` is understood wherever it stands: people append it to what went wrong."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    return [*kept, *words[end:]], len(kept) < end
+
+
+def _say(text: str) -> None:
+    from automl_transfer.report.text import plain_lines
+
+    print(plain_lines(text), file=sys.stderr)
+
+
+def _traceback() -> None:
+    import traceback
+
+    _say(traceback.format_exc().rstrip())

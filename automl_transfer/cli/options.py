@@ -1,0 +1,90 @@
+"""Options that several commands share, and the numbers that they understand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from automl_transfer.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgb]?)", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+
+
+def parse_count(text: str) -> int:
+    """A whole number in a text such as ``25M``, ``1.5G``, ``300k`` or ``1000``.
+
+    Raises:
+        UsageError: The text is no such number.
+    """
+    found = _COUNT.fullmatch(text.strip())
+    value = float(found[1]) * _UNITS[found[2].lower()] if found else 0.0
+    if not 1 <= value < 1e15:
+        raise UsageError(
+            "A number of parameters is at least 1, with k, M or G if need be (300k, 25M, 1.5G), "
+            f"but got {text!r}."
+        )
+    return round(value)
+
+
+class GroupedOption(click.Option):
+    """An option that knows the section of the help in which it stands."""
+
+    def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class GroupedCommand(click.Command):
+    """A command whose help sorts the options by their sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes one section after the other, in the order of their first option."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            # The usage line and the text above tell of the arguments.
+            if record is not None and isinstance(parameter, click.Option):
+                section = getattr(parameter, "section", "Options")
+                sections.setdefault(section, []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def studies_option(command: F) -> F:
+    """``--studies DIR``."""
+    return click.option(
+        "--studies",
+        default="studies",
+        metavar="DIR",
+        show_default=True,
+        cls=GroupedOption,
+        section="Where",
+        help="Directory of all studies.",
+    )(command)
+
+
+def storage_option(command: F) -> F:
+    """``--storage URL``, also from the environment, where a password is not seen by others."""
+    return click.option(
+        "--storage",
+        metavar="URL",
+        envvar="AUTOML_TRANSFER_STORAGE",
+        show_envvar=True,
+        cls=GroupedOption,
+        section="Where",
+        help="SQLAlchemy URL of a database for the trials, instead of a file in the study.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")(
+        command
+    )

@@ -1,0 +1,1 @@
+"""Shows the events of a search as they come: a live table, or lines."""

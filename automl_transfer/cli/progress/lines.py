@@ -1,0 +1,99 @@
+"""Progress as plain lines, for what is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from automl_transfer.cli.progress.board import Board
+from automl_transfer.events import (
+    BackboneExcluded,
+    BackboneScreened,
+    DataLoaded,
+    Event,
+    Note,
+    Progress,
+    SearchStarted,
+    StageStarted,
+    TrialEnded,
+    TrialReported,
+)
+from automl_transfer.outcome import Outcome
+from automl_transfer.report.figures import counted, duration, metric_words, score
+from automl_transfer.report.text import plain
+
+PAUSE = 5.0
+"""Seconds between two lines about the same long step."""
+
+
+def line_of(event: Event, board: Board) -> str | None:
+    """One line about an event, to be made inert; None for events that are no news.
+
+    Args:
+        event: What happened.
+        board: The state of the search, with this event taken in.
+    """
+    match event:
+        case SearchStarted():
+            resumed = f", resumed with {counted(event.resumed, 'trial')}" if event.resumed else ""
+            return f"study {event.study} in {event.directory}, budget {event.budget}{resumed}"
+        case StageStarted():
+            return f"{event.stage}: {event.detail}" if event.detail else event.stage
+        case Progress():
+            return f"{event.what}: {event.done} of {event.total}"
+        case DataLoaded():
+            return _data(event)
+        case Note():
+            return f"warning: {event.text}" if event.level == "warning" else event.text
+        case BackboneExcluded():
+            return f"left out: {event.backbone}: {event.reason}"
+        case BackboneScreened():
+            took = "from the cache" if event.cached else duration(event.seconds)
+            return f"screened {event.backbone}: {event.ranker} {event.score:.3f} ({took})"
+        case TrialReported():
+            return (
+                f"trial {event.number}: epoch {event.point.epoch} of {event.epochs}, "
+                f"{metric_words(board.metric)} {score(board.metric, event.point.value)}"
+            )
+        case TrialEnded():
+            return _trial(event.outcome, board)
+        case _:
+            return None
+
+
+def _data(event: DataLoaded) -> str:
+    parts = ", ".join(f"{number} {part}" for part, number in event.counts.items())
+    return (
+        f"data: {counted(sum(event.counts.values()), 'sample')}, "
+        f"{counted(len(event.classes), 'class', 'classes')} ({event.layout}): {parts}; "
+        f"metric {metric_words(event.metric)} ({event.metric_reason})"
+    )
+
+
+def _trial(row: Outcome, board: Board) -> str:
+    text = f"trial {row.number} {row.state}: {row.configuration.title}"
+    if row.state != "finished":
+        return f"{text}: {row.reason or 'no reason was given'} ({duration(row.seconds)})"
+    best = board.best
+    crown = ", best so far" if best and best[0].number == row.number else ""
+    value = f"{metric_words(board.metric)} {score(board.metric, row.value)}"
+    return f"{text}: {value} ({duration(row.seconds)}{crown})"
+
+
+class Lines:
+    """Writes a line for each event that matters, and few about long steps."""
+
+    def __init__(self, board: Board, write: Callable[[str], None]) -> None:
+        self._board = board
+        self._write = write
+        self._told = 0.0
+
+    def follow(self, event: Event) -> None:
+        """Writes what there is to say about an event that the board has taken in."""
+        now = self._board.session
+        if isinstance(event, (Progress, TrialReported)):
+            if now - self._told < PAUSE:
+                return
+            self._told = now
+        text = line_of(event, self._board)
+        if text is not None:
+            self._write(f"[{duration(self._board.used)}] {plain(text)}")

@@ -1,0 +1,293 @@
+"""``automl-transfer search``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from automl_transfer.budget import format_duration, parse_duration
+from automl_transfer.cli.options import (
+    F,
+    GroupedCommand,
+    GroupedOption,
+    json_option,
+    parse_count,
+    storage_option,
+    studies_option,
+)
+from automl_transfer.dataset import DataOptions
+from automl_transfer.errors import NothingUsableError
+from automl_transfer.request import PORTFOLIOS, SearchRequest, hide_password
+from automl_transfer.task import METRICS
+
+if TYPE_CHECKING:
+    from automl_transfer.cli.progress.board import Board
+    from automl_transfer.events import Event, SearchStarted
+    from automl_transfer.outcome import Outcome
+    from automl_transfer.recommendation import Recommendation
+    from automl_transfer.registry import Registry
+    from automl_transfer.report.blocks import Block
+
+DEFAULT_SECONDS = 600.0
+SHOWN = 10
+"""Rows of the ranking at the end of a search."""
+INTERRUPTED = 130
+
+_SPACE = "What is searched over (names or globs, repeatable)"
+_READING = "How the data are read"
+
+
+def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
+    return click.option(*names, cls=GroupedOption, section=section, **settings)
+
+
+@click.command(
+    cls=GroupedCommand,
+    epilog="""\b
+Examples:
+  automl-transfer search --data ./images --budget 5m
+  automl-transfer search --data photos.csv --root ./photos --label-column species --trials 30
+  automl-transfer search --data ./images --backbone 'timm/resnet18*' --strategy full --offline
+  automl-transfer search --data ./images --exclude lora --max-params 25M --metric macro_f1
+
+Data are class folders, train/val/test folders with class folders inside, or a CSV or Parquet
+manifest. Ctrl-C stops cleanly; the same command resumes.""",
+)
+@_option("What and how long", "--data", required=True, metavar="PATH", help="The labelled data.")
+@_option(
+    "What and how long",
+    "--budget",
+    metavar="TIME",
+    help="Wall time, such as 90s, 5m or 1h30m. 10m if neither this nor --trials is given.",
+)
+@_option("What and how long", "--trials", type=int, metavar="N", help="Number of trials.")
+@_option(
+    "What and how long",
+    "--metric",
+    default="auto",
+    metavar="METRIC",
+    show_default=True,
+    help=f"What is maximised: auto, {', '.join(METRICS)}.",
+)
+@_option(
+    "What and how long",
+    "--seed",
+    type=int,
+    default=0,
+    metavar="N",
+    show_default=True,
+    help="Decides splits, proposals and training.",
+)
+@_option(
+    "What and how long",
+    "--device",
+    default="auto",
+    metavar="DEVICE",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:1, mps.",
+)
+@_option("Where", "--study", default="", metavar="NAME", help="Name of the study.")
+@studies_option
+@storage_option
+@_option(_SPACE, "--backbone", multiple=True, metavar="PATTERN", help="Backbones.")
+@_option(_SPACE, "--head", multiple=True, metavar="PATTERN", help="Heads.")
+@_option(_SPACE, "--strategy", multiple=True, metavar="PATTERN", help="Freeze strategies.")
+@_option(_SPACE, "--exclude", multiple=True, metavar="PATTERN", help="What to leave out.")
+@_option(
+    _SPACE,
+    "--portfolio",
+    default="small",
+    metavar="SIZE",
+    show_default=True,
+    help=f"Backbones if none is named: {', '.join(PORTFOLIOS)}.",
+)
+@_option(_SPACE, "--max-params", metavar="COUNT", help="Largest backbone, such as 25M.")
+@_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
+@_option(_SPACE, "--offline", is_flag=True, help="Never touch the network.")
+@_option(_READING, "--modality", metavar="NAME", help="Kind of data, if it is not recognised.")
+@_option(_READING, "--path-column", default="path", metavar="NAME", show_default=True)
+@_option(_READING, "--label-column", default="label", metavar="NAME", show_default=True)
+@_option(_READING, "--split-column", metavar="NAME", help="[default: split, if there is one]")
+@_option(
+    _READING,
+    "--root",
+    metavar="DIR",
+    help="What the paths of a manifest are relative to. [default: its directory]",
+)
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer.")
+@click.pass_context
+def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Find the best transfer configuration for labelled data, or resume a search.
+
+    Tries pretrained backbones with heads, freeze strategies and hyper-parameters, ranks them on
+    a validation part, and scores the winner once on a test part that the search never saw.
+    """
+    from automl_transfer.cli.progress.board import Board
+    from automl_transfer.cli.registry import loaded_registry
+    from automl_transfer.cli.terminal import inform, write_blocks, write_json
+    from automl_transfer.jsonable import to_json
+
+    request = _request(**asked)
+    if asked["budget"] is None and asked["trials"] is None and not quiet:
+        inform(f"Neither --budget nor --trials is given: {format_duration(DEFAULT_SECONDS)}.")
+    registry = loaded_registry()
+    board = Board(request.budget_seconds)
+    try:
+        answer = _follow(request, registry, board, quiet)
+    except KeyboardInterrupt:
+        _say_how_to_resume(request, board)
+        ctx.exit(INTERRUPTED)
+    if answer is None:
+        raise NothingUsableError(
+            f"A search must end with an answer, but this one has none. Repeat: {request.command}"
+        )
+    if as_json:
+        write_json(to_json(answer))
+    else:
+        write_blocks(_final(request, answer))
+
+
+def _request(
+    *,
+    data: str,
+    budget: str | None,
+    trials: int | None,
+    max_params: str | None,
+    backbone: tuple[str, ...],
+    head: tuple[str, ...],
+    strategy: tuple[str, ...],
+    modality: str | None,
+    path_column: str,
+    label_column: str,
+    split_column: str | None,
+    root: str | None,
+    **same: Any,
+) -> SearchRequest:
+    seconds = parse_duration(budget) if budget is not None else None
+    if seconds is None and trials is None:
+        seconds = DEFAULT_SECONDS
+    return SearchRequest(
+        data=str(Path(data).absolute()),
+        budget_seconds=seconds,
+        trials=trials,
+        max_params=parse_count(max_params) if max_params is not None else None,
+        backbones=backbone,
+        heads=head,
+        strategies=strategy,
+        options=DataOptions(
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            root=Path(root).absolute() if root is not None else None,
+            modality=modality,
+        ),
+        **same,
+    )
+
+
+def _follow(
+    request: SearchRequest, registry: Registry, board: Board, quiet: bool
+) -> Recommendation | None:
+    """Runs the search and shows it. Returns its answer."""
+    from automl_transfer.cli.interrupt import two_steps
+    from automl_transfer.events import Recommended, SearchStarted
+    from automl_transfer.search import run_search
+
+    answer: Recommendation | None = None
+    events = run_search(request, registry)
+    with two_steps(), _closing(events), _display(board, quiet) as follow:
+        for event in events:
+            board.follow(event)
+            if isinstance(event, SearchStarted) and event.resumed:
+                board.remember(_earlier(event, request))
+            if isinstance(event, Recommended):
+                answer = event.recommendation
+            follow(event)
+    return answer
+
+
+@contextmanager
+def _closing(events: Iterator[Event]) -> Iterator[None]:
+    # Closing the events closes the study, also when it was the rendering that was interrupted.
+    try:
+        yield
+    finally:
+        if isinstance(events, Generator):
+            events.close()
+
+
+def _earlier(started: SearchStarted, request: SearchRequest) -> list[Outcome]:
+    """Trials of earlier sessions, for the table of the best."""
+    from automl_transfer.cli.reading import opened
+
+    with opened(Path(started.directory), request.studies, request.storage) as study:
+        return study.trials
+
+
+@contextmanager
+def _display(board: Board, quiet: bool) -> Iterator[Callable[[Event], None]]:
+    """What to call with each event: a live table on a terminal, lines elsewhere."""
+    from automl_transfer.cli.progress.lines import Lines
+    from automl_transfer.cli.terminal import console, inform, warn
+    from automl_transfer.events import Note
+
+    err = console(stderr=True)
+    if quiet:
+
+        def only_warnings(event: Event) -> None:
+            if isinstance(event, Note) and event.level == "warning":
+                warn(event.text)
+
+        yield only_warnings
+    elif err.is_terminal and not err.is_dumb_terminal:
+        from automl_transfer.cli.progress.live import live
+
+        with live(board, err) as drawn:
+            yield drawn.follow
+    else:
+        yield Lines(board, inform).follow
+
+
+def _say_how_to_resume(request: SearchRequest, board: Board) -> None:
+    from automl_transfer.cli.terminal import inform
+    from automl_transfer.report.figures import metric_words, score
+    from automl_transfer.report.ranking import tally
+    from automl_transfer.report.text import plain
+
+    inform(f"Interrupted after {format_duration(board.used)}: {tally(board.counts)}.")
+    best = board.best
+    if best:
+        inform(
+            f"Best so far: {plain(best[0].configuration.title)}, "
+            f"{metric_words(board.metric)} {score(board.metric, best[0].value)} (validation). "
+            f"See it with: automl-transfer show {plain(request.name)}"
+        )
+    inform(f"Resume with:\n  {plain(board.study.command if board.study else request.command)}")
+    if request.storage and hide_password(request.storage) != request.storage:
+        inform("The password is not shown: give the URL in AUTOML_TRANSFER_STORAGE instead.")
+
+
+def _final(request: SearchRequest, answer: Recommendation) -> list[Block]:
+    from automl_transfer.artifacts import StudyDirectory
+    from automl_transfer.report.blocks import Heading, Table, columns
+    from automl_transfer.report.complete import final_blocks
+
+    files = StudyDirectory(Path(request.studies) / request.name)
+    where = () if request.studies == "studies" else ("--studies", request.studies)
+    rows = (
+        ("report", str(files.report)),
+        ("model", str(files.path / answer.model)),
+        ("all about it", shlex.join(("automl-transfer", "show", request.name, *where, "--why"))),
+        ("use it", shlex.join(("automl-transfer", "predict", request.name, *where)) + " FILE..."),
+    )
+    return [
+        *final_blocks(answer, SHOWN),
+        Heading(text="Next"),
+        Table(columns=columns("what", "where"), rows=rows),
+    ]

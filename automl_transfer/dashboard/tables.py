@@ -1,0 +1,35 @@
+"""Tables of plain text and numbers, the same everywhere on the page."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from automl_transfer.dashboard.wording import is_share
+
+_KNOWN = frozenset(inspect.signature(st.dataframe).parameters)
+
+
+def knows(option: str) -> bool:
+    """Whether the installed version of Streamlit has this option of ``st.dataframe``."""
+    return option in _KNOWN
+
+
+def table(frame: pd.DataFrame, **options: Any) -> None:
+    """Draws ``frame`` over the whole width, with nothing in the cells that have no value."""
+    if knows("placeholder"):
+        options.setdefault("placeholder", "")
+    st.dataframe(frame, hide_index=True, width="stretch", **options)
+
+
+def scaled(values: pd.Series, metric: str) -> pd.Series:
+    """Values of a metric as :func:`number_format` prints them: shares become per cent."""
+    return values * 100 if is_share(metric) else values
+
+
+def number_format(metric: str) -> str:
+    """The format of a column of :func:`scaled` values."""
+    return "%.1f %%" if is_share(metric) else "%.4f"

@@ -1,0 +1,224 @@
+"""Images as a kind of data."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.contracts import Progress
+from automl_transfer.dataset import DataOptions, Dataset, Quarantined, Recognition, Sample, take
+from automl_transfer.errors import DataError
+from automl_transfer.layouts import (
+    MANIFEST_SUFFIXES,
+    Listing,
+    peek_manifest,
+    read_layout,
+    require_enough,
+    walk,
+)
+from automl_transfer.modalities.image.encoder import ImageEncoder
+from automl_transfer.modalities.image.reading import (
+    SUFFIXES,
+    content_id,
+    decode,
+    open_image,
+    read_bytes,
+)
+from automl_transfer.space import Scalar
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_PEEK = 500
+"""Files or rows that are looked at to recognise the data."""
+_RAW_SIDE = 32
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+def build() -> ImageModality:
+    """The factory of the card."""
+    return ImageModality()
+
+
+class ImageModality:
+    """See :class:`automl_transfer.contracts.Modality`."""
+
+    def recognise(self, path: Path, options: DataOptions) -> Recognition:
+        """The share of the first files, or rows of a manifest, whose names end like images'."""
+        if path.is_dir():
+            found = walk(path, SUFFIXES, limit=_PEEK)
+            images, others = len(found.files), len(found.others)
+            what = "files"
+        elif path.suffix.lower() in MANIFEST_SUFFIXES:
+            try:
+                names = peek_manifest(path, options, _PEEK)
+            except DataError as error:
+                # Low, so that whoever can read it is preferred, and this error is told otherwise.
+                return Recognition(score=0.01, reason=str(error))
+            images = sum(Path(name).suffix.lower() in SUFFIXES for name in names)
+            others = len(names) - images
+            what = "rows"
+        else:
+            kinds = ", ".join(sorted(MANIFEST_SUFFIXES))
+            return Recognition(
+                score=0.0, reason=f"it is neither a folder nor a manifest ({kinds})"
+            )
+        score = images / (images + others) if images else 0.0
+        return Recognition(
+            score=score,
+            reason=f"{images} of the first {images + others} {what} are named like images "
+            f"({', '.join(sorted(SUFFIXES))})",
+        )
+
+    def open(self, path: Path, options: DataOptions, progress: Progress | None = None) -> Dataset:
+        """Lists the files and decodes each once; those that fail are quarantined.
+
+        Raises:
+            DataError: The layout is unknown, nothing can be read, or a class has too few images.
+        """
+        listing = read_layout(path, options, SUFFIXES, "image")
+        inspected = _inspect([entry.path for entry in listing.entries], progress)
+        label = {name: place for place, name in enumerate(listing.classes)}
+        samples: list[Sample] = []
+        broken: list[Quarantined] = []
+        for entry, (id, error) in zip(listing.entries, inspected, strict=True):
+            if error is None:
+                samples.append(
+                    Sample(id=id, source=entry.source, label=label[entry.label], part=entry.part)
+                )
+            else:
+                broken.append(Quarantined(source=entry.source, reason=error))
+        if not samples:
+            first = "; ".join(f"{item.source!r}: {item.reason}" for item in broken[:3])
+            raise DataError(
+                f"At least some images of {str(path)!r} must be readable, but all {len(broken)} "
+                f"fail ({first}). Check that these files are images."
+            )
+        _require_enough(listing, samples)
+        return Dataset(
+            modality="image",
+            root=os.path.abspath(listing.root),
+            classes=listing.classes,
+            samples=tuple(samples),
+            layout=listing.layout,
+            quarantined=(*listing.quarantined, *broken),
+            notes=(*listing.notes, *_copy_notes(samples, listing.classes)),
+        )
+
+    def open_items(self, paths: Sequence[Path]) -> tuple[Dataset, Sequence[str | None]]:
+        """Image files to predict; a folder is not entered, so name the files in it.
+
+        Returns:
+            A data set with one sample of label 0 for each file that can be read, in the order of
+            ``paths``; and for each path None, or the reason why it cannot be.
+        """
+        files = [Path(os.path.abspath(path)) for path in paths]
+        found = _inspect(files, None)
+        samples = tuple(
+            Sample(id=id, source=str(file), label=0)
+            for file, (id, error) in zip(files, found, strict=True)
+            if error is None
+        )
+        # Sources are absolute: files to predict may lie anywhere.
+        dataset = Dataset(
+            modality="image", root="", classes=("",), samples=samples, layout="files"
+        )
+        return dataset, [error for _, error in found]
+
+    def encoder(
+        self, root: str, input: Mapping[str, Any], params: Mapping[str, Scalar]
+    ) -> ImageEncoder:
+        """An encoder for the ``input`` of a backbone card.
+
+        Raises:
+            CardError: The input breaks a rule of :class:`.ImageInput`.
+            UsageError: The parameters are not in the modality's space.
+        """
+        return ImageEncoder.make(root, input, params)
+
+    def raw_features(self, dataset: Dataset, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Pixels of the whole image at 32 x 32, RGB, 0 to 1; shape (n, 3072)."""
+        from PIL import Image
+
+        def vector(sample: Sample) -> NDArray[np.float32]:
+            image = open_image(Path(dataset.root) / sample.source)
+            small = image.resize((_RAW_SIDE, _RAW_SIDE), Image.Resampling.BOX)
+            return np.asarray(small, dtype=np.float32).reshape(-1) / np.float32(255)
+
+        rows = list(_in_threads(vector, take(dataset.samples, positions)))
+        return np.stack(rows) if rows else np.zeros((0, 3 * _RAW_SIDE**2), dtype=np.float32)
+
+
+def _inspect(files: Sequence[Path], progress: Progress | None) -> list[tuple[str, str | None]]:
+    """Content id, and None or why it cannot be used, of each file."""
+    results: list[tuple[str, str | None]] = []
+    # Pillow warns of odd metadata and of sizes; what matters of it comes back as a reason.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for result in _in_threads(_check, files):
+            results.append(result)
+            if progress is not None:
+                progress(len(results), len(files))
+    return results
+
+
+def _check(file: Path) -> tuple[str, str | None]:
+    try:
+        content = read_bytes(file)
+        decode(content)
+    except DataError as error:
+        return "", str(error)
+    return content_id(content), None
+
+
+def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+    """Results in order. Decoders let go of the interpreter's lock, so threads do run at once."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        # Without this an interrupt would first decode all that is left.
+        pool.shutdown(cancel_futures=True)
+
+
+def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:
+    totals = Counter(entry.label for entry in listing.entries)
+    different: dict[int, set[str]] = defaultdict(set)
+    for sample in samples:
+        different[sample.label].add(sample.id)
+    require_enough(
+        listing.classes,
+        [len(different[place]) for place in range(len(listing.classes))],
+        [totals[name] for name in listing.classes],
+    )
+
+
+def _copy_notes(samples: Sequence[Sample], classes: Sequence[str]) -> list[str]:
+    copies: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        copies[sample.id].append(sample)
+    repeated = [group for group in copies.values() if len(group) > 1]
+    notes = []
+    if repeated:
+        extra = sum(len(group) - 1 for group in repeated)
+        notes.append(
+            f"{extra} image(s) are byte for byte copies of others; copies are kept in one part."
+        )
+    torn = [group for group in repeated if len({sample.label for sample in group}) > 1]
+    if torn:
+        first = " and ".join(
+            f"{sample.source!r} ({classes[sample.label]!r})" for sample in torn[0][:3]
+        )
+        notes.append(
+            f"{len(torn)} image(s) lie in more than one class, for example {first}: one of the "
+            "labels must be wrong."
+        )
+    return notes

@@ -1,0 +1,162 @@
+"""Opens an image as a viewer shows it, or says why it cannot be.
+
+Pillow decodes; what it leaves undone is done here: the orientation of a camera, transparency, grey
+images of more than 8 bits (its own conversion clips them to white), and limits that do not depend
+on the state of the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automl_transfer.errors import DataError
+from automl_transfer.modalities.image.grey import to_grey8
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif"),
+        *(".bmp", ".dib", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
+    }
+)
+"""Endings of the files that are taken for images. Their content decides how they are read."""
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM")
+"""Pillow's names. Others are not tried: some of them start programs (EPS) or accept anything."""
+
+MAX_PIXELS = 89_478_485
+"""Pictures with more are refused: a small file can ask for any amount of memory. Pillow's own
+limit for its warning, as three bytes a pixel 256 MiB."""
+
+MAX_BYTES = 1 << 29
+"""Larger files are refused without reading them."""
+
+_TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Orientation of EXIF to Pillow's ``Transpose``; 1 is upright."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """Reads the first frame as RGB, upright, over white where it is transparent.
+
+    Raises:
+        DataError: The file cannot be read to its end as an image, or is too large.
+    """
+    return decode(read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of acceptable size.
+
+    Raises:
+        DataError: It cannot be read, or is empty or larger than :data:`MAX_BYTES`.
+    """
+    try:
+        if not path.exists():
+            raise DataError("the file does not exist")
+        if path.is_dir():
+            raise DataError("it is a folder; name the files in it")
+        if not path.is_file():
+            raise DataError("it is not a regular file")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise DataError(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"the file cannot be read: {_text(error)}") from error
+    if not content:
+        raise DataError("the file is empty")
+    return content
+
+
+def content_id(content: bytes) -> str:
+    """Identity of a file's content: 32 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decodes the bytes of a file; see :func:`open_image`.
+
+    Raises:
+        DataError: As there.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            width, height = image.size
+            if width < 1 or height < 1:
+                raise DataError(f"the image has no pixels ({width} x {height})")
+            if width * height > MAX_PIXELS:
+                raise DataError(_too_large(f"{width} x {height} pixels"))
+            # Only decoding finds a file that was cut off; Pillow's verify() does not.
+            image.load()
+            return _upright(_rgb(image), image)
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(_unidentified(content)) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(_too_large("more pixels than that")) from error
+    # Decoders meet hostile bytes with every kind of error, from struct.error to MemoryError.
+    except Exception as error:
+        raise DataError(f"the image is damaged: {_text(error)}") from error
+
+
+def _formats() -> list[str]:
+    from PIL import Image
+
+    Image.init()
+    # AVIF, WebP and JPEG 2000 are optional parts of Pillow.
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(to_grey8(image)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.upper())
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    # A picture with damaged metadata is still a picture.
+    except Exception:
+        orientation = 1
+    turn = _TRANSPOSE.get(orientation) if isinstance(orientation, int) else None
+    return pixels if turn is None else pixels.transpose(Image.Transpose(turn))
+
+
+def _too_large(found: str) -> str:
+    return f"the image is too large: it has {found}; at most {MAX_PIXELS:,} pixels are read"
+
+
+def _unidentified(content: bytes) -> str:
+    start = content[:512].lstrip()
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the image; run `git lfs pull`"
+    if start[:1] == b"<":
+        return "it is not an image but HTML, XML or SVG"
+    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
+        return "it is a HEIC image, which is not supported; convert it to JPEG"
+    return f"it is not an image of a known format ({', '.join(_formats())})"
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl_transfer.dataset import PARTS, Sample
+from automl_transfer.splits import make_splits
+
+seeds = st.integers(0, 2**32)
+SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@st.composite
+def data_sets(draw, parts=(None,), copies=True):
+    """At least five different samples of each class, some of them several times."""
+    data = []
+    for label in range(draw(st.integers(2, 5))):
+        count = draw(st.integers(5, 60))
+        for place in range(count):
+            # The first five of a class are in training, so that there is something to learn from.
+            part = draw(st.sampled_from(parts)) if place >= 5 else parts[0]
+            more = draw(st.sampled_from((0, 0, 0, 0, 1, 2))) if copies and place >= 5 else 0
+            for copy in range(1 + more):
+                other = draw(st.sampled_from(parts)) if copy else part
+                data.append(
+                    Sample(
+                        id=f"{label}-{place}",
+                        source=f"{label}/{place}-{copy}",
+                        label=label,
+                        part=other,
+                    )
+                )
+    return draw(st.permutations(data))
+
+
+def classes_of(data) -> list[str]:
+    return [f"c{label}" for label in range(1 + max(sample.label for sample in data))]
+
+
+def split(data, seed):
+    return make_splits(data, classes_of(data), seed)
+
+
+def by_source(data, splits) -> dict[str, str]:
+    return {data[place].source: part for part in PARTS for place in splits.of(part).tolist()}
+
+
+@given(data_sets(parts=(None, "train", "val", "test")), seeds)
+@SETTINGS
+def test_the_parts_are_a_partition(data, seed):
+    splits = split(data, seed)
+    every = np.concatenate([splits.of(part) for part in PARTS])
+    assert sorted(every.tolist()) == list(range(len(data)))
+
+
+@given(data_sets(parts=(None, "train", "val", "test")), seeds)
+@SETTINGS
+def test_identical_content_is_in_one_part(data, seed):
+    where = by_source(data, split(data, seed))
+    sides = defaultdict(set)
+    for sample in data:
+        sides[sample.id].add(where[sample.source])
+    assert all(len(found) == 1 for found in sides.values())
+
+
+@given(data_sets(parts=("train", "val", "test"), copies=False), seeds)
+@SETTINGS
+def test_given_parts_are_kept(data, seed):
+    where = by_source(data, split(data, seed))
+    given_parts = {sample.part for sample in data}
+    for sample in data:
+        drawn_from_train = sample.part == "train" and where[sample.source] not in given_parts
+        assert where[sample.source] == sample.part or drawn_from_train
+
+
+@given(data_sets(parts=(None, "test")), seeds, st.randoms(use_true_random=False))
+@SETTINGS
+def test_the_order_of_the_samples_changes_nothing(data, seed, random):
+    shuffled = list(data)
+    random.shuffle(shuffled)
+    assert by_source(data, split(data, seed)) == by_source(shuffled, split(shuffled, seed))
+
+
+@given(data_sets(), seeds)
+@SETTINGS
+def test_every_class_is_in_every_part(data, seed):
+    splits = split(data, seed)
+    for part in PARTS:
+        present = {data[place].label for place in splits.of(part).tolist()}
+        assert present == {sample.label for sample in data}
+
+
+@given(data_sets(copies=False), seeds)
+@SETTINGS
+def test_classes_have_their_share(data, seed):
+    splits = split(data, seed)
+    totals = Counter(sample.label for sample in data)
+    for part in ("val", "test"):
+        found = Counter(data[place].label for place in splits.of(part).tolist())
+        for label, total in totals.items():
+            assert abs(found[label] - 0.2 * total) <= 1.5

@@ -1,0 +1,220 @@
+"""Proposals: every point is in the space, nothing is asked twice, rows rebuild the study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.outcome import CurvePoint, Outcome
+from automl_transfer.space import Choice, Float, Int, Param, Space, When
+from automl_transfer.stages.halving import SuccessiveHalving
+from automl_transfer.stages.joint import JointSpace
+from automl_transfer.stages.proposals import Proposals, frozen_trial, trial_seed
+
+SPACE = JointSpace(
+    backbones=("a/one", "b/two"),
+    heads={
+        "linear": Space((Float(name="lr", low=1e-4, high=1e-1, default=1e-2, log=True),)),
+        "proto": Space(
+            (
+                Choice(name="distance", choices=("cosine", "euclidean"), default="cosine"),
+                Float(
+                    name="scale",
+                    low=1,
+                    high=8,
+                    default=2,
+                    when=When(parameter="distance", equals=("cosine",)),
+                ),
+            )
+        ),
+    },
+    strategies={"last": Space((Int(name="k", low=1, high=3, default=1),)), "full": Space()},
+    common={"training": Space((Choice(name="batch_size", choices=(16, 32), default=32),))},
+)
+
+
+def params() -> st.SearchStrategy[Param]:
+    names = st.sampled_from(["alpha", "beta", "gamma", "delta"])
+    floats = st.builds(
+        lambda name, low, width, share: Float(
+            name=name, low=low, high=low + width, default=low + share * width
+        ),
+        names,
+        st.floats(-5, 5),
+        st.floats(0.5, 5),
+        st.sampled_from([0.0, 0.5]),
+    )
+    ints = st.builds(
+        lambda name, low, width: Int(name=name, low=low, high=low + width, default=low),
+        names,
+        st.integers(-5, 5),
+        st.integers(1, 9),
+    )
+    choices = st.builds(
+        lambda name, values: Choice(name=name, choices=tuple(values), default=values[0]),
+        names,
+        st.lists(st.one_of(st.integers(0, 9), st.text("xyz", max_size=3)), min_size=1, unique=True),
+    )
+    return st.one_of(floats, ints, choices)
+
+
+def spaces() -> st.SearchStrategy[Space]:
+    return st.lists(params(), max_size=3, unique_by=lambda param: param.name).map(
+        lambda found: Space(tuple(found))
+    )
+
+
+@st.composite
+def joint_spaces(draw: st.DrawFn) -> JointSpace:
+    return JointSpace(
+        backbones=tuple(sorted(draw(st.sets(st.sampled_from(["m/a", "m/b", "n/c"]), min_size=1)))),
+        heads={name: draw(spaces()) for name in draw(st.sampled_from([["h"], ["h", "i"]]))},
+        strategies={name: draw(spaces()) for name in draw(st.sampled_from([["s"], ["s", "t"]]))},
+        common={"training": draw(spaces())},
+    )
+
+
+def outcome(
+    configuration: Configuration, number: int, state: str = "finished", value: float = 0.5
+) -> Outcome:
+    curve = tuple(
+        CurvePoint(epoch=epoch, value=value - 0.1 / epoch, loss=1.0, seconds=1.0)
+        for epoch in (1, 2)
+    )
+    return Outcome(
+        number=number,
+        stage="tune",
+        configuration=configuration,
+        state=state,  # type: ignore[arg-type]
+        value=None if state == "failed" else value,
+        curve=curve,
+        epochs=2,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(space=joint_spaces(), seed=st.integers(0, 1000))
+def test_every_proposal_is_a_point_of_the_space(space: JointSpace, seed: int) -> None:
+    proposals = Proposals(space=space, seed=seed, past=[])
+    for number in range(4):
+        configuration = proposals.next(number)
+        if configuration is None:
+            break
+        assert space.holds(configuration)
+        assert set(space.distributions(configuration)) == {
+            "backbone",
+            "head",
+            "strategy",
+            *configuration.params,
+        }
+        assert from_json(Configuration, to_json(configuration)) == configuration
+        proposals.tell(outcome(configuration, number))
+
+
+@settings(max_examples=40, deadline=None)
+@given(space=joint_spaces())
+def test_defaults_are_points_of_the_space(space: JointSpace) -> None:
+    for head in space.heads:
+        for strategy in space.strategies:
+            assert space.holds(space.default(space.backbones[0], head, strategy))
+
+
+@settings(max_examples=20, deadline=None)
+@given(space=joint_spaces(), seed=st.integers(0, 1000))
+def test_rows_rebuild_the_study(space: JointSpace, seed: int) -> None:
+    first = Proposals(space=space, seed=seed, past=[])
+    rows = []
+    for number in range(5):
+        configuration = first.next(number)
+        if configuration is None:
+            break
+        rows.append(outcome(configuration, number, value=0.1 * number))
+        first.tell(rows[-1])
+    again = Proposals(space=space, seed=seed, past=rows)
+    assert first.next(len(rows)) == again.next(len(rows))
+
+
+def test_nothing_is_proposed_twice_and_the_end_is_noticed() -> None:
+    small = JointSpace(
+        backbones=("a/one",),
+        heads={"proto": Space((Choice(name="d", choices=("x", "y", "z"), default="x"),))},
+        strategies={"frozen": Space()},
+    )
+    proposals = Proposals(space=small, seed=0, past=[])
+    seen = []
+    while (configuration := proposals.next(len(seen))) is not None:
+        seen.append(configuration)
+        proposals.tell(outcome(configuration, len(seen)))
+        assert len(seen) <= 3
+    assert len({row.digest for row in seen}) == len(seen) == 3
+
+
+def test_enqueued_configurations_come_first_and_only_once() -> None:
+    recipes = [SPACE.default(backbone, "linear", "last") for backbone in SPACE.backbones]
+    done = outcome(recipes[0], 0)
+    proposals = Proposals(space=SPACE, seed=0, past=[done])
+    proposals.enqueue(recipes + recipes)
+    assert proposals.next(1) == recipes[1]
+    proposals.tell(outcome(recipes[1], 1))
+    assert proposals.next(2) not in recipes
+
+
+def test_a_failed_configuration_is_not_tried_again() -> None:
+    recipe = SPACE.default("a/one", "linear", "last")
+    proposals = Proposals(space=SPACE, seed=0, past=[outcome(recipe, 0, state="failed")])
+    proposals.enqueue([recipe])
+    assert proposals.queued == 0
+
+
+def test_trials_of_a_backbone_that_is_gone_are_kept_but_not_proposed() -> None:
+    gone = replace(SPACE.default("b/two", "linear", "last"), backbone="z/gone")
+    past = [outcome(gone, number, value=0.99) for number in range(1)]
+    proposals = Proposals(space=SPACE, seed=0, past=past)
+    assert len(proposals._study.trials) == 1
+    for number in range(1, 15):
+        configuration = proposals.next(number)
+        assert configuration is not None and configuration.backbone in SPACE.backbones
+        proposals.tell(outcome(configuration, number))
+
+
+def test_successive_halving_stops_what_is_behind() -> None:
+    proposals = Proposals(space=SPACE, seed=0, past=[], pruner=SuccessiveHalving())
+    pruned = []
+    for number, value in enumerate([0.9, 0.8, 0.2, 0.1]):
+        configuration = proposals.next(number)
+        assert configuration is not None
+        pruned.append(proposals.report(value, 1))
+        state = "pruned" if pruned[-1] else "finished"
+        proposals.tell(outcome(configuration, number, state=state, value=value))
+    assert pruned == [False, True, True, True]
+
+
+@pytest.mark.parametrize("state", ["finished", "pruned", "failed"])
+def test_a_row_is_an_optuna_trial(state: str) -> None:
+    configuration = SPACE.default("a/one", "proto", "full")
+    frozen = frozen_trial(outcome(configuration, 4, state=state), SPACE)
+    assert frozen is not None
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(frozen)
+    assert study.trials[0].params["backbone"] == "a/one"
+    assert study.trials[0].params["head/proto/scale"] == 2
+    assert study.trials[0].user_attrs["number"] == 4
+
+
+def test_a_row_that_no_longer_fits_the_space_is_left_out() -> None:
+    configuration = replace(
+        SPACE.default("a/one", "linear", "last"), params={"head/linear/lr": 99.0}
+    )
+    assert frozen_trial(outcome(configuration, 0), SPACE) is None
+
+
+def test_trial_seeds_differ() -> None:
+    assert len({trial_seed(0, number) for number in range(200)}) == 200
+    assert trial_seed(0, 5) != trial_seed(1, 5)
+    assert trial_seed(3, 5) == trial_seed(3, 5)

@@ -1,0 +1,500 @@
+"""The whole path over a kind of data that has no pixels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import automl_transfer
+from automl_transfer import budget as budget_module
+from automl_transfer.cards import BackboneCard, HeadCard, StrategyCard, WeightsCard
+from automl_transfer.errors import (
+    EmptySpaceError,
+    NothingUsableError,
+    StudyError,
+    UsageError,
+)
+from automl_transfer.events import (
+    BackboneExcluded,
+    DataLoaded,
+    Recommended,
+    SearchStarted,
+    TrialEnded,
+    TrialReported,
+)
+from automl_transfer.hookspecs import hookimpl
+from automl_transfer.outcome import Outcome
+from automl_transfer.plan import FreezePlan, Phase
+from automl_transfer.space import Scalar
+from automl_transfer.testing.toy import toy_plugin, write_toy_data
+from tests.toy_search import ToySearch
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> ToySearch:
+    """A search that ran to its end; tests only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("finished")
+        patch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(directory / "cache"))
+        toy = ToySearch(directory)
+        toy.events_seen = toy.run(toy.request(trials=16))  # type: ignore[attr-defined]
+        return toy
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySearch:
+    """A directory for a search of its own."""
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
+    return ToySearch(tmp_path)
+
+
+def ended(events: list[object]) -> list[Outcome]:
+    return [event.outcome for event in events if isinstance(event, TrialEnded)]
+
+
+def comparable(outcomes: list[Outcome]) -> list[object]:
+    return [
+        (row.number, row.stage, row.configuration, row.state, row.value) for row in outcomes
+    ]
+
+
+def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> None:
+    study = finished.study()
+    study.close()
+    left = {
+        str(path.relative_to(study.directory))
+        for path in study.directory.rglob("*")
+        if path.is_file() and path.parent.name != "predictions"
+    }
+    assert left - {"study.db-wal", "study.db-shm"} == {
+        "study.toml",
+        "study.db",
+        "manifest.parquet",
+        "quarantined.csv",
+        "recommendation.json",
+        "report.md",
+        "checkpoint/model.safetensors",
+        "checkpoint/trial.json",
+        "model/model.safetensors",
+        "model/model.json",
+    }
+
+
+def test_frozen_partial_and_full_strategies_are_all_ranked(finished: ToySearch) -> None:
+    tried = {row.configuration.strategy for row in finished.study().trials}
+    assert {"frozen", "last-stages", "full"} <= tried
+
+
+def test_the_ranking_holds_the_finished_trials_best_first(finished: ToySearch) -> None:
+    study = finished.study()
+    recommendation = study.recommendation
+    assert recommendation is not None
+    values = [row.value for row in study.ranking]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == recommendation.trials["finished"]
+    assert sum(recommendation.trials.values()) == 16 == len(study.trials)
+    assert study.ranking[0].number == recommendation.winner.number
+    for row in study.ranking:
+        assert row.interval is not None
+        assert row.interval.low <= row.value <= row.interval.high
+
+
+def test_the_test_part_is_opened_once_and_never_trained_on(finished: ToySearch) -> None:
+    recommendation = finished.study().recommendation
+    assert recommendation is not None
+    assert recommendation.test.openings == 1
+    manifest = finished.study().files.read_manifest()
+    assert recommendation.test.samples == manifest["part"].count("test")
+    assert sum(map(sum, recommendation.test.confusion)) == recommendation.test.samples
+
+
+def test_the_winner_beats_the_majority_class(finished: ToySearch) -> None:
+    recommendation = finished.study().recommendation
+    assert recommendation is not None
+    baselines = {row.name: row.value for row in recommendation.baselines}
+    assert set(baselines) == {"majority class", "kNN on raw inputs", "kNN on frozen features"}
+    assert recommendation.test.value > baselines["majority class"] + 0.2
+
+
+def test_each_row_tells_where_it_came_from(finished: ToySearch) -> None:
+    for row in finished.study().trials:
+        assert row.providers[row.configuration.head].startswith("automl-transfer ")
+        assert row.weights is not None and len(row.weights) == 64
+        assert row.device == "cpu"
+        if row.state == "finished":
+            assert row.proof is not None and row.proof.frozen_tensors > 0
+
+
+def test_the_stored_model_predicts_what_the_report_says(finished: ToySearch) -> None:
+    study = finished.study()
+    model = finished_model(finished)
+    manifest = study.files.read_manifest()
+    places = [place for place, part in enumerate(manifest["part"]) if part == "test"]
+    paths = [f"{finished.data}#{manifest['source'][place]}" for place in places]
+    predictions = model.predict(paths, device="cpu")
+    truth = [manifest["class"][place] for place in places]
+    hits = [guess.label == label for guess, label in zip(predictions, truth, strict=True)]
+    recommendation = study.recommendation
+    assert recommendation is not None
+    assert np.mean(hits) == pytest.approx(recommendation.test.metrics["accuracy"])
+    assert sum(predictions[0].probabilities.values()) == pytest.approx(1, abs=1e-4)
+
+
+def finished_model(toy: ToySearch) -> automl_transfer.predict.Model:  # type: ignore[name-defined]
+    from automl_transfer.plugins import load_registry
+    from automl_transfer.predict import Model
+
+    registry = load_registry(extra=[toy.plugin], third_party=False)
+    return Model.load(toy.study().files.model, registry)
+
+
+def test_a_flipped_bit_in_the_model_is_found(finished: ToySearch, tmp_path: Path) -> None:
+    from automl_transfer.plugins import load_registry
+    from automl_transfer.predict import Model
+
+    copy = shutil.copytree(finished.study().files.model, tmp_path / "model")
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    (copy / "model.safetensors").write_bytes(content)
+    registry = load_registry(extra=[finished.plugin], third_party=False)
+    with pytest.raises(StudyError, match="must have SHA-256"):
+        Model.load(copy, registry)
+
+
+def test_the_events_tell_the_story_in_order(finished: ToySearch) -> None:
+    events = finished.events_seen  # type: ignore[attr-defined]
+    assert isinstance(events[0], SearchStarted)
+    assert isinstance(events[-1], Recommended)
+    loaded = next(event for event in events if isinstance(event, DataLoaded))
+    assert sum(loaded.counts.values()) == 120
+    running: set[int] = set()
+    for event in events:
+        if isinstance(event, TrialReported):
+            running.add(event.number)
+        if isinstance(event, TrialEnded) and event.outcome.curve:
+            assert event.outcome.number in running
+
+
+def test_same_seed_same_search(toy: ToySearch, finished: ToySearch) -> None:
+    toy.run(toy.request(trials=16))
+    assert comparable(toy.study().trials) == comparable(finished.study().trials)
+    first, second = toy.study().recommendation, finished.study().recommendation
+    assert first is not None and second is not None
+    assert [row.number for row in first.ranking] == [row.number for row in second.ranking]
+    assert first.test.value == second.test.value
+
+
+def test_another_seed_is_another_search(toy: ToySearch, finished: ToySearch) -> None:
+    toy.run(toy.request(trials=16, seed=1))
+    assert comparable(toy.study().trials) != comparable(finished.study().trials)
+
+
+@pytest.mark.parametrize("stop_after", [3, 9])
+def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
+    toy: ToySearch, finished: ToySearch, stop_after: int
+) -> None:
+    events = toy.events(toy.request(trials=16))
+    for count, _ in enumerate((e for e in events if isinstance(e, TrialEnded)), start=1):
+        if count == stop_after:
+            break
+    events.close()  # type: ignore[attr-defined]
+    study = toy.study()
+    assert study.status["state"] == "interrupted"
+    assert study.running == []
+    assert len(study.trials) == stop_after
+    resumed = toy.run(toy.request(trials=16))
+    assert isinstance(resumed[0], SearchStarted) and resumed[0].resumed == stop_after
+    assert comparable(toy.study().trials) == comparable(finished.study().trials)
+
+
+def test_a_finished_search_is_not_run_again(toy: ToySearch) -> None:
+    toy.run()
+    before = toy.study().recommendation
+    again = toy.run()
+    assert ended(again) == []
+    assert toy.study().recommendation == before
+    assert toy.study().status["state"] == "finished"
+
+
+def test_more_trials_continue_a_finished_search(toy: ToySearch) -> None:
+    toy.run()
+    events = toy.run(toy.request(trials=11))
+    assert len(ended(events)) == 2
+    recommendation = toy.study().recommendation
+    assert recommendation is not None
+    assert recommendation.test.openings == 2
+
+
+def test_other_options_under_the_same_name_are_refused(toy: ToySearch) -> None:
+    toy.run()
+    with pytest.raises(StudyError, match=r"other options \(seed: 0 then, 5 now\)"):
+        toy.run(toy.request(seed=5))
+
+
+def test_other_data_under_the_same_name_are_refused(toy: ToySearch) -> None:
+    toy.run()
+    write_toy_data(toy.data, n=130)
+    with pytest.raises(StudyError, match="was made with other data"):
+        toy.run(toy.request(trials=10))
+
+
+def test_a_directory_with_other_files_is_not_taken(toy: ToySearch) -> None:
+    place = toy.directory / "studies" / "toy"
+    place.mkdir(parents=True)
+    (place / "thesis.txt").write_text("mine")
+    with pytest.raises(StudyError, match="holds other files"):
+        toy.run()
+    assert [path.name for path in place.iterdir()] == ["thesis.txt"]
+
+
+def bad_head(*, width: int, classes: int, params: Mapping[str, Scalar]) -> object:
+    """A head factory with a bug."""
+    raise ZeroDivisionError("a bug in the plugin")
+
+
+def exiting_head(*, width: int, classes: int, params: Mapping[str, Scalar]) -> object:
+    """A head factory that tries to end the process."""
+    raise SystemExit(3)
+
+
+def nan_head(*, width: int, classes: int, params: Mapping[str, Scalar]) -> object:
+    """A head whose scores are not numbers."""
+    import torch
+
+    layer = torch.nn.Linear(width, classes)
+    torch.nn.init.constant_(layer.weight, float("nan"))
+    return layer
+
+
+def head_plugin(name: str) -> object:
+    @hookimpl
+    def automl_transfer_heads() -> list[HeadCard]:
+        return [HeadCard(id=f"bad/{name}", factory=f"{__name__}:{name}_head")]
+
+    return SimpleNamespace(__name__=f"bad_{name}", automl_transfer_heads=automl_transfer_heads)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("bad", "a bug in the plugin"), ("exiting", "SystemExit"), ("nan", "diverged")],
+)
+def test_a_failing_trial_is_recorded_and_the_search_goes_on(
+    toy: ToySearch, name: str, reason: str
+) -> None:
+    request = toy.request(heads=("linear", "bad/*"), strategies=("frozen",), trials=6)
+    toy.run(request, [head_plugin(name)])
+    study = toy.study()
+    failed = [row for row in study.trials if row.state == "failed"]
+    assert failed and all(reason in (row.reason or "") for row in failed)
+    assert all(row.value is None or np.isfinite(row.value) for row in failed)
+    assert {row.configuration.head for row in study.ranking} == {"linear"}
+
+
+def test_when_every_trial_fails_the_reasons_are_said(toy: ToySearch) -> None:
+    request = toy.request(heads=("bad/*",), strategies=("frozen",), trials=4)
+    with pytest.raises(NothingUsableError, match="a bug in the plugin") as caught:
+        toy.run(request, [head_plugin("bad")])
+    assert caught.value.exit_code == 1
+    assert toy.study().status["state"] == "failed"
+
+
+def moving_plan(*, stages: object, params: object) -> FreezePlan:
+    """Names a stage that no network has."""
+    return FreezePlan(phases=(Phase(name="all", share=1.0, trains={"nowhere": 1.0}),))
+
+
+def test_a_plan_for_unknown_stages_fails_its_trials_only(toy: ToySearch) -> None:
+    @hookimpl
+    def automl_transfer_freeze_strategies() -> list[StrategyCard]:
+        return [StrategyCard(id="bad/plan", factory=f"{__name__}:moving_plan")]
+
+    plugin = SimpleNamespace(
+        __name__="bad_plan", automl_transfer_freeze_strategies=automl_transfer_freeze_strategies
+    )
+    request = toy.request(heads=("linear",), strategies=("frozen", "bad/plan"), trials=6)
+    toy.run(request, [plugin])
+    failed = [row for row in toy.study().trials if row.state == "failed"]
+    assert failed and all("must name stages of the backbone" in str(row.reason) for row in failed)
+
+
+def broken_build(*, card: object, weights: object, seed: int) -> object:
+    """A backbone that cannot be built."""
+    raise RuntimeError("no such layer")
+
+
+def backbone_plugin(toy: ToySearch, **changes: object) -> object:
+    good = toy.plugin.automl_transfer_backbones()[0]  # type: ignore[attr-defined]
+
+    @hookimpl
+    def automl_transfer_backbones() -> list[BackboneCard]:
+        return [replace(good, id="toy/other", **changes)]
+
+    return SimpleNamespace(__name__="other", automl_transfer_backbones=automl_transfer_backbones)
+
+
+def test_a_backbone_that_cannot_be_built_is_in_the_why_not_table(toy: ToySearch) -> None:
+    plugin = backbone_plugin(toy, factory=f"{__name__}:broken_build")
+    events = toy.run(plugins=[plugin])
+    assert BackboneExcluded(backbone="toy/other", reason="RuntimeError: no such layer") in events
+    recommendation = toy.study().recommendation
+    assert recommendation is not None
+    assert any(row.what == "toy/other" for row in recommendation.why_not)
+
+
+def test_missing_weights_are_in_the_why_not_table(toy: ToySearch) -> None:
+    weights = WeightsCard(sources=(f"dir:{toy.directory / 'missing.safetensors'}",))
+    events = toy.run(plugins=[backbone_plugin(toy, weights=weights)])
+    reasons = [event.reason for event in events if isinstance(event, BackboneExcluded)]
+    assert len(reasons) == 1 and "missing.safetensors" in reasons[0]
+
+
+def test_without_any_backbone_the_error_lists_why(toy: ToySearch) -> None:
+    weights = WeightsCard(sources=(f"dir:{toy.directory / 'missing.safetensors'}",))
+    plugin = backbone_plugin(toy, weights=weights)
+    request = toy.request(backbones=("toy/other",))
+    with pytest.raises(EmptySpaceError, match=r"missing\.safetensors") as caught:
+        toy.run(request, [plugin])
+    assert caught.value.exit_code == 5
+
+
+def test_a_veto_needs_no_more_than_a_reason(toy: ToySearch) -> None:
+    @hookimpl
+    def automl_transfer_veto(backbone: BackboneCard) -> str | None:
+        return "too wide for our taste" if backbone.id == "toy/wide" else None
+
+    plugin = SimpleNamespace(__name__="veto", automl_transfer_veto=automl_transfer_veto)
+    toy.run(plugins=[plugin])
+    assert {row.configuration.backbone for row in toy.study().trials} == {"toy/small"}
+    recommendation = toy.study().recommendation
+    assert recommendation is not None
+    assert [row.reason for row in recommendation.why_not] == ["too wide for our taste (veto)"]
+
+
+def test_max_params_leaves_out_what_is_larger(toy: ToySearch) -> None:
+    toy.run(toy.request(max_params=1000))
+    assert {row.configuration.backbone for row in toy.study().trials} == {"toy/small"}
+
+
+def test_an_observer_that_raises_changes_nothing(toy: ToySearch, finished: ToySearch) -> None:
+    heard = []
+
+    @hookimpl
+    def automl_transfer_trial_event(study: str, event: object) -> None:
+        heard.append(event)
+        raise ValueError("a broken tracker")
+
+    plugin = SimpleNamespace(
+        __name__="tracker", automl_transfer_trial_event=automl_transfer_trial_event
+    )
+    toy.run(toy.request(trials=16), [plugin])
+    assert heard
+    assert comparable(toy.study().trials) == comparable(finished.study().trials)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": ("liner",)}, r"--head must name one of .*Did you mean 'linear'"),
+        ({"strategies": ("froze",)}, r"--strategy must name one of .*Did you mean 'frozen'"),
+        ({"backbones": ("nothing/*",)}, r"must match a backbone that is offered"),
+    ],
+)
+def test_names_that_match_nothing_are_refused(
+    toy: ToySearch, changes: dict[str, tuple[str, ...]], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        toy.run(toy.request(**changes))
+
+
+def test_excluding_everything_is_refused(toy: ToySearch) -> None:
+    with pytest.raises(EmptySpaceError, match="--exclude"):
+        toy.run(toy.request(exclude=("*",)))
+
+
+def test_globs_and_exclusions_narrow_the_search(toy: ToySearch) -> None:
+    toy.run(toy.request(heads=("lin*", "proto*"), strategies=("frozen", "l*"), exclude=("lora",)))
+    trials = toy.study().trials
+    assert {row.configuration.head for row in trials} <= {"linear", "prototype"}
+    assert {row.configuration.strategy for row in trials} == {"frozen", "last-stages"}
+
+
+def test_from_scratch_is_tried_only_when_named(toy: ToySearch, finished: ToySearch) -> None:
+    assert "scratch" not in {row.configuration.strategy for row in finished.study().trials}
+    toy.run(toy.request(strategies=("scratch",), trials=2))
+    assert {row.configuration.strategy for row in toy.study().trials} == {"scratch"}
+
+
+def test_frozen_features_are_computed_once(toy: ToySearch) -> None:
+    from automl_transfer.events import BackboneScreened
+
+    first = [event for event in toy.run() if isinstance(event, BackboneScreened)]
+    assert not any(event.cached for event in first)
+    renamed = toy.run(toy.request(study="renamed"))
+    assert all(event.cached for event in renamed if isinstance(event, BackboneScreened))
+
+
+def test_a_study_outlives_a_backbone_that_goes_and_one_that_comes(toy: ToySearch) -> None:
+    toy.run()
+    before = comparable(toy.study().trials)
+    toy.plugin = toy_plugin(toy.directory)
+    newcomer = backbone_plugin(toy)
+    wide_only = SimpleNamespace(
+        __name__="less",
+        automl_transfer_veto=hookimpl(_no_small),
+    )
+    events = toy.run(toy.request(trials=13), [newcomer, wide_only])
+    after = toy.study().trials
+    assert comparable(after)[: len(before)] == before
+    assert "toy/small" not in {row.configuration.backbone for row in ended(events)}
+    assert {row.generation for row in after} == {0, 1}
+
+
+def _no_small(backbone: BackboneCard) -> str | None:
+    return "gone" if backbone.id == "toy/small" else None
+
+
+def test_a_time_budget_is_kept(toy: ToySearch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_module, "MINIMUM_SECONDS", 1.0)
+    toy.run(toy.request(trials=None, epochs=None, budget_seconds=12.0))
+    study = toy.study()
+    assert study.status["state"] == "finished"
+    strategies = {row.configuration.strategy for row in study.trials}
+    assert "frozen" in strategies and len(strategies) > 1
+    # Not a time of this machine: what the search itself says that it has spent of what it had.
+    assert study.status["spent"] <= 12.0 * 1.1
+
+
+def test_the_python_api_does_the_same(toy: ToySearch) -> None:
+    heard: list[object] = []
+    study = automl_transfer.search(
+        toy.data,
+        trials=4,
+        study="api",
+        studies=toy.directory / "studies",
+        backbones=["toy/small"],
+        strategies=["frozen"],
+        offline=True,
+        plugins=[toy.plugin],
+        on_event=heard.append,
+    )
+    assert isinstance(heard[-1], Recommended)
+    assert study.recommendation is not None
+    assert study.ranking[0].configuration.backbone == "toy/small"
+    opened = automl_transfer.open_study("api", toy.directory / "studies")
+    assert opened.recommendation == study.recommendation
+    assert [path.name for path in automl_transfer.list_studies(toy.directory / "studies")] == ["api"]
+
+
+def test_recommendation_json_is_plain_and_versioned(finished: ToySearch) -> None:
+    path = finished.study().directory / "recommendation.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert data["schema"] == 1
+    assert data["winner"]["configuration"]["backbone"].startswith("toy/")
+    assert data["command"].startswith("automl-transfer search --data ")

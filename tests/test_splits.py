@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from automl_transfer.dataset import PARTS, Sample
+from automl_transfer.errors import DataError
+from automl_transfer.splits import make_splits
+
+
+def samples(*counts: int, part=None, start: str = "s") -> list[Sample]:
+    return [
+        Sample(id=f"{start}{label}-{place}", source=f"{label}/{place}", label=label, part=part)
+        for label, count in enumerate(counts)
+        for place in range(count)
+    ]
+
+
+def sizes(splits) -> tuple[int, ...]:
+    return tuple(len(splits.of(part)) for part in PARTS)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((5, 5), (6, 2, 2)),
+        ((50, 50), (60, 20, 20)),
+        ((250, 250), (225, 75, 200)),
+        ((400, 400), (450, 150, 200)),
+        ((1000, 1000), (1200, 400, 400)),
+    ],
+)
+def test_sizes(counts, expected):
+    assert sizes(make_splits(samples(*counts), ["a", "b"], 0)) == expected
+
+
+def test_five_of_each_class_are_enough_for_every_part():
+    data = samples(5, 5, 300, 7)
+    splits = make_splits(data, list("abcd"), 3)
+    for part in PARTS:
+        assert {data[place].label for place in splits.of(part)} == {0, 1, 2, 3}
+
+
+def test_seeds_decide_the_draw():
+    data = samples(40, 40)
+    first, again, other = (make_splits(data, ["a", "b"], seed) for seed in (0, 0, 1))
+    assert first.test.tolist() == again.test.tolist()
+    assert first.test.tolist() != other.test.tolist()
+    assert "with seed 1" in other.description
+
+
+def test_a_new_file_hardly_moves_the_others():
+    data = samples(100, 100)
+    before = make_splits(data, ["a", "b"], 0)
+    after = make_splits([*data, Sample(id="new", source="new", label=0)], ["a", "b"], 0)
+    moved = sum(
+        len(set(before.of(part).tolist()) - set(after.of(part).tolist())) for part in PARTS
+    )
+    assert moved <= 4
+
+
+def test_given_test_is_kept_and_only_val_is_drawn():
+    data = [*samples(40, 40, part="train"), *samples(9, 9, part="test", start="t")]
+    splits = make_splits(data, ["a", "b"], 0)
+    assert splits.test.tolist() == list(range(80, 98))
+    assert sizes(splits) == (60, 20, 18)
+    assert "test as given; val drawn from train" in splits.description
+
+
+def test_given_val_is_kept_and_only_test_is_drawn():
+    data = [*samples(40, 40, part="train"), *samples(9, 9, part="val", start="v")]
+    splits = make_splits(data, ["a", "b"], 0)
+    assert splits.val.tolist() == list(range(80, 98))
+    assert sizes(splits) == (64, 18, 16)
+    assert "val as given; test drawn from train" in splits.description
+
+
+def test_nothing_is_drawn_when_all_parts_are_given():
+    data = [
+        *samples(6, 6, part="train"),
+        *samples(2, 2, part="val", start="v"),
+        *samples(3, 3, part="test", start="t"),
+    ]
+    splits = make_splits(data, ["a", "b"], 5)
+    assert sizes(splits) == (12, 4, 6)
+    assert "as given; identical files stay together" in splits.description
+
+
+def test_samples_without_a_part_count_as_train_beside_given_ones():
+    data = [*samples(10, 10), *samples(3, 3, part="test", start="t")]
+    assert make_splits(data, ["a", "b"], 0).test.tolist() == list(range(20, 26))
+
+
+def test_training_copies_of_test_files_are_not_trained_on():
+    test = samples(5, 5, part="test", start="t")
+    leak = [Sample(id=test[0].id, source="leak", label=0, part="train")]
+    data = [*samples(20, 20, part="train"), *leak, *test]
+    splits = make_splits(data, ["a", "b"], 0)
+    assert 40 in splits.test
+    assert "1 sample(s) moved to where an identical file was held out" in splits.description
+
+
+def test_a_test_part_that_holds_all_of_a_class_is_an_error():
+    test = samples(5, 5, part="test")
+    copies = [Sample(id=s.id, source="copy", label=s.label, part="train") for s in test[:5]]
+    with pytest.raises(DataError, match=r"training part, but 'a' has none\. 5 given ones are not"):
+        make_splits([*samples(0, 9, part="train", start="x"), *copies, *test], ["a", "b"], 0)
+
+
+def test_many_copies_of_one_file_do_not_fill_a_part():
+    data = [
+        *(Sample(id="same", source=str(place), label=0) for place in range(50)),
+        *samples(20, 70),
+    ]
+    splits = make_splits(data, ["a", "b"], 0)
+    same = {PARTS[place] for place in range(3) if 0 in splits.of(PARTS[place])}
+    assert same == {"train"}
+    assert Counter(data[place].label for place in splits.test) == {0: 14, 1: 14}
+
+
+def test_positions_ascend():
+    splits = make_splits(samples(30, 30), ["a", "b"], 0)
+    for part in PARTS:
+        assert (np.diff(splits.of(part)) > 0).all()
