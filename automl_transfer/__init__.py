@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl_transfer.hookspecs import API, hookimpl
-    from automl_transfer.predict import Prediction, predict
-    from automl_transfer.search import search
-    from automl_transfer.study import Study, list_studies, open_study
+    from automl_transfer.searching import search
+    from automl_transfer.study import Study, list_studies, open_study, predict
+    from automl_transfer.trained import Model, Prediction
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "API": "hookspecs",
     "hookimpl": "hookspecs",
-    "Prediction": "predict",
-    "predict": "predict",
-    "search": "search",
+    "Model": "trained",
+    "Prediction": "trained",
+    "predict": "study",
+    "search": "searching",
     "Study": "study",
     "list_studies": "study",
     "open_study": "study",
@@ -29,6 +30,7 @@ _HOMES = {
 
 __all__ = [
     "API",
+    "Model",
     "Prediction",
     "Study",
     "__version__",

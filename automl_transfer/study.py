@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from automl_transfer.request import SearchRequest
 from automl_transfer.store import Store
 
 if TYPE_CHECKING:
-    from automl_transfer.predict import Model
+    from automl_transfer.trained import Model, Prediction
 
 STORAGE_VARIABLE = "AUTOML_TRANSFER_STORAGE"
 """Environment variable with the storage URL, for URLs that hold a password."""
@@ -97,7 +98,7 @@ class Study:
         Raises:
             NothingUsableError: The study has none yet.
         """
-        from automl_transfer.predict import Model
+        from automl_transfer.trained import Model
 
         if not (self.files.model / "model.json").is_file():
             raise NothingUsableError(
@@ -137,3 +138,24 @@ def open_study(
         f"There is no study {str(name)!r} in {str(studies)!r}; there are: "
         f"{', '.join(known) or 'none'}.{did_you_mean(str(name), known)}"
     )
+
+
+def predict(
+    study: str | Path | Study,
+    paths: Sequence[str | Path],
+    *,
+    studies: str | Path = "studies",
+    device: str = "auto",
+    storage: str | None = None,
+) -> list[Prediction]:
+    """Predicts items with the trained winner of a study.
+
+    Args:
+        study: A study, its name or its directory.
+        paths: Files to predict.
+        studies: Directory in which the name is looked up.
+        device: ``auto``, ``cpu``, ``cuda``...
+        storage: Database URL of a study whose rows are not in its directory.
+    """
+    opened = study if isinstance(study, Study) else open_study(study, studies, storage)
+    return opened.model.predict(paths, device)

@@ -147,9 +147,9 @@ def test_the_stored_model_predicts_what_the_report_says(finished: ToySearch) -> 
     assert sum(predictions[0].probabilities.values()) == pytest.approx(1, abs=1e-4)
 
 
-def finished_model(toy: ToySearch) -> automl_transfer.predict.Model:  # type: ignore[name-defined]
+def finished_model(toy: ToySearch) -> automl_transfer.Model:
     from automl_transfer.plugins import load_registry
-    from automl_transfer.predict import Model
+    from automl_transfer.trained import Model
 
     registry = load_registry(extra=[toy.plugin], third_party=False)
     return Model.load(toy.study().files.model, registry)
@@ -157,7 +157,7 @@ def finished_model(toy: ToySearch) -> automl_transfer.predict.Model:  # type: ig
 
 def test_a_flipped_bit_in_the_model_is_found(finished: ToySearch, tmp_path: Path) -> None:
     from automl_transfer.plugins import load_registry
-    from automl_transfer.predict import Model
+    from automl_transfer.trained import Model
 
     copy = shutil.copytree(finished.study().files.model, tmp_path / "model")
     content = bytearray((copy / "model.safetensors").read_bytes())

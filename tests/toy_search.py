@@ -10,7 +10,7 @@ from typing import Any
 from automl_transfer.events import Event
 from automl_transfer.plugins import load_registry
 from automl_transfer.request import SearchRequest
-from automl_transfer.search import run_search
+from automl_transfer.searching import run_search
 from automl_transfer.study import Study
 from automl_transfer.testing.toy import toy_plugin, write_toy_data
 

@@ -68,6 +68,8 @@ def _run(words: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit:  # how click ends when nobody reads on
+        raise BrokenPipeError from None
     return code if isinstance(code, int) else 0
 
 

@@ -15,7 +15,7 @@ from automl_transfer.cli.options import (
 from automl_transfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from automl_transfer.predict import Prediction
+    from automl_transfer.trained import Prediction
     from automl_transfer.report.blocks import Table
 
 NOTHING_READ = 4
@@ -56,7 +56,7 @@ def predict(
     A file that cannot be read gets a row that says why; if none can be read, the exit code is 4.
     """
     from automl_transfer.cli.terminal import write_blocks, write_json
-    from automl_transfer.predict import predict as run
+    from automl_transfer.study import predict as run
 
     if top is not None and top < 1:
         raise UsageError(f"--top must be at least 1, but got {top}.")

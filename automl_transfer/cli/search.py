@@ -197,7 +197,7 @@ def _follow(
     """Runs the search and shows it. Returns its answer."""
     from automl_transfer.cli.interrupt import two_steps
     from automl_transfer.events import Recommended, SearchStarted
-    from automl_transfer.search import run_search
+    from automl_transfer.searching import run_search
 
     answer: Recommendation | None = None
     events = run_search(request, registry)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -17,6 +18,10 @@ from automl_transfer.report.text import plain, plain_lines
 
 UNBOUNDED = 100_000
 """Columns where no terminal is: a pipe wraps nothing and cuts nothing."""
+SHORT = 12
+"""Up to so many columns a cell with a name stays whole."""
+GAP = 2
+"""Spaces between the columns of a table."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -41,16 +46,19 @@ def write_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
-def write_blocks(blocks: Iterable[Block], target: Console | None = None) -> None:
-    """Blocks of a report, on standard output if nothing else is said."""
-    out = target or console()
-    for position, block in enumerate(blocks):
-        if isinstance(block, Heading) and position:
-            out.print()
-        out.print(rendered(block))
+def write_blocks(blocks: Iterable[Block]) -> None:
+    """Blocks of a report on standard output."""
+    out = console()
+    with out.capture() as captured:
+        for position, block in enumerate(blocks):
+            if isinstance(block, Heading) and position:
+                out.print()
+            # A command is copied: the terminal may wrap it, but no line break is put into it.
+            out.print(rendered(block, out.width), soft_wrap=isinstance(block, Listing))
+    sys.stdout.write(captured.get())
 
 
-def rendered(block: Block) -> RenderableType:
+def rendered(block: Block, width: int = UNBOUNDED) -> RenderableType:
     """One block, with its text inert."""
     match block:
         case Heading():
@@ -60,20 +68,47 @@ def rendered(block: Block) -> RenderableType:
         case Bullets():
             return Text("\n".join(f"* {plain(item)}" for item in block.items))
         case Table():
-            return rich_table(block)
+            return rich_table(block, width)
         case Listing():
             return Text("\n".join(f"  {line}" for line in plain_lines(block.text).split("\n")))
 
 
-def rich_table(table: Table) -> RichTable:
-    """A table whose cells are plain text, folded rather than cut."""
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in table.columns:
+def rich_table(table: Table, width: int = UNBOUNDED) -> RichTable:
+    """A table whose cells are plain text, folded rather than cut.
+
+    Args:
+        table: What to show.
+        width: Columns of the terminal; optional columns are left out, from the right, until the
+            table fits.
+    """
+    cells = [[plain(cell) for cell in row] for row in table.rows]
+    heads = [plain(column.name) for column in table.columns]
+    # Numbers and the words of a head stay whole; names give way.
+    widest = [
+        max((cell_len(row[position]) for row in cells), default=0)
+        for position in range(len(heads))
+    ]
+    natural = [
+        max(most, *map(cell_len, (*head.split(), "")))
+        for head, most in zip(heads, widest, strict=True)
+    ]
+    kept = list(range(len(heads)))
+    for position in reversed(range(len(heads))):
+        if sum(natural[index] + GAP for index in kept) - GAP <= width:
+            break
+        if table.columns[position].optional:
+            kept.remove(position)
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for position in kept:
+        number = table.columns[position].number
+        words = max(map(cell_len, heads[position].split()), default=1)
+        least = widest[position] if number else min(SHORT, widest[position])
         made.add_column(
-            Text(plain(column.name)),
-            justify="right" if column.number else "left",
+            Text(heads[position]),
+            justify="right" if number else "left",
             overflow="fold",
+            min_width=max(words, least),
         )
-    for row in table.rows:
-        made.add_row(*(Text(plain(cell)) for cell in row))
+    for row in cells:
+        made.add_row(*(Text(row[position]) for position in kept))
     return made

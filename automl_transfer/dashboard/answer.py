@@ -72,7 +72,7 @@ def progress(snapshot: Snapshot) -> tuple[float | None, str]:
         parts.append(f"about {format_duration(request.budget_seconds - spent)} left")
     parts.append(trials_text(snapshot))
     if status.get("updated"):
-        parts.append(f"last heard of {ago(str(status['updated']))}")
+        parts.append(f"last heard of {ago(status['updated'])}")
     return (min(1.0, max(shares)) if shares else None), " · ".join(parts)
 
 

@@ -268,5 +268,5 @@ def _study(name: str, found: Snapshot | Unreadable) -> dict[str, Any]:
         "trials": len(found.trials),
         "best": score_text(found.metric, best[0].value if best else None),
         "winner": plain(winner.title) if winner else "",
-        "updated": ago(str(found.status.get("updated", ""))),
+        "updated": ago(found.status.get("updated")),
     }

@@ -115,7 +115,7 @@ class Snapshot:
         """What the search is doing, as far as can be told from what it wrote."""
         state = self.status.get("state")
         if state == "running":
-            silent = seconds_since(str(self.status.get("updated", "")), now)
+            silent = seconds_since(self.status.get("updated"), now)
             return "quiet" if silent is not None and silent > QUIET_SECONDS else "running"
         if state in ("interrupted", "finished", "failed"):
             return state  # type: ignore[no-any-return]

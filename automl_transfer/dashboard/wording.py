@@ -82,17 +82,20 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def seconds_since(moment: str, now: datetime | None = None) -> float | None:
-    """Seconds since an ISO 8601 time; None when it is not one. A time without zone is UTC."""
+def seconds_since(moment: object, now: datetime | None = None) -> float | None:
+    """Seconds since a Unix time or an ISO 8601 text (UTC if it names no zone); None for others."""
     try:
-        then = datetime.fromisoformat(moment)
-    except (TypeError, ValueError):
+        if isinstance(moment, (int, float)):
+            then = datetime.fromtimestamp(moment, UTC)
+        else:
+            then = datetime.fromisoformat(str(moment))
+            then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
         return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
     return max(0.0, ((now or datetime.now(UTC)) - then).total_seconds())
 
 
-def ago(moment: str, now: datetime | None = None) -> str:
+def ago(moment: object, now: datetime | None = None) -> str:
     """``2m 5s ago``, or a dash."""
     seconds = seconds_since(moment, now)
     return "–" if seconds is None else f"{format_duration(seconds)} ago"

@@ -36,7 +36,9 @@ class Column:
 
     name: str
     number: bool = False
-    """Set flush right."""
+    """Set flush right, and never broken into lines."""
+    optional: bool = False
+    """May be left out where the table would be too wide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,5 +67,8 @@ Block: TypeAlias = Heading | Paragraph | Bullets | Table | Listing
 
 
 def columns(*names: str) -> tuple[Column, ...]:
-    """Columns by name; a name that ends in ``>`` is set flush right."""
-    return tuple(Column(name=name.removesuffix(">"), number=name.endswith(">")) for name in names)
+    """Columns by name; ``>`` at its end sets one flush right, ``?`` makes it optional."""
+    return tuple(
+        Column(name=name.rstrip(">?"), number=">" in name[-2:], optional="?" in name[-2:])
+        for name in names
+    )

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automl_transfer.recommendation import HeldOutScore
-from automl_transfer.report.blocks import Block, Heading, Listing, Paragraph, Table, columns
+from automl_transfer.report.blocks import (
+    Block,
+    Column,
+    Heading,
+    Listing,
+    Paragraph,
+    Table,
+    columns,
+)
 
 MOST_CLASSES = 20
 """Up to so many classes the confusion matrix is shown."""
@@ -33,7 +41,10 @@ def held_out_section(test: HeldOutScore, classes: Sequence[str]) -> list[Block]:
     section += [
         Paragraph(text="Confusion matrix (rows: true class; columns: predicted class):"),
         Table(
-            columns=columns("true", *(f"{name}>" for name in names)),
+            columns=(
+                Column(name="true"),
+                *(Column(name=name, number=True) for name in names),
+            ),
             rows=tuple(
                 (name, *map(str, row)) for name, row in zip(names, test.confusion, strict=True)
             ),

@@ -15,7 +15,7 @@ _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$@]")
 """Characters that mean something within a line, also in the common extensions."""
 _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 """What makes a bare address a link in GitHub's flavour."""
-_STARTS = re.compile(r"^(\d{0,9})([-+=.)])")
+_STARTS = re.compile(r"^(\d{0,9})([-+=.)])(?=[-+=\s]|$)")
 """What begins a list, a rule or an underlined heading at the start of a line."""
 
 

@@ -70,9 +70,9 @@ def ranking_table(rows: Sequence[RankedTrial], metric: str) -> Table:
             "strategy",
             f"{metric_words(metric)} (validation)>",
             "95 % interval>",
-            "trained>",
+            "trained>?",
             "time>",
-            "trial>",
+            "trial>?",
         ),
         rows=tuple(
             (
@@ -96,6 +96,12 @@ def trained(trainable: int, total: int) -> str:
     return f"{amount(trainable)} of {amount(total)}" if total else NOTHING
 
 
+def epochs(row: Outcome) -> str:
+    """``3 of 5``; a head on frozen features has epochs, but was promised none."""
+    done = len(row.curve)
+    return f"{done} of {row.epochs}" if done < row.epochs else str(done)
+
+
 def provisional_table(outcomes: Iterable[Outcome], metric: str, limit: int = TOP) -> Table:
     """The best finished trials so far, without intervals."""
     return Table(
@@ -105,7 +111,7 @@ def provisional_table(outcomes: Iterable[Outcome], metric: str, limit: int = TOP
             "head",
             "strategy",
             f"{metric_words(metric)} (validation)>",
-            "epochs>",
+            "epochs>?",
             "time>",
             "trial>",
         ),
@@ -116,7 +122,7 @@ def provisional_table(outcomes: Iterable[Outcome], metric: str, limit: int = TOP
                 row.configuration.head,
                 row.configuration.strategy,
                 score(metric, row.value),
-                str(row.epochs),
+                epochs(row),
                 duration(row.seconds),
                 str(row.number),
             )
@@ -130,13 +136,13 @@ def trials_table(outcomes: Iterable[Outcome], metric: str) -> Table:
     return Table(
         columns=columns(
             "trial>",
-            "stage",
+            "stage?",
             "state",
             "backbone",
             "head",
             "strategy",
             f"{metric_words(metric)} (validation)>",
-            "epochs>",
+            "epochs>?",
             "time>",
             "reason",
         ),
@@ -149,7 +155,7 @@ def trials_table(outcomes: Iterable[Outcome], metric: str) -> Table:
                 row.configuration.head,
                 row.configuration.strategy,
                 score(metric, row.value),
-                f"{len(row.curve)} of {row.epochs}",
+                epochs(row),
                 duration(row.seconds),
                 row.reason or "",
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from automl_transfer.outcome import Outcome
 from automl_transfer.report.blocks import Block, Heading, Paragraph, Table, columns
 from automl_transfer.report.figures import NOTHING, duration, metric_words, score
-from automl_transfer.report.ranking import trained
+from automl_transfer.report.ranking import epochs, trained
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -78,7 +78,7 @@ def _facts(row: Outcome, metric: str) -> list[tuple[str, str]]:
         ("head", row.configuration.head),
         ("strategy", row.configuration.strategy),
         (f"{metric_words(metric)} (validation)", score(metric, row.value)),
-        ("epochs", f"{len(row.curve)} of {row.epochs}"),
+        ("epochs", epochs(row)),
         ("time", duration(row.seconds)),
         ("started", row.started),
         ("device", row.device),

@@ -1,1 +1,10 @@
 """The torch behind the search: features, freezing, the training of one configuration."""
+
+from __future__ import annotations
+
+import os
+
+# OpenMP reads this when torch is loaded. Its threads else spin at every layer's end, waiting for
+# one that another program keeps off its core: on two cores that something else was using, a
+# forward pass took 7 times as long as with a single thread (benchmarks/allocator.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -55,74 +56,91 @@ class AppliedPhase:
             if (multiplier := phase.trains.get(stage.name)) is not None
             for name in stage.tensors
         }
-        self._norm_tensors = {
-            f"{prefix}.{name}" if prefix else name
-            for prefix, child in module.named_modules()
-            if is_norm(child)
-            for name, _ in (
-                *child.named_parameters(recurse=False),
-                *child.named_buffers(recurse=False),
-            )
-        }
         parameters = dict(module.named_parameters(remove_duplicate=False))
         buffers = dict(module.named_buffers(remove_duplicate=False))
-        self.trainable = {name for name in parameters if self._may_train(name)}
-        moving = set(self.trainable)
-        if phase.norm == "train":
-            moving |= {name for name in buffers if self._running(name)}
+        affine = _norm_tensors(module)
         # One tensor under two names moves under both.
-        shared = {id(tensor) for name, tensor in parameters.items() if name in moving}
-        moving |= {name for name, tensor in parameters.items() if id(tensor) in shared}
-        self.frozen = [name for name in (*parameters, *buffers) if name not in moving]
+        moving = {id(parameters[name]) for name in parameters if self._may_train(name, affine)}
+        self.trainable = {name for name, tensor in parameters.items() if id(tensor) in moving}
+        updated = phase.norm == "train" and phase.adapter is None
+        self.frozen = [name for name in parameters if name not in self.trainable] + [
+            name for name in buffers if not (updated and name in self._multiplier)
+        ]
+        self._learning = _inside_stages(module, (*parameters, *buffers), self._multiplier)
 
-    def _may_train(self, name: str) -> bool:
+    def _may_train(self, name: str, affine: set[str]) -> bool:
         if name not in self._multiplier or self.phase.adapter is not None:
             return False
         if self.phase.tensors == "all":
             return True
-        return name in self._norm_tensors or name.rsplit(".", 1)[-1] == "bias"
-
-    def _running(self, name: str) -> bool:
-        return name in self._multiplier
+        return name in affine or name.rsplit(".", 1)[-1] == "bias"
 
     def multiplier(self, name: str) -> float:
-        """Learning-rate multiplier of a tensor."""
+        """Learning-rate multiplier of a tensor in the stages that train."""
         return self._multiplier[name]
+
+    @property
+    def tensors(self) -> frozenset[str]:
+        """All parameters and buffers of the stages that train."""
+        return frozenset(self._multiplier)
+
+    def groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Parameter groups of an optimiser: one a multiplier and a decay.
+
+        Args:
+            lr: Learning rate of a stage with multiplier 1, stored as ``base_lr``.
+            weight_decay: Of matrices; norm layers and biases have nothing to decay towards.
+        """
+        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self._module.named_parameters():
+            if name in self.trainable:
+                decay = weight_decay if parameter.dim() > 1 else 0.0
+                # Of two names of one tensor, one may lie in a stage that does not train.
+                multiplier = self._multiplier.get(name, 1.0)
+                found.setdefault((multiplier, decay), []).append(parameter)
+        return [
+            {"params": parameters, "base_lr": lr * multiplier, "weight_decay": decay}
+            for (multiplier, decay), parameters in found.items()
+        ]
 
     def switch(self) -> None:
         """Sets gradients and modes for training in this phase."""
         for name, parameter in self._module.named_parameters(remove_duplicate=False):
             parameter.requires_grad_(name in self.trainable)
         self._module.eval()
-        for prefix, child in self._module.named_modules():
-            held = [f"{prefix}.{name}" if prefix else name for name in _own_and_below(child)]
-            # A module without tensors (dropout, stochastic depth) goes with what surrounds it.
-            trains = (
-                all(name in self._multiplier for name in held) if held else self._inside(prefix)
-            )
-            if trains and (self.phase.norm == "train" or not is_norm(child)):
-                child.training = True
-
-    def _inside(self, prefix: str) -> bool:
-        while "." in prefix:
-            prefix = prefix.rsplit(".", 1)[0]
-            below = [name for name in self._all_names() if name.startswith(f"{prefix}.")]
-            if below:
-                return all(name in self._multiplier for name in below)
-        return all(name in self._multiplier for name in self._all_names())
-
-    def _all_names(self) -> list[str]:
-        return [
-            *(name for name, _ in self._module.named_parameters(remove_duplicate=False)),
-            *(name for name, _ in self._module.named_buffers(remove_duplicate=False)),
-        ]
+        for child in self._learning:
+            child.training = self.phase.norm == "train" or not is_norm(child)
 
 
-def _own_and_below(module: nn.Module) -> list[str]:
-    return [
-        *(name for name, _ in module.named_parameters(remove_duplicate=False)),
-        *(name for name, _ in module.named_buffers(remove_duplicate=False)),
-    ]
+def _norm_tensors(module: nn.Module) -> set[str]:
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, child in module.named_modules()
+        if is_norm(child)
+        for name, _ in child.named_parameters(recurse=False)
+    }
+
+
+def _inside_stages(
+    module: nn.Module, names: Sequence[str], chosen: Mapping[str, float]
+) -> list[nn.Module]:
+    """Modules of which every tensor, their children's too, is in ``chosen``.
+
+    A module without tensors (dropout, stochastic depth) goes with what surrounds it.
+    """
+    whole: dict[str, bool] = {}
+    for name in names:
+        path = name
+        while path:
+            path = path.rpartition(".")[0]
+            whole[path] = whole.get(path, True) and name in chosen
+
+    def inside(path: str) -> bool:
+        while path and path not in whole:
+            path = path.rpartition(".")[0]
+        return whole.get(path, False)
+
+    return [child for path, child in module.named_modules() if inside(path)]
 
 
 def fingerprints(module: nn.Module, names: Sequence[str]) -> dict[str, str]:

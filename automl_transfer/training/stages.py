@@ -13,7 +13,7 @@ from automl_transfer.errors import PluginError
 from automl_transfer.plan import StageView
 
 _TINY = 0.005
-"""A leading or trailing piece with less than this share of the parameters joins its neighbour."""
+"""A piece with less than this share of the parameters joins its neighbour."""
 
 
 def tensor_names(module: nn.Module) -> list[str]:
@@ -66,50 +66,70 @@ def _check_partition(id: str, names: Sequence[str], stages: Sequence[Stage]) -> 
 
 
 def derive_stages(module: nn.Module) -> tuple[Stage, ...]:
-    """Stages from the module tree: children in order, long containers taken apart.
+    """Stages from the module tree: children in order, containers of blocks taken apart.
 
-    Parameters held by the root itself (``cls_token``, ``pos_embed``) belong to the first stage.
-    Small pieces at either end (a stem's norm, the final norm) join their neighbours.
+    Tensors held by the root or by a container itself (``cls_token``, ``pos_embed``) belong to the
+    first stage. Small pieces (a stem's norm, a final norm) join their neighbours.
     """
-    root = [name for name in tensor_names(module) if "." not in name]
+    names = tensor_names(module)
+    sizes = dict(_sizes(module))
+    total = sum(sizes.values())
     pieces = [
         (name, tuple(f"{name}.{tensor}" for tensor in tensor_names(child)))
-        for name, child in _pieces(module)
+        for name, child in _pieces(module, total)
     ]
     pieces = [piece for piece in pieces if piece[1]]
-    loose = set(tensor_names(module)) - {name for _, held in pieces for name in held}
     if not pieces:
-        return (Stage(name="all", tensors=tuple(tensor_names(module))),) if loose else ()
-    sizes = dict(_sizes(module))
-    total = sum(sizes.values()) or 1
-    merged: list[tuple[str, tuple[str, ...]]] = [(pieces[0][0], (*root, *pieces[0][1]))]
+        return (Stage(name="all", tensors=tuple(names)),) if names else ()
+
+    def share(held: tuple[str, ...]) -> float:
+        return sum(sizes.get(name, 0) for name in held) / max(1, total)
+
+    shapes = {name: tensor.dim() for name, tensor in module.named_parameters()}
+    inside = {name for _, held in pieces for name in held}
+    loose = tuple(name for name in names if name not in inside)
+    merged = [(pieces[0][0], (*loose, *pieces[0][1]))]
     for name, held in pieces[1:]:
-        share = sum(sizes.get(tensor, 0) for tensor in held) / total
-        before = sum(sizes.get(tensor, 0) for tensor in merged[-1][1]) / total
-        if share < _TINY and len(merged) > 1 or before < _TINY:
-            merged[-1] = (merged[-1][0] if before >= _TINY else name, (*merged[-1][1], *held))
+        last_name, last_held = merged[-1]
+        last_small = share(last_held) < _TINY
+        # Without a matrix it is a norm or a scale: nothing that could be a stage of its own.
+        small = share(held) < _TINY or all(shapes.get(tensor, 0) < 2 for tensor in held)
+        if last_small:
+            merged[-1] = (name, (*last_held, *held))
+        elif small and (len(merged) > 1 or (name, held) == pieces[-1]):
+            merged[-1] = (last_name, (*last_held, *held))
         else:
             merged.append((name, held))
-    deep = sorted(loose - set(root))
-    merged[0] = (merged[0][0], (*merged[0][1], *deep))
     return tuple(Stage(name=name, tensors=held) for name, held in merged)
 
 
-def _pieces(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+def _pieces(module: nn.Module, total: int, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     children = list(module.named_children())
     for name, child in children:
         full = f"{prefix}{name}"
-        inner = [grandchild for _, grandchild in child.named_children()]
-        is_list = isinstance(child, (nn.Sequential, nn.ModuleList)) and len(inner) > 1
-        has_own = any(True for _ in child.named_parameters(recurse=False)) or any(
-            True for _ in child.named_buffers(recurse=False)
-        )
-        wraps = len(children) == 1 and not has_own and inner
-        encoder = not has_own and any(isinstance(item, nn.ModuleList) for item in inner)
-        if is_list or wraps or encoder:
-            yield from _pieces(child, f"{full}.")
+        wraps = len(children) == 1 and any(True for _ in child.children())
+        if wraps or _is_list(child) or _is_body(child, total):
+            yield from _pieces(child, total, f"{full}.")
         else:
             yield full, child
+
+
+def _is_list(module: nn.Module) -> bool:
+    """A container of blocks, and not one block written as a container of layers."""
+    items = list(module.children())
+    return (
+        isinstance(module, (nn.Sequential, nn.ModuleList))
+        and len(items) > 1
+        and any(True for item in items for _ in item.children())
+    )
+
+
+def _is_body(module: nn.Module, total: int) -> bool:
+    """Whether it holds the list of blocks that makes up most of the network."""
+    return any(
+        _is_list(child) and 2 * sum(p.numel() for p in child.parameters()) > total
+        for child in module.children()
+    )
 
 
 def _sizes(module: nn.Module) -> Iterator[tuple[str, int]]:

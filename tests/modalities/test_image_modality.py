@@ -186,7 +186,7 @@ def test_raw_features(folder):
     found = build().raw_features(dataset, np.array([3, 0, 3]))
     assert found.shape == (3, 3072)
     assert found.dtype == np.float32
-    assert 0 <= found.min() and 0.5 < found.max() <= 1
+    assert found.min() >= 0 and 0.5 < found.max() <= 1
     assert (found[0] == found[2]).all() and (found[0] != found[1]).any()
     assert build().raw_features(dataset, np.array([], dtype=np.int64)).shape == (0, 3072)
 

@@ -22,7 +22,7 @@ WORTH_KEEPING = (Note, BackboneExcluded, DataLoaded)
 """Events whose line stays above the table."""
 
 
-def picture(board: Board) -> RenderableType:
+def picture(board: Board, width: int) -> RenderableType:
     """What the terminal shows at this moment."""
     parts: list[RenderableType] = [Text(plain(_clock(board)), style="bold")]
     if board.stage is not None:
@@ -30,7 +30,7 @@ def picture(board: Board) -> RenderableType:
     parts.append(Text(f"trials: {tally(board.counts)}"))
     best = board.best
     if best:
-        parts += [Text(), rich_table(provisional_table(best, board.metric, TOP)), Text()]
+        parts += [Text(), rich_table(provisional_table(best, board.metric, TOP), width), Text()]
     if board.running is not None:
         parts.append(Text(plain(_running(board)), style="cyan"))
     return Group(*parts)
@@ -85,7 +85,7 @@ def live(board: Board, console: Console) -> Iterator[LiveBoard]:
     """Draws the board four times a second, also while a trial is silent; leaves nothing behind."""
     with Live(
         console=console,
-        get_renderable=lambda: picture(board),
+        get_renderable=lambda: picture(board, console.width),
         refresh_per_second=4,
         transient=True,
         redirect_stdout=False,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 REVISION = 1
 """To be raised when the code below, or that of ``reading.py`` or ``grey.py``, changes pixels."""
 
-_LONGEST = 3
+_LONGEST = 16
 
 
 def plain_view(image: Image.Image, input: ImageInput) -> NDArray[np.uint8]:
@@ -51,7 +51,10 @@ def plain_view(image: Image.Image, input: ImageInput) -> NDArray[np.uint8]:
 
 
 def _cut_ends(image: Image.Image, aspect: float) -> Image.Image:
-    """Takes the ends off a very long image: they would be resized, to any size, and cut off."""
+    """Takes the ends off a very long image: they would be resized, to any size, and cut off.
+
+    Up to 16 to 1 nothing happens, so that the result is to the pixel what timm makes of it.
+    """
     width, height = image.size
     longest_w = round(_LONGEST * height * aspect) + width % 2
     longest_h = round(_LONGEST * width / aspect) + height % 2

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,9 @@ limit for its warning, as three bytes a pixel 256 MiB."""
 
 MAX_BYTES = 1 << 29
 """Larger files are refused without reading them."""
+
+_FILTERS = threading.Lock()
+"""Filters of warnings belong to the whole process."""
 
 _TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """Orientation of EXIF to Pillow's ``Transpose``; 1 is upright."""
@@ -86,6 +91,16 @@ def decode(content: bytes) -> Image.Image:
     Raises:
         DataError: As there.
     """
+    try:
+        return _decode(content)
+    # Where warnings are made errors, odd metadata must not change what can be read.
+    except Warning:
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decode(content)
+
+
+def _decode(content: bytes) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -98,11 +113,11 @@ def decode(content: bytes) -> Image.Image:
             # Only decoding finds a file that was cut off; Pillow's verify() does not.
             image.load()
             return _upright(_rgb(image), image)
-    except DataError:
+    except (DataError, Warning):
         raise
     except UnidentifiedImageError as error:
         raise DataError(_unidentified(content)) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise DataError(_too_large("more pixels than that")) from error
     # Decoders meet hostile bytes with every kind of error, from struct.error to MemoryError.
     except Exception as error:
@@ -137,7 +152,9 @@ def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(0x0112, 1)
     # A picture with damaged metadata is still a picture.
-    except Exception:
+    except Exception as error:
+        if isinstance(error, Warning):
+            raise
         orientation = 1
     turn = _TRANSPOSE.get(orientation) if isinstance(orientation, int) else None
     return pixels if turn is None else pixels.transpose(Image.Transpose(turn))

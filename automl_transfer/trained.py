@@ -1,4 +1,4 @@
-"""Uses the trained winner of a study on new, unlabelled items."""
+"""The trained winner of a study, for use on new, unlabelled items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from automl_transfer.jsonable import from_json
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.space import Space
-from automl_transfer.study import Study, open_study
 
 if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel
@@ -118,7 +117,8 @@ class Model:
         return result, list(errors)
 
     def predict(self, paths: Sequence[str | Path], device: str = "auto") -> list[Prediction]:
-        """One prediction for each path."""
+        """One prediction for each path; a directory stands for the files in it, by name."""
+        paths = [file for path in paths for file in _files(Path(path))]
         matrix, errors = self.probabilities(paths, device)
         return [
             Prediction(source=str(path), label=None, probability=None, error=error)
@@ -126,6 +126,16 @@ class Model:
             else _prediction(str(path), row, self.classes)
             for path, row, error in zip(paths, matrix, errors, strict=True)
         ]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not file.relative_to(path).as_posix().startswith(".")
+    )
 
 
 def _prediction(source: str, row: NDArray[np.float32], classes: Sequence[str]) -> Prediction:
@@ -137,24 +147,3 @@ def _prediction(source: str, row: NDArray[np.float32], classes: Sequence[str]) -
         probability=float(row[order[0]]),
         probabilities=ranked,
     )
-
-
-def predict(
-    study: str | Path | Study,
-    paths: Sequence[str | Path],
-    *,
-    studies: str | Path = "studies",
-    device: str = "auto",
-    storage: str | None = None,
-) -> list[Prediction]:
-    """Predicts items with the trained winner of a study.
-
-    Args:
-        study: A study, its name or its directory.
-        paths: Files to predict.
-        studies: Directory in which the name is looked up.
-        device: ``auto``, ``cpu``, ``cuda``...
-        storage: Database URL of a study whose rows are not in its directory.
-    """
-    opened = study if isinstance(study, Study) else open_study(study, studies, storage)
-    return opened.model.predict(paths, device)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy.exc
+
+from automl_transfer.dashboard import rows
+from automl_transfer.dashboard.answer import is_provisional, progress, sentence
+from automl_transfer.dashboard.snapshot import Snapshot, Unreadable, read
+from automl_transfer.store import Store
+from tests.dashboard.made_studies import NAMES, SCRIPT, MakeStudy, outcome, some_outcomes
+
+
+def snapshot(directory: Path) -> Snapshot:
+    found = read(directory)
+    assert isinstance(found, Snapshot), found
+    return found
+
+
+def trouble(directory: Path) -> str:
+    found = read(directory)
+    assert isinstance(found, Unreadable)
+    return found.reason
+
+
+def test_ranking_orders_finished_running_pruned_failed(make_study: MakeStudy) -> None:
+    running = outcome(6, "running", None, reported=3)
+    study = make_study("s", some_outcomes(), "running", running=[running])
+    frame = rows.ranking(snapshot(study.directory))
+    assert tuple(frame.columns) == rows.RANKING_COLUMNS
+    assert list(frame["trial"]) == [2, 1, 5, 0, 6, 3, 4]
+    assert list(frame["rank"].dropna()) == [1, 2, 3, 4]
+    six = frame.set_index("trial").loc[6]
+    assert six["value"] == pytest.approx(running.curve[-1].value)
+    assert six["seconds"] == running.curve[-1].seconds
+    assert frame.set_index("trial").loc[2, "trainable"] == pytest.approx(0.01)
+    assert pd.isna(frame.set_index("trial").loc[4, "value"])
+
+
+def test_ties_go_to_the_earlier_trial_without_an_answer(make_study: MakeStudy) -> None:
+    study = make_study("s", [outcome(1, value=0.9), outcome(0, value=0.9), outcome(2, value=0.95)])
+    assert list(rows.ranking(snapshot(study.directory))["trial"]) == [2, 0, 1]
+
+
+def test_intervals_come_from_the_answer(make_study: MakeStudy) -> None:
+    study = make_study("s", some_outcomes(), recommended=True)
+    frame = rows.ranking(snapshot(study.directory)).set_index("trial")
+    assert frame.loc[2, "interval"] == "91.0 to 95.0 %"
+    assert frame.loc[4, "interval"] == ""
+
+
+def test_a_trial_that_ends_while_it_is_read_is_shown_once(make_study: MakeStudy) -> None:
+    study = make_study("s", [outcome(0)], running=[outcome(0, "running", None)])
+    frame = rows.ranking(snapshot(study.directory))
+    assert list(frame["state"]) == ["finished"]
+
+
+def test_filters_combine_and_an_empty_one_lets_all_through(make_study: MakeStudy) -> None:
+    frame = rows.ranking(snapshot(make_study("s", some_outcomes()).directory))
+    chosen = rows.filtered(frame, {"backbone": [NAMES[1]], "state": ["finished"], "head": []})
+    assert list(chosen["trial"]) == [1]
+    assert rows.filtered(frame, {"backbone": []}) is frame
+
+
+def test_failures_are_grouped_by_the_first_line(make_study: MakeStudy) -> None:
+    reasons = [
+        "OutOfMemoryError: x\n at step 3",
+        "DivergedError: nan",
+        "OutOfMemoryError: x",
+        None,
+    ]
+    study = make_study(
+        "s", [outcome(i, "failed", None, reason=reason) for i, reason in enumerate(reasons)]
+    )
+    frame = rows.failures(snapshot(study.directory))
+    assert frame.iloc[0].to_dict() == {
+        "trials": 2,
+        "reason": "OutOfMemoryError: x",
+        "numbers": "0, 2",
+    }
+    assert "no reason was stored" in set(frame["reason"])
+
+
+def test_data_tables_count_classes_and_list_what_was_set_aside(make_study: MakeStudy) -> None:
+    study = make_study("s", classes=("cat", "dog"))
+    frame = rows.classes(study.directory)
+    assert frame is not None
+    assert frame.set_index("class").loc["cat"].to_dict() == {
+        "train": 6,
+        "val": 2,
+        "test": 2,
+        "all": 10,
+    }
+    aside = rows.quarantined(study.directory)
+    assert aside.to_dict("records") == [{"source": f"{SCRIPT}.png", "reason": "not an image"}]
+
+
+def test_no_manifest_yet(make_study: MakeStudy) -> None:
+    study = make_study("s", described=False)
+    assert rows.classes(study.directory) is None
+    assert rows.quarantined(study.directory).empty
+    assert rows.screen(snapshot(study.directory)).empty
+
+
+def test_screen_is_sorted_and_why_not_falls_back_on_the_answer(make_study: MakeStudy) -> None:
+    found = snapshot(make_study("s").directory)
+    assert list(rows.screen(found)["backbone"]) == list(reversed(NAMES))
+    assert list(rows.why_not(found)["reason"]) == ["the hub is out of reach"]
+
+
+def test_facts_flatten_nested_names() -> None:
+    frame = rows.facts({"a": {"b": 1, "c": {"d": [1, 2]}}, "e": None, "f": {}})
+    assert frame.to_dict("records") == [
+        {"name": "a.b", "value": "1"},
+        {"name": "a.c.d", "value": "1, 2"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "standing"),
+    [
+        ("running", 1, "running"),
+        ("running", 500, "quiet"),
+        ("interrupted", 500, "interrupted"),
+        ("finished", 500, "finished"),
+        ("failed", 1, "failed"),
+        ("levitating", 1, "unknown"),
+        (None, 1, "unknown"),
+    ],
+)
+def test_standing(make_study: MakeStudy, state: str | None, age: float, standing: str) -> None:
+    study = make_study("s", state=state, age=age)
+    assert snapshot(study.directory).standing() == standing
+
+
+def test_a_resumed_study_is_provisional_again(make_study: MakeStudy) -> None:
+    study = make_study("s", some_outcomes(), recommended=True)
+    found = snapshot(study.directory)
+    assert found.is_final and not is_provisional(found)
+    assert sentence(found).startswith("Use `hf/facebook/dinov2-small` with the `mlp` head")
+    assert "**93.1 % accuracy** (90.7 to 95.1 %) on 400 test samples" in sentence(found)
+    study.store.append(outcome(9, value=0.99, strategy="lora"))
+    found = snapshot(study.directory)
+    assert not found.is_final and is_provisional(found)
+    assert "So far the best is" in sentence(found) and "`lora`: **99.0 %" in sentence(found)
+    assert list(rows.ranking(found)["trial"])[:2] == [9, 2]
+
+
+def test_progress_says_what_is_spent_and_left(make_study: MakeStudy) -> None:
+    study = make_study("s", some_outcomes(), "running")
+    share, text = progress(snapshot(study.directory))
+    assert share == pytest.approx(0.5)
+    assert "2m 30s spent of 5m" in text and "about 2m 30s left" in text
+    assert "6 trials: 4 finished, 1 pruned, 1 failed" in text
+
+
+def test_missing_database_is_a_message_and_no_file_is_made(make_study: MakeStudy) -> None:
+    study = make_study("s")
+    study.store.close()
+    database = study.directory / "study.db"
+    for path in study.directory.glob("study.db*"):
+        path.unlink()
+    assert "does not exist" in trouble(study.directory)
+    assert not database.exists()
+
+
+def test_reading_writes_nothing(make_study: MakeStudy) -> None:
+    study = make_study("s", some_outcomes(), recommended=True)
+    before = {path: path.stat().st_mtime_ns for path in study.directory.rglob("*")}
+    snapshot(study.directory)
+    rows.classes(study.directory)
+    after = {path: path.stat().st_mtime_ns for path in study.directory.rglob("*")}
+    lasting = {path for path in before if not path.name.endswith(("-shm", "-wal"))}
+    assert {path: before[path] for path in lasting} == {path: after[path] for path in lasting}
+    assert {path.name for path in set(after) - set(before)} <= {"study.db-shm", "study.db-wal"}
+
+
+def test_newer_damaged_and_locked_studies_are_messages(
+    make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = make_study("newer")
+    path = newer.directory / "study.toml"
+    path.write_text(path.read_text().replace("schema = 1", "schema = 99"))
+    assert "has 99. Upgrade automl-transfer" in trouble(newer.directory)
+
+    nameless = make_study("nameless")
+    (nameless.directory / "study.toml").write_text("schema = 1\n")
+    assert "does not have the form" in trouble(nameless.directory)
+
+    half = make_study("half")
+    (half.directory / "recommendation.json").write_text('{"study":')
+    assert "is damaged" in trouble(half.directory)
+
+    other = make_study("other")
+    (other.directory / "recommendation.json").write_text("{}")
+    assert "does not have the form" in trouble(other.directory)
+
+    def locked(_: Store) -> list[object]:
+        raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("database is locked"))
+
+    good = make_study("good")
+    monkeypatch.setattr(Store, "trials", locked)
+    assert "in use by another process" in trouble(good.directory)
+
+
+def test_a_file_that_is_no_database_is_a_message(make_study: MakeStudy) -> None:
+    study = make_study("s")
+    study.store.close()
+    for path in study.directory.glob("study.db*"):
+        path.unlink()
+    (study.directory / "study.db").write_bytes(b"this is no database" * 100)
+    assert "cannot be read" in trouble(study.directory)
+
+
+def test_a_study_that_vanishes_is_a_message(make_study: MakeStudy) -> None:
+    study = make_study("s")
+    shutil.rmtree(study.directory)
+    assert "has none" in trouble(study.directory)
