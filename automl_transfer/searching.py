@@ -28,6 +28,8 @@ from automl_transfer.stages.tune import tune
 from automl_transfer.store import Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
+_HUB_OFFLINE = "HF_HUB_OFFLINE"
+
 
 def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
     """Runs or resumes a search, and yields what happens.
@@ -57,6 +59,10 @@ def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
     status = _Status(context)
     status.write("running", "load")
     store.clear_running()
+    hub = os.environ.get(_HUB_OFFLINE)
+    if request.offline:
+        # Families that ask the hub for a description look here, as its own library does.
+        os.environ[_HUB_OFFLINE] = "1"
     try:
         yield _tell(
             context,
@@ -80,6 +86,8 @@ def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
         status.write("interrupted")
         raise
     finally:
+        if request.offline and hub is None:
+            os.environ.pop(_HUB_OFFLINE, None)
         store.clear_running()
         store.close()
 

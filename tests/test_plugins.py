@@ -346,7 +346,7 @@ def test_a_search_uses_what_an_installed_package_adds(command, tmp_path):
     assert {row["strategy"] for row in used} == {"acme/head-then-last", "frozen"}
 
     shown = json.loads(command("show", "t", "--studies", studies, "--json").stdout)
-    assert shown["winner"]["configuration"] in used
+    assert shown["recommendation"]["winner"]["configuration"] in used
 
 
 @pytest.mark.slow

@@ -60,9 +60,7 @@ def ended(events: list[object]) -> list[Outcome]:
 
 
 def comparable(outcomes: list[Outcome]) -> list[object]:
-    return [
-        (row.number, row.stage, row.configuration, row.state, row.value) for row in outcomes
-    ]
+    return [(row.number, row.stage, row.configuration, row.state, row.value) for row in outcomes]
 
 
 def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> None:
@@ -489,7 +487,9 @@ def test_the_python_api_does_the_same(toy: ToySearch) -> None:
     assert study.ranking[0].configuration.backbone == "toy/small"
     opened = automl_transfer.open_study("api", toy.directory / "studies")
     assert opened.recommendation == study.recommendation
-    assert [path.name for path in automl_transfer.list_studies(toy.directory / "studies")] == ["api"]
+    assert [path.name for path in automl_transfer.list_studies(toy.directory / "studies")] == [
+        "api"
+    ]
 
 
 def test_recommendation_json_is_plain_and_versioned(finished: ToySearch) -> None:

@@ -55,10 +55,19 @@ def resolve(id: str) -> BackboneCard | None:
             f"({', '.join(names)}), but got {wanted!r}."
         )
     chosen = choices[wanted] if wanted else choices.DEFAULT
-    arguments = {"architecture": architecture}
-    shape = _input(chosen.transforms())
-    measured = measure(lambda: _network(arguments, None, 0), shape["size"])
     meta = chosen.meta
+    if not meta.get("categories"):
+        raise UsageError(
+            f"Weights of torchvision must cover the whole network, but {architecture}.{wanted} "
+            "has no trained layers after the convolutions. Choose another of "
+            f"{', '.join(names)}."
+        )
+    shape = _input(chosen.transforms())
+    arguments: dict[str, Any] = {"architecture": architecture}
+    if architecture.startswith("vit_"):
+        # Their grid of positions is made for one size.
+        arguments["options"] = {"image_size": shape["size"][-1]}
+    measured = measure(lambda: _network(arguments, None, 0), shape["size"])
     return BackboneCard(
         id=f"{_PREFIX}{architecture}.{chosen.name}",
         factory="automl_transfer.backbones.torchvision:build",
@@ -69,7 +78,7 @@ def resolve(id: str) -> BackboneCard | None:
             # torchvision states a licence only where it differs from what the authors of the
             # weights never stated; silence is not BSD.
             license="CC-BY-NC-4.0" if "SWAG" in chosen.name else None,
-            pretrained_on=_pretrained_on(chosen.name, len(meta.get("categories", ()))),
+            pretrained_on=_pretrained_on(chosen.name, len(meta["categories"])),
         ),
         input=shape,
         features=FeatureCard(width=measured.width),
@@ -88,10 +97,9 @@ def _network(arguments: Mapping[str, Any], weights: LocalWeights | None, seed: i
     from torchvision import models
 
     architecture = arguments["architecture"]
+    options = {**_SPECIAL.get(architecture, {}), **(arguments.get("options") or {})}
     with seeded(seed):
-        module: nn.Module = models.get_model(
-            architecture, weights=None, **_SPECIAL.get(architecture, {})
-        )
+        module: nn.Module = models.get_model(architecture, weights=None, **options)
     if weights is not None:
         tensors = read_tensors(weights)
         if architecture.startswith("densenet"):

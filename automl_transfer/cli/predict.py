@@ -15,8 +15,8 @@ from automl_transfer.cli.options import (
 from automl_transfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from automl_transfer.trained import Prediction
     from automl_transfer.report.blocks import Table
+    from automl_transfer.trained import Prediction
 
 NOTHING_READ = 4
 

@@ -98,16 +98,19 @@ def rich_table(table: Table, width: int = UNBOUNDED) -> RichTable:
             break
         if table.columns[position].optional:
             kept.remove(position)
+    whole = [
+        natural[index] if table.columns[index].number else min(SHORT, natural[index])
+        for index in kept
+    ]
+    # Where not even that fits, rich decides; with minima it would cut what is too wide.
+    fits = sum(least + GAP for least in whole) <= width
     made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for position in kept:
-        number = table.columns[position].number
-        words = max(map(cell_len, heads[position].split()), default=1)
-        least = widest[position] if number else min(SHORT, widest[position])
+    for position, least in zip(kept, whole, strict=True):
         made.add_column(
             Text(heads[position]),
-            justify="right" if number else "left",
+            justify="right" if table.columns[position].number else "left",
             overflow="fold",
-            min_width=max(words, least),
+            min_width=least if fits else None,
         )
     for row in cells:
         made.add_row(*(Text(row[position]) for position in kept))

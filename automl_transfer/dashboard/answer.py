@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from automl_transfer.budget import format_duration
@@ -17,7 +16,6 @@ from automl_transfer.dashboard.wording import (
     plain,
     score_text,
 )
-from automl_transfer.errors import UsageError
 
 
 def sentence(snapshot: Snapshot) -> str:
@@ -64,13 +62,12 @@ def progress(snapshot: Snapshot) -> tuple[float | None, str]:
     if request.trials:
         shares.append(done / request.trials)
     parts = [f"Stage: {plain(status.get('stage') or '–')}"]
-    spent_text = f"{format_duration(spent)} spent"
-    with suppress(UsageError):  # Asked for without a limit: there is nothing to compare with.
-        spent_text += f" of {request.budget.text}"
-    parts.append(spent_text)
+    limit = f" of {format_duration(request.budget_seconds)}" if request.budget_seconds else ""
+    parts.append(f"{format_duration(spent)} spent{limit}")
     if request.budget_seconds and snapshot.standing() == "running":
         parts.append(f"about {format_duration(request.budget_seconds - spent)} left")
-    parts.append(trials_text(snapshot))
+    wanted = f" (budget: {request.trials:,})" if request.trials else ""
+    parts.append(f"{trials_text(snapshot)}{wanted}")
     if status.get("updated"):
         parts.append(f"last heard of {ago(status['updated'])}")
     return (min(1.0, max(shares)) if shares else None), " · ".join(parts)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,8 @@ from automl_transfer.request import SearchRequest, hide_password
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
 Standing = Literal["running", "quiet", "interrupted", "finished", "failed", "unknown"]
-"""``quiet``: it says that it is running, and has not been heard of for :data:`QUIET_SECONDS`."""
+"""``quiet``: it says that it is running, and has not been heard of for longer than
+:attr:`Snapshot.patience`."""
 
 STANDING_WORDS: Mapping[Standing, str] = {
     "running": "running",
@@ -35,8 +37,10 @@ STANDING_WORDS: Mapping[Standing, str] = {
 }
 """The same for people."""
 
-QUIET_SECONDS = 120.0
+QUIET_SECONDS = 180.0
 """A search writes its status at least at every epoch; after this long it may have been killed."""
+QUIET_EPOCHS = 3
+"""So many of the longest epochs are waited for, where they are longer than that."""
 
 _UNREADABLE = (
     AutomlTransferError,
@@ -111,12 +115,21 @@ class Snapshot:
         ranked = {row.number for row in self.recommendation.ranking}
         return all(trial.number in ranked for trial in self.best_first)
 
+    @property
+    def patience(self) -> float:
+        """Seconds of silence that are nothing unusual for this search."""
+        longest = 0.0
+        for trial in self.running or self.trials[-20:]:
+            ends = [0.0, *(point.seconds for point in trial.curve)]
+            longest = max([longest, *(after - before for before, after in pairwise(ends))])
+        return max(QUIET_SECONDS, QUIET_EPOCHS * longest)
+
     def standing(self, now: datetime | None = None) -> Standing:
         """What the search is doing, as far as can be told from what it wrote."""
         state = self.status.get("state")
         if state == "running":
             silent = seconds_since(self.status.get("updated"), now)
-            return "quiet" if silent is not None and silent > QUIET_SECONDS else "running"
+            return "quiet" if silent is not None and silent > self.patience else "running"
         if state in ("interrupted", "finished", "failed"):
             return state  # type: ignore[no-any-return]
         return "unknown"

@@ -25,7 +25,7 @@ _STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-_PATIENCE = 20
+_PATIENCE = 40
 """Proposals in a row that may be repeats or out of the space before it counts as exhausted."""
 
 
@@ -61,16 +61,14 @@ class Proposals:
             direction="maximize", pruner=pruner or optuna.pruners.NopPruner()
         )
         self._study.add_trials([frozen for row in past if (frozen := self._frozen(row))])
-        self._known = {row.configuration.digest: row for row in past if row.state != "failed"}
-        self._failed = {row.configuration.digest for row in past if row.state == "failed"}
+        self._tried = {row.configuration.digest for row in past}
         self._queue: deque[Configuration] = deque()
         self._open: optuna.Trial | None = None
 
     def enqueue(self, configurations: Iterable[Configuration]) -> None:
         """Puts configurations before the sampler's own, leaving out what has been tried."""
-        tried = self._known.keys() | self._failed
         for configuration in configurations:
-            if configuration.digest not in tried and configuration not in self._queue:
+            if configuration.digest not in self._tried and configuration not in self._queue:
                 self._queue.append(configuration)
 
     @property
@@ -89,23 +87,19 @@ class Proposals:
             if asked != configuration:  # a value that Optuna could not take as it was
                 raise ValueError(f"Enqueued {configuration}, but was given {asked}.")
             return configuration
-        for _ in range(_PATIENCE):
+        for attempt in range(_PATIENCE):
             trial = self._study.ask()
             configuration = self._wide.suggest(trial)
-            known = self._known.get(configuration.digest)
-            if known is not None and known.state == "finished" and known.value is not None:
-                self._study.tell(trial, known.value)
-            elif (
-                known is not None
-                or configuration.digest in self._failed
-                or not self.space.holds(configuration)
-            ):
-                self._study.tell(trial, state=TrialState.FAIL)
-                if configuration.backbone not in self.space.backbones:
-                    self._study.sampler = self._among_present(number)
-            else:
+            if configuration.digest not in self._tried and self.space.holds(configuration):
                 self._open = trial
                 return configuration
+            # Told as failed, which TPE passes over: a repeat must not count twice, nor make a
+            # difference to the study that the rows rebuild.
+            self._study.tell(trial, state=TrialState.FAIL)
+            if attempt == _PATIENCE // 2:
+                self._study.sampler = self._elsewhere(number, at_random=True)
+            elif attempt < _PATIENCE // 2 and not self._is_present(configuration):
+                self._study.sampler = self._elsewhere(number, at_random=False)
         return None
 
     def report(self, value: float, epoch: int) -> bool:
@@ -126,10 +120,7 @@ class Proposals:
         trial, self._open = self._open, None
         if trial is None:
             raise RuntimeError("No trial is open.")
-        if outcome.state == "failed":
-            self._failed.add(outcome.configuration.digest)
-        else:
-            self._known[outcome.configuration.digest] = outcome
+        self._tried.add(outcome.configuration.digest)
         state = _STATES[outcome.state]
         if state is TrialState.COMPLETE:
             self._study.tell(trial, outcome.value)
@@ -146,16 +137,21 @@ class Proposals:
                 seed=trial_seed(self._seed, number),
             )
 
-    def _among_present(self, number: int) -> optuna.samplers.BaseSampler:
-        """A failed trial teaches TPE nothing: a good backbone that is gone would be asked for
-        again and again."""
-        generator = np.random.default_rng(trial_seed(self._seed, number))
-        backbone = str(generator.choice(self.space.backbones))
+    def _elsewhere(self, number: int, at_random: bool) -> optuna.samplers.BaseSampler:
+        """Failed trials teach TPE nothing: it would ask again and again for a good backbone that
+        is gone, or for a point that has been tried."""
+        seed = trial_seed(self._seed, number)
+        if at_random:
+            return optuna.samplers.RandomSampler(seed=seed)
+        backbone = str(np.random.default_rng(seed).choice(self.space.backbones))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.PartialFixedSampler(
                 {"backbone": backbone}, self._sampler(number)
             )
+
+    def _is_present(self, configuration: Configuration) -> bool:
+        return configuration.backbone in self.space.backbones
 
     def _frozen(self, outcome: Outcome) -> FrozenTrial | None:
         return frozen_trial(outcome, self._wide)

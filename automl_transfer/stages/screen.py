@@ -39,9 +39,9 @@ def screen(context: Context) -> Iterator[Event]:
     Raises:
         EmptySpaceError: No backbone can run.
     """
-    from automl_transfer.weights import HubProbe
+    from automl_transfer.weights import shared_probe
 
-    hub = HubProbe()
+    hub = shared_probe()
     ready: list[tuple[BackboneCard, LocalWeights | None]] = []
     yield StageStarted(stage="screen", detail="looking for weights")
     for found in select_backbones(context.request, context.registry, context.task.modality):

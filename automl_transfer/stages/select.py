@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -32,14 +33,15 @@ def excluded(id: str, patterns: Iterable[str]) -> bool:
 def select_heads(request: SearchRequest, registry: Registry) -> tuple[HeadCard, ...]:
     """Heads to search over."""
     cards = [entry.card for entry in registry.heads.values()]
-    return _select("head", cards, request.heads, request.exclude, cards)
+    return _select("head", cards, request.heads, request.exclude, cards, registry.head)
 
 
 def select_strategies(request: SearchRequest, registry: Registry) -> tuple[StrategyCard, ...]:
     """Freeze strategies to search over; baselines only when named."""
     cards = [entry.card for entry in registry.strategies.values()]
     usual = [card for card in cards if not card.baseline]
-    return _select("strategy", cards, request.strategies, request.exclude, usual)
+    chosen = request.strategies
+    return _select("strategy", cards, chosen, request.exclude, usual, registry.strategy)
 
 
 def _select(
@@ -48,12 +50,16 @@ def _select(
     patterns: tuple[str, ...],
     exclude: tuple[str, ...],
     usual: list[Card],
+    look_up: Callable[[str], object],
 ) -> tuple[Card, ...]:
     known = [card.id for card in cards]
     chosen = usual if not patterns else []
     for pattern in patterns:
         matching = [card for card in cards if excluded(card.id, [pattern])]
         if not matching:
+            if not is_glob(pattern):
+                with contextlib.suppress(UsageError):
+                    look_up(pattern)  # says so if the plugin that offers it is set aside
             raise UsageError(
                 f"--{kind} must name one of {', '.join(known)}, or a glob that matches one, but got "
                 f"{pattern!r}.{did_you_mean(pattern, known)}"

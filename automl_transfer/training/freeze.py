@@ -23,8 +23,20 @@ NORMS: tuple[type[nn.Module], ...] = (
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a norm layer; by name for those that libraries write themselves."""
-    return isinstance(module, NORMS) or "norm" in type(module).__name__.lower()
+    """Whether a module is a norm layer; by name for those that libraries write themselves.
+
+    A block whose name speaks of its norms (``PreNormBlock``) holds other layers with tensors of
+    their own, and is none.
+    """
+    if isinstance(module, NORMS):
+        return True
+    if "norm" not in type(module).__name__.lower():
+        return False
+    return not any(
+        True
+        for child in module.children()
+        for _ in (*child.named_parameters(), *child.named_buffers())
+    )
 
 
 def check_plan(plan: FreezePlan, stages: Sequence[Stage]) -> None:
@@ -59,9 +71,9 @@ class AppliedPhase:
         parameters = dict(module.named_parameters(remove_duplicate=False))
         buffers = dict(module.named_buffers(remove_duplicate=False))
         affine = _norm_tensors(module)
-        # One tensor under two names moves under both.
-        moving = {id(parameters[name]) for name in parameters if self._may_train(name, affine)}
-        self.trainable = {name for name, tensor in parameters.items() if id(tensor) in moving}
+        # One tensor under two names, of which one is frozen, is frozen: that is what was declared.
+        held = {id(parameters[name]) for name in parameters if not self._may_train(name, affine)}
+        self.trainable = {name for name, tensor in parameters.items() if id(tensor) not in held}
         updated = phase.norm == "train" and phase.adapter is None
         self.frozen = [name for name in parameters if name not in self.trainable] + [
             name for name in buffers if not (updated and name in self._multiplier)
@@ -95,9 +107,7 @@ class AppliedPhase:
         for name, parameter in self._module.named_parameters():
             if name in self.trainable:
                 decay = weight_decay if parameter.dim() > 1 else 0.0
-                # Of two names of one tensor, one may lie in a stage that does not train.
-                multiplier = self._multiplier.get(name, 1.0)
-                found.setdefault((multiplier, decay), []).append(parameter)
+                found.setdefault((self._multiplier[name], decay), []).append(parameter)
         return [
             {"params": parameters, "base_lr": lr * multiplier, "weight_decay": decay}
             for (multiplier, decay), parameters in found.items()
@@ -108,8 +118,10 @@ class AppliedPhase:
         for name, parameter in self._module.named_parameters(remove_duplicate=False):
             parameter.requires_grad_(name in self.trainable)
         self._module.eval()
+        # Parents before children, so that each child has the last word on its own mode. A call
+        # and not an assignment: some layers drop what they keep for inference in `train`.
         for child in self._learning:
-            child.training = self.phase.norm == "train" or not is_norm(child)
+            child.train(self.phase.norm == "train" or not is_norm(child))
 
 
 def _norm_tensors(module: nn.Module) -> set[str]:
@@ -153,7 +165,7 @@ def fingerprints(module: nn.Module, names: Sequence[str]) -> dict[str, str]:
 
 def _hash(tensor: torch.Tensor) -> str:
     plain = tensor.detach().cpu().contiguous().reshape(-1)
-    return hashlib.blake2b(plain.view(torch.uint8).numpy().tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(plain.view(torch.uint8).numpy().data, digest_size=16).hexdigest()
 
 
 def verify(module: nn.Module, before: dict[str, str]) -> int:

@@ -9,14 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from automl_transfer.errors import DivergedError, TrialError
+from automl_transfer.errors import DivergedError
 from automl_transfer.training.schedule import factor
-
-
-class OutOfTimeError(TrialError):
-    """The budget ended before the trial did."""
-
-    kind = "out-of-time"
 
 
 def fit(head: nn.Module, features: torch.Tensor, labels: torch.Tensor) -> bool:
@@ -42,7 +36,7 @@ def train_head(
     label_smoothing: float,
     class_weights: torch.Tensor | None,
     seed: int,
-    should_stop: Callable[[], bool],
+    check_time: Callable[[], None],
 ) -> Iterator[float]:
     """Trains with AdamW and yields the mean loss of each epoch.
 
@@ -58,11 +52,10 @@ def train_head(
         label_smoothing: Of the cross-entropy.
         class_weights: Shape (c,), or None.
         seed: Of the order of the samples.
-        should_stop: Looked at after each step.
+        check_time: Called after each step; may raise.
 
     Raises:
         DivergedError: The loss is not finite.
-        OutOfTimeError: ``should_stop`` said so.
     """
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     order = torch.Generator().manual_seed(seed)
@@ -86,9 +79,11 @@ def train_head(
             optimizer.step()
             losses += loss.detach() * len(chosen)
             step += 1
-            if should_stop():
-                raise OutOfTimeError("The budget ended.")
+            check_time()
         mean = float(losses) / len(features)
         if not math.isfinite(mean):
-            raise DivergedError(f"The training loss must be finite, but is {mean} at lr {lr:g}.")
+            raise DivergedError(
+                f"The head's training loss must be finite, but is {mean} at lr {lr:g}. A smaller "
+                "learning rate may help."
+            )
         yield mean

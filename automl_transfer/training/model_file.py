@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from automl_transfer.errors import StudyError
+from automl_transfer.training.inference import predict
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.rows import RowStore
-from automl_transfer.training.trial import predict
 
 
 def save_model(path: Path, model: TransferModel) -> str:
@@ -49,7 +49,10 @@ def load_state(path: Path, model: TransferModel, sha256: str | None = None) -> N
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise StudyError(f"The model file {str(path)!r} cannot be read: {error}.") from error
+        raise StudyError(
+            f"The model file {str(path)!r} must be there and readable, but {error}. Repeat the "
+            "search to make it again."
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
         raise StudyError(
@@ -60,7 +63,8 @@ def load_state(path: Path, model: TransferModel, sha256: str | None = None) -> N
         model.load_state_dict(load(content), strict=True)
     except (SafetensorError, RuntimeError) as error:
         raise StudyError(
-            f"The model file {str(path)!r} does not fit its description: {error}."
+            f"The model file {str(path)!r} must hold the tensors of its description, but {error}. "
+            "Repeat the search to make it again."
         ) from error
 
 

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
+STD = 0.02
+"""Deviation of class tokens, embeddings and other matrices that no layer of torch holds."""
+
 
 def reset(module: nn.Module, seed: int) -> None:
-    """Re-initialises every parameter and buffer in place, from ``seed``.
+    """Re-initialises every parameter, and every running statistic, in place, from ``seed``.
 
     Layers with ``reset_parameters`` use it; convolutions get He's normal initialisation
-    (arXiv:1502.01852); parameters held by other modules (class tokens, position embeddings, layer
-    scales) become normal with deviation 0.02, or stay one-dimensional constants as they are built.
+    (arXiv:1502.01852); matrices held by other modules (class tokens, position embeddings) become
+    normal with deviation :data:`STD`. Of their vectors, biases become 0 and gains 1, or what the
+    layer itself says it starts from (``init_values``). Constants (relative positions) stay.
     """
     torch.manual_seed(seed)
     with torch.no_grad():
         for child in module.modules():
+            before = {
+                name: parameter.clone()
+                for name, parameter in child.named_parameters(recurse=False)
+            }
             method = getattr(child, "reset_parameters", None)
             if callable(method):
                 method()
-            if isinstance(child, nn.Conv2d):
-                nn.init.kaiming_normal_(child.weight, mode="fan_out", nonlinearity="relu")
-                if child.bias is not None:
-                    nn.init.zeros_(child.bias)
-            elif not callable(method):
-                for parameter in child.parameters(recurse=False):
-                    if parameter.dim() > 1:
-                        nn.init.normal_(parameter, std=0.02)
-                    else:
-                        nn.init.ones_(parameter)
+            if isinstance(child, nn.modules.conv._ConvNd):
+                _reset_convolution(child)
+            for name, parameter in child.named_parameters(recurse=False):
+                known = callable(method) and not torch.equal(parameter, before[name])
+                if not known and not isinstance(child, nn.modules.batchnorm._NormBase):
+                    _reset_other(child, name, parameter)
+            if isinstance(child, nn.Embedding):
+                nn.init.normal_(child.weight, std=STD)
+            if not callable(method):
+                _reset_statistics(child)
+
+
+def _reset_convolution(layer: nn.modules.conv._ConvNd) -> None:
+    fan_out = layer.out_channels * math.prod(layer.kernel_size) // layer.groups
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def _reset_other(module: nn.Module, name: str, parameter: torch.Tensor) -> None:
+    if name.endswith("bias"):
+        nn.init.zeros_(parameter)
+    elif parameter.dim() > 1:
+        nn.init.normal_(parameter, std=STD)
+    else:
+        start = getattr(module, "init_values", None)
+        nn.init.constant_(parameter, float(start) if isinstance(start, (int, float)) else 1.0)
+
+
+def _reset_statistics(module: nn.Module) -> None:
+    """Of norm layers whose affine numbers are buffers (frozen batch norm)."""
+    for name, buffer in module.named_buffers(recurse=False):
+        if name in ("running_mean", "bias"):
+            buffer.zero_()
+        elif name in ("running_var", "weight"):
+            buffer.fill_(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,14 @@ class _Memory:
         self.limit = limit_bytes
         self.bytes = 0
         self.kept: dict[int, NDArray[Any]] = {}
+        self.lock = threading.Lock()
+
+    def keep(self, place: int, row: NDArray[Any]) -> None:
+        """Keeps a row if there is room for it and it is not there yet."""
+        with self.lock:
+            if place not in self.kept and self.bytes + row.nbytes <= self.limit:
+                self.kept[place] = row
+                self.bytes += row.nbytes
 
 
 class RowStore:
@@ -54,14 +63,13 @@ class RowStore:
     def rows(self, positions: Sequence[int] | NDArray[np.int64]) -> list[NDArray[Any]]:
         """Prepared rows at ``positions`` of the samples, in that order."""
         wanted = [int(position) for position in positions]
-        missing = sorted({place for place in wanted if place not in self._memory.kept})
-        fresh = dict(zip(missing, self._prepare(missing), strict=True))
-        rows = [self._memory.kept[p] if p in self._memory.kept else fresh[p] for p in wanted]
-        for place, row in fresh.items():
-            if self._memory.bytes + row.nbytes <= self._memory.limit:
-                self._memory.kept[place] = row
-                self._memory.bytes += row.nbytes
-        return rows
+        kept = self._memory.kept
+        found = {place: kept[place] for place in wanted if place in kept}
+        missing = sorted(set(wanted) - found.keys())
+        for place, row in zip(missing, self._prepare(missing), strict=True):
+            found[place] = row
+            self._memory.keep(place, row)
+        return [found[place] for place in wanted]
 
     def _prepare(self, places: list[int]) -> list[NDArray[Any]]:
         if len(places) < 2:

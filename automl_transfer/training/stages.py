@@ -62,7 +62,17 @@ def _check_partition(id: str, names: Sequence[str], stages: Sequence[Stage]) -> 
                 f"are: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}."
             )
     if unknown:
-        raise PluginError(f"The stages of {id!r} name tensors that it has not: {unknown[:5]}.")
+        raise PluginError(
+            f"The stages of {id!r} must name its own parameters and buffers, but also name "
+            f"{', '.join(unknown[:5])}."
+        )
+    empty = [stage.name for stage in stages if not stage.tensors]
+    labels = [stage.name for stage in stages]
+    if empty or len(set(labels)) < len(labels):
+        raise PluginError(
+            f"The stages of {id!r} must have distinct names and hold a tensor each, but the names "
+            f"are {', '.join(labels)} and without any tensor are: {', '.join(empty) or 'none'}."
+        )
 
 
 def derive_stages(module: nn.Module) -> tuple[Stage, ...]:

@@ -45,7 +45,7 @@ def listed(size: str) -> list[BackboneCard]:
     return list(portfolio(size)[1:])
 
 
-@pytest.mark.parametrize("card", listed("tiny"), ids=lambda card: card.id)
+@pytest.mark.parametrize("card", listed("tiny")[:2], ids=lambda card: card.id)
 def test_a_listed_card_is_what_its_name_resolves_to(card):
     assert timm.resolve(card.id) == card
 
@@ -53,7 +53,7 @@ def test_a_listed_card_is_what_its_name_resolves_to(card):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "card",
-    [card for size in SIZES[1:] for card in listed(size)],
+    [card for size in SIZES for card in listed(size)],
     ids=lambda card: card.id,
 )
 def test_every_listed_card_is_what_its_name_resolves_to(card):

@@ -46,6 +46,15 @@ def test_without_weights_the_preferred_ones_are_named():
     assert torchvision.resolve("timm/resnet50") is None
 
 
+def test_a_transformer_is_built_for_the_size_of_its_weights():
+    card = torchvision.resolve("torchvision/vit_b_16.IMAGENET1K_SWAG_E2E_V1")
+    assert card.input["size"] == [3, 384, 384]
+    assert card.features.width == 768
+    with torch.device("meta"):
+        module = torchvision.build(card=card, weights=None, seed=0).module
+    assert module.encoder.pos_embedding.shape == (1, (384 // 16) ** 2 + 1, 768)
+
+
 def test_weights_for_research_only_say_so():
     card = torchvision.resolve("torchvision/vit_b_16.IMAGENET1K_SWAG_LINEAR_V1")
     assert card.weights.license == "CC-BY-NC-4.0"
@@ -57,6 +66,7 @@ def test_weights_for_research_only_say_so():
     [
         ("torchvision/resnet51", "but got 'resnet51'. Did you mean 'resnet"),
         ("torchvision/resnet50.BEST", r"of resnet50 \(IMAGENET1K_V1, .*but got 'BEST'"),
+        ("torchvision/vgg16.IMAGENET1K_FEATURES", "has no trained layers after the convolutions"),
         ("torchvision/fasterrcnn_resnet50_fpn", "must be a classification network"),
     ],
 )

@@ -106,12 +106,17 @@ def _open(page: Any, url: str) -> None:
     page.wait_for_selector(QUIET)
 
 
+def _table(page: Any) -> Any:
+    """The table that is in sight; those in closed parts of the page are in the document too."""
+    return page.locator("[data-testid=stDataFrame]:visible").first
+
+
 def _cell(page: Any, column: int, row: int) -> Any:
-    return page.get_by_test_id(f"glide-cell-{column}-{row}").first
+    return _table(page).get_by_test_id(f"glide-cell-{column}-{row}")
 
 
 def _click_row(page: Any, row: int) -> None:
-    frame = page.locator("[data-testid=stDataFrame]").first
+    frame = _table(page)
     frame.scroll_into_view_if_needed()
     box = frame.bounding_box()
     page.mouse.click(box["x"] + 18, box["y"] + 36 + 35 * row + 17)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,17 @@ def test_facts_flatten_nested_names() -> None:
 def test_standing(make_study: MakeStudy, state: str | None, age: float, standing: str) -> None:
     study = make_study("s", state=state, age=age)
     assert snapshot(study.directory).standing() == standing
+
+
+def test_long_epochs_are_waited_for(make_study: MakeStudy) -> None:
+    slow = outcome(0, "running", None, reported=1)
+    point = dataclasses.replace(slow.curve[0], seconds=400.0)
+    study = make_study(
+        "s", state="running", age=900, running=[dataclasses.replace(slow, curve=(point,))]
+    )
+    assert snapshot(study.directory).standing() == "running"
+    study.status("running", age=1300)
+    assert snapshot(study.directory).standing() == "quiet"
 
 
 def test_a_resumed_study_is_provisional_again(make_study: MakeStudy) -> None:

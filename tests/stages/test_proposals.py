@@ -59,7 +59,9 @@ def params() -> st.SearchStrategy[Param]:
     choices = st.builds(
         lambda name, values: Choice(name=name, choices=tuple(values), default=values[0]),
         names,
-        st.lists(st.one_of(st.integers(0, 9), st.text("xyz", max_size=3)), min_size=1, unique=True),
+        st.lists(
+            st.one_of(st.integers(0, 9), st.text("xyz", max_size=3)), min_size=1, unique=True
+        ),
     )
     return st.one_of(floats, ints, choices)
 
@@ -98,7 +100,7 @@ def outcome(
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(space=joint_spaces(), seed=st.integers(0, 1000))
 def test_every_proposal_is_a_point_of_the_space(space: JointSpace, seed: int) -> None:
     proposals = Proposals(space=space, seed=seed, past=[])
@@ -117,7 +119,7 @@ def test_every_proposal_is_a_point_of_the_space(space: JointSpace, seed: int) ->
         proposals.tell(outcome(configuration, number))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(space=joint_spaces())
 def test_defaults_are_points_of_the_space(space: JointSpace) -> None:
     for head in space.heads:
@@ -125,7 +127,7 @@ def test_defaults_are_points_of_the_space(space: JointSpace) -> None:
             assert space.holds(space.default(space.backbones[0], head, strategy))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(space=joint_spaces(), seed=st.integers(0, 1000))
 def test_rows_rebuild_the_study(space: JointSpace, seed: int) -> None:
     first = Proposals(space=space, seed=seed, past=[])

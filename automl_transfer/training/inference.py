@@ -1,0 +1,68 @@
+"""Forward passes without gradients, over any number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from automl_transfer.contracts import Batch
+from automl_transfer.training.device import autocast, to_device
+from automl_transfer.training.model import TransferModel
+from automl_transfer.training.rows import RowStore
+
+BATCH = 64
+CPU_BATCH = 16
+
+
+def predict(
+    model: TransferModel, rows: RowStore, positions: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    """Class probabilities of the plain view, shape (n, c). Puts the model into eval mode."""
+    model.eval()
+    found = [
+        logits.softmax(dim=1).cpu().numpy() for logits in _passes(model, rows, positions, device)
+    ]
+    return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
+
+
+def pooled(
+    features: Callable[[Batch], torch.Tensor],
+    rows: RowStore,
+    positions: NDArray[np.int64],
+    device: torch.device,
+    check: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Pooled features of the plain view, shape (n, d).
+
+    Args:
+        features: Batch to features; the network is in eval mode.
+        rows: The samples.
+        positions: Which of them, shape (n,), at least one.
+        device: Where the network is.
+        check: Called after each batch; may raise.
+    """
+    found = []
+    for values in _passes(features, rows, positions, device):
+        found.append(values.cpu().numpy())
+        check()
+    return np.concatenate(found)
+
+
+def _passes(
+    forward: Callable[[Batch], torch.Tensor],
+    rows: RowStore,
+    positions: NDArray[np.int64],
+    device: torch.device,
+) -> Iterator[torch.Tensor]:
+    size = CPU_BATCH if device.type == "cpu" else BATCH
+    for start in range(0, len(positions), size):
+        chosen = rows.rows(positions[start : start + size])
+        batch = to_device(rows.encoder.batch(chosen), device)
+        # Not inference_mode: layers that keep something in eval mode (LeViT its attention biases)
+        # would keep a tensor that no later training may touch.
+        with torch.no_grad(), autocast(device):
+            values = forward(batch)
+        yield values.float()
