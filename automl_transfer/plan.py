@@ -77,8 +77,8 @@ class FreezePlan:
         for phase in self.phases:
             if bool(phase.trains) != (phase.share > 0):
                 raise CardError(
-                    f"Phase {phase.name!r} must have a share above 0 exactly when it trains stages, "
-                    f"but got share={phase.share} and trains={dict(phase.trains)}."
+                    f"Phase {phase.name!r} must have a share above 0 exactly when it trains "
+                    f"stages, but got share={phase.share} and trains={dict(phase.trains)}."
                 )
 
     @property

@@ -110,8 +110,8 @@ class Store:
             )
         if found is not None and found != SCHEMA:
             raise StudyError(
-                f"This version reads rows of schema {SCHEMA}, but study {self.study!r} has {found}."
-                " Upgrade automl-transfer to open it."
+                f"This version reads rows of schema {SCHEMA}, but study {self.study!r} has "
+                f"{found}. Upgrade automl-transfer to open it."
             )
         return found
 

@@ -97,7 +97,8 @@ def _winner(context: Context, best: Sequence[Outcome]) -> tuple[Outcome, Candida
             candidate,
             (
                 f"Trial {best[0].number} scored best, but its backbone "
-                f"{best[0].configuration.backbone!r} cannot be had now; the best of the others is taken."
+                f"{best[0].configuration.backbone!r} cannot be had now; the best of the others is "
+                "taken."
             ),
         )
     raise NothingUsableError(

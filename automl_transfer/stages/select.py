@@ -61,8 +61,8 @@ def _select(
                 with contextlib.suppress(UsageError):
                     look_up(pattern)  # says so if the plugin that offers it is set aside
             raise UsageError(
-                f"--{kind} must name one of {', '.join(known)}, or a glob that matches one, but got "
-                f"{pattern!r}.{did_you_mean(pattern, known)}"
+                f"--{kind} must name one of {', '.join(known)}, or a glob that matches one, but "
+                f"got {pattern!r}.{did_you_mean(pattern, known)}"
             )
         chosen = chosen + [card for card in matching if card not in chosen]
     left = tuple(card for card in chosen if not excluded(card.id, exclude))
@@ -97,8 +97,8 @@ def select_backbones(
         )
         if not names and request.backbones:
             raise UsageError(
-                f"--backbone {pattern!r} must match a backbone that is offered, but matches none of "
-                f"{', '.join(sorted(offered))}. Larger families are named one by one "
+                f"--backbone {pattern!r} must match a backbone that is offered, but matches none "
+                f"of {', '.join(sorted(offered))}. Larger families are named one by one "
                 "(timm/NAME, torchvision/NAME, hf/REPO, local:PATH)."
             )
         for name in names:

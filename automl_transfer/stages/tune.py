@@ -10,7 +10,6 @@ import math
 import statistics
 from collections.abc import Iterator
 
-
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, StageStarted
 from automl_transfer.space import Choice, Scalar, Space

@@ -182,7 +182,7 @@ def extract(
     ids = list(missing)
     module = backbone.module.to(device).eval()
     if device.type in ("cuda", "cpu"):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     batches = _batches(backbone, rows, [missing[id] for id in ids], device)
     pending: list[NDArray[np.float32]] = []
     done = written = 0
@@ -217,6 +217,11 @@ def extract(
     if len({len(feature) for feature in found}) > 1:
         # What was kept is of another width: the network has changed behind its card.
         cache.forget(key)
+        if len(ids) == len({sample.id for sample in samples}):
+            raise PluginError(
+                "A backbone must return features of one width, but returned "
+                f"{sorted({len(feature) for feature in found})}."
+            )
         return extract(
             backbone=backbone,
             rows=rows,

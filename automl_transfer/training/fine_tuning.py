@@ -106,7 +106,7 @@ def _epoch_losses(
                 group["lr"] = group["base_lr"] * factor(step, steps)
             loss = _loss(run, chosen, view)
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(
                 [p for group in optimizer.param_groups for p in group["params"]], CLIP

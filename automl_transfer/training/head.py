@@ -65,7 +65,7 @@ def train_head(
     for _ in range(epochs):
         permutation = torch.randperm(len(features), generator=order).to(features.device)
         losses = torch.zeros((), device=features.device)
-        for chosen in permutation.split(batch_size):
+        for chosen in torch.split(permutation, batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor(step, steps)
             loss = functional.cross_entropy(

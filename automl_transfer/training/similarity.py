@@ -53,4 +53,5 @@ class EuclideanSimilarity(nn.Module):
         The distance is divided by the width's square root: standardised features are about
         ``width`` apart, and scores of that size would make every probability 0 or 1.
         """
-        return -(torch.cdist(features, self.weight) ** 2) / features.shape[1] ** 0.5
+        distance: torch.Tensor = torch.cdist(features, self.weight)
+        return -(distance**2) / features.shape[1] ** 0.5
