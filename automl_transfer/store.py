@@ -71,7 +71,7 @@ def _engine(url: str, read_only: bool) -> sa.Engine:
 
         @sa.event.listens_for(engine, "connect")
         def _configure(connection: Any, _: Any) -> None:
-            connection.execute("PRAGMA busy_timeout = 30000")
+            connection.execute(f"PRAGMA busy_timeout = {5000 if read_only else 30000}")
             if not read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")

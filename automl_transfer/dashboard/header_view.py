@@ -86,8 +86,15 @@ def _resume(found: Snapshot) -> None:
 
 
 def _verdict(found: Snapshot, result: Recommendation) -> None:
-    test, chosen, yardstick, cost = st.columns(4)
     words = metric_words(result.metric)
+    best = max(result.baselines, key=lambda row: row.value, default=None)
+    if best is not None and best.value >= result.test.value:
+        st.warning(
+            f"A baseline is no worse: {code_span(best.name)} has "
+            f"{score_text(result.metric, best.value)} on the same test samples. The search was "
+            "too short, or these backbones do not suit the data."
+        )
+    test, chosen, yardstick, cost = st.columns(4)
     test.metric(f"{words}, test", score_text(result.metric, result.test.value))
     test.caption(
         "scored once"
@@ -96,7 +103,6 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
     )
     chosen.metric(f"{words}, validation", score_text(result.metric, result.winner.value))
     chosen.caption("chosen on it: optimistic")
-    best = max(result.baselines, key=lambda row: row.value, default=None)
     yardstick.metric(
         "best baseline, test", score_text(result.metric, best.value if best else None)
     )

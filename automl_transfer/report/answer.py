@@ -102,9 +102,15 @@ def _reading(recommendation: Recommendation) -> str:
     sentences = [f"The metric is {metric_words(metric)}: {recommendation.metric_reason}."]
     best = max(recommendation.baselines, key=lambda row: row.value, default=None)
     if best is not None and best.value >= test.interval.low:
+        if best.value > test.interval.high:
+            verdict = "is clearly worse than"
+        elif best.value > test.value:
+            verdict = "scored below"
+        else:
+            verdict = "is not clearly better than"
         sentences.append(
-            f"The winner is not clearly better than the baseline {best.name}: "
-            f"{score(metric, best.value)} is not below the winner's interval."
+            f"The winner {verdict} the baseline {best.name} ({score(metric, best.value)}; the "
+            f"winner's interval is {interval(metric, test.interval)})."
         )
     sentences.append(f"The saved model: {recommendation.refit_reason}.")
     return " ".join(sentences)

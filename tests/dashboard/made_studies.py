@@ -94,7 +94,7 @@ class Made:
             },
         )
 
-    def recommend(self, outcomes: list[Outcome], openings: int = 1) -> None:
+    def recommend(self, outcomes: list[Outcome], openings: int = 1, score: float = 0.931) -> None:
         best = sorted(
             (row for row in outcomes if row.state == "finished"), key=lambda row: -(row.value or 0)
         )
@@ -121,7 +121,7 @@ class Made:
                 refitted=True,
                 refit_reason="Trained again on train and validation together.",
                 test=HeldOutScore(
-                    value=0.931,
+                    value=score,
                     interval=Interval(low=0.907, high=0.951),
                     metrics={"accuracy": 0.931},
                     samples=400,

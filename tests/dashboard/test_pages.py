@@ -89,6 +89,14 @@ def test_finished_study(run, make_study: MakeStudy) -> None:
     assert list(table(app, "ranker")["backbone"]) == list(reversed(NAMES))
 
 
+def test_a_baseline_that_beats_the_winner_is_said_at_the_top(run, make_study: MakeStudy) -> None:
+    study = make_study("done", some_outcomes(), recommended=True)
+    assert not run(study="done").warning
+    study.recommend(some_outcomes(), score=0.85)
+    said = run(study="done").warning[0].value
+    assert "A baseline is no worse: `kNN` has 86.0 %" in said
+
+
 def test_running_study_is_provisional(run, make_study: MakeStudy) -> None:
     running = outcome(6, "running", None, strategy="lora", reported=3)
     make_study("going", some_outcomes(), "running", running=[running])

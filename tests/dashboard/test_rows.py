@@ -169,6 +169,14 @@ def test_progress_says_what_is_spent_and_left(make_study: MakeStudy) -> None:
     assert "6 trials: 4 finished, 1 pruned, 1 failed" in text
 
 
+def test_progress_of_a_budget_in_trials(make_study: MakeStudy) -> None:
+    found = snapshot(make_study("s", some_outcomes(), "running").directory)
+    request = dataclasses.replace(found.request, budget_seconds=None, trials=24)
+    share, text = progress(dataclasses.replace(found, request=request))
+    assert share == pytest.approx(0.25)
+    assert "2m 30s spent · " in text and "(budget: 24)" in text and "left" not in text
+
+
 def test_missing_database_is_a_message_and_no_file_is_made(make_study: MakeStudy) -> None:
     study = make_study("s")
     study.store.close()
