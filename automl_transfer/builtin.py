@@ -39,8 +39,8 @@ def automl_transfer_modalities() -> Iterable[ModalityCard]:
 
 @hookimpl
 def automl_transfer_backbones() -> Iterable[BackboneCard]:
-    """The backbone that works with no network at all."""
-    return [bundled.CARD]
+    """The network that works with no hub at all, at two input sizes."""
+    return list(bundled.CARDS)
 
 
 @hookimpl

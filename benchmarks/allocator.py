@@ -1,4 +1,4 @@
-"""What `prepare_process` gains on a CPU: freed memory is kept, and idle threads sleep.
+"""What it gains on a CPU to keep freed memory, as `training.device.prepare_process` does.
 
     python benchmarks/allocator.py --write
 
@@ -22,11 +22,10 @@ from pathlib import Path
 CASES = [("forward", 8), ("forward", 32), ("training", 8), ("training", 32)]
 OUTPUT = Path(__file__).with_suffix(".md")
 VARIANTS = {
-    "plain": {"keep": False, "policy": "ACTIVE"},
-    "freed memory kept": {"keep": True, "policy": "ACTIVE"},
-    "idle threads sleep": {"keep": False, "policy": "PASSIVE"},
-    "both": {"keep": True, "policy": "PASSIVE"},
+    "freed memory given back": {"keep": False, "policy": "PASSIVE"},
+    "freed memory kept": {"keep": True, "policy": "PASSIVE"},
 }
+SPINNING = {"kept, but idle threads spin": {"keep": True, "policy": "ACTIVE"}}
 
 
 def measure(keep: bool, steps: int) -> dict[str, float]:
@@ -94,25 +93,31 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
     }
     turns = len(next(iter(results.values())))
     lines = [
-        "# Keeping freed memory, and letting idle threads sleep",
+        "# Keeping freed memory",
         "",
         "Milliseconds an image of `tf_efficientnet_lite0` at 224 × 224, channels-last, random "
-        f"weights; median of {turns} processes each, in turns. In brackets: how many times as "
-        "fast as `plain`.",
+        f"weights: median of {turns} processes each, in turns, and in brackets the fastest of "
+        "them. The ratios are how many times as fast as the first column, median and fastest.",
         "",
         "- **freed memory kept**: `mallopt` tells glibc not to give blocks back to the kernel "
-        "(`training.device`).",
-        "- **idle threads sleep**: `OMP_WAIT_POLICY=PASSIVE` instead of `ACTIVE` "
-        "(`training/__init__.py`).",
+        "(`training/device.py`).",
+        "- Idle threads sleep (`OMP_WAIT_POLICY=PASSIVE`, as `training/__init__.py` sets it) "
+        "unless the column says otherwise.",
         "",
-        "| step, batch | " + " | ".join(medians) + " |",
-        "|---|" + "---:|" * len(medians),
+        "| step, batch | " + " | ".join(f"{name} | ratio" for name in medians) + " |",
+        "|---|" + "---:|" * (2 * len(medians)),
     ]
-    for case in next(iter(medians.values())):
-        base = medians["plain"][case]
+    fastest = {
+        name: {case: min(turn[case] for turn in taken) for case in taken[0]}
+        for name, taken in results.items()
+    }
+    first = next(iter(medians))
+    for case in medians[first]:
         cells = [
-            f"{values[case]:.1f}" + ("" if name == "plain" else f" ({base / values[case]:.2f})")
-            for name, values in medians.items()
+            f"{medians[name][case]:.1f} ({fastest[name][case]:.1f}) | "
+            f"{medians[first][case] / medians[name][case]:.2f} "
+            f"({fastest[first][case] / fastest[name][case]:.2f})"
+            for name in medians
         ]
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -132,17 +137,19 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="write allocator.md")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--spinning", action="store_true", help="also with threads that spin")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.keep, options.steps)))
         return
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    variants = VARIANTS | (SPINNING if options.spinning else {})
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
     for _ in range(options.turns):
-        for name, variant in VARIANTS.items():
+        for name, variant in variants.items():
             results[name].append(run(variant, options.steps))
             print(name, results[name][-1], file=sys.stderr)
     text = table(results)

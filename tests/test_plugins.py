@@ -209,7 +209,10 @@ def test_the_built_in_plugin_keeps_its_own_contract():
     registry = load_registry(third_party=False)
     assert registry.quarantined == ()
     assert list(registry.modalities) == ["image"]
-    assert list(registry.backbones) == ["bundled/efficientnet_lite0"]
+    assert list(registry.backbones) == [
+        "bundled/efficientnet_lite0",
+        "bundled/efficientnet_lite0@96",
+    ]
     assert {"linear", "mlp", "cosine", "prototype"} <= set(registry.heads)
     assert {"frozen", "full", "lora", "scratch"} <= set(registry.strategies)
     assert {"digits", "textiles", "solar-cells"} <= set(registry.sample_data)

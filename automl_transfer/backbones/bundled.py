@@ -8,6 +8,7 @@ here to those of timm's ``tf_efficientnet_lite0``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from automl_transfer.backbones.networks import Network, seeded
@@ -47,6 +48,17 @@ CARD = BackboneCard(
     arguments={"architecture": "tf_efficientnet_lite0"},
     tags=("supervised",),
 )
+
+SMALL = replace(
+    CARD,
+    id="bundled/efficientnet_lite0@96",
+    input={**CARD.input, "size": [3, 96, 96], "crop_pct": 1.0},
+    cost=CostCard(params=3_371_008, gmacs=0.0706),
+)
+"""The same network on small inputs, whole: a fifth of the cost. For images that are small
+themselves nothing is lost, and within the same time it can be trained five times as long."""
+
+CARDS = (CARD, SMALL)
 
 CLASSIFIER = ("classifier.weight", "classifier.bias")
 

@@ -12,7 +12,7 @@ from automl_transfer.cli.options import (
     storage_option,
     studies_option,
 )
-from automl_transfer.errors import UsageError
+from automl_transfer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from automl_transfer.report.blocks import Table
@@ -53,7 +53,8 @@ def predict(
 ) -> None:
     """Predict files with the trained winner of STUDY (its name or directory).
 
-    A file that cannot be read gets a row that says why; if none can be read, the exit code is 4.
+    A directory stands for the files in it. A file that cannot be read gets a row that says why;
+    if none can be read, the exit code is 4.
     """
     from automl_transfer.cli.terminal import write_blocks, write_json
     from automl_transfer.study import predict as run
@@ -61,6 +62,10 @@ def predict(
     if top is not None and top < 1:
         raise UsageError(f"--top must be at least 1, but got {top}.")
     rows = run(study, files, studies=studies, device=device, storage=storage)
+    if not rows:
+        raise DataError(
+            f"At least one file to predict is needed, but {', '.join(map(repr, files))} hold none."
+        )
     if as_json:
         write_json([_as_json(row, top) for row in rows])
     else:

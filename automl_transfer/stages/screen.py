@@ -54,7 +54,7 @@ def screen(context: Context) -> Iterator[Event]:
         else:
             ready.append((found, weights))
     # Cheapest first: an answer early, and an early measure of this machine's speed.
-    ready.sort(key=lambda item: (item[0].cost.params if item[0].cost else 0, item[0].id))
+    ready.sort(key=lambda item: (_cost(item[0]), item[0].id))
     screened: list[Candidate] = []
     for card, weights in ready:
         limit = context.watch.share(SHARE if screened else FIRST_SHARE)
@@ -78,6 +78,13 @@ def screen(context: Context) -> Iterator[Event]:
             "At least one backbone must be able to run, but none is. Why not:\n"
             + (reasons or "  no backbone is offered for this kind of data")
         )
+
+
+def _cost(card: BackboneCard) -> float:
+    """Billions of multiplications, or a guess from the parameters; 0 when nothing is known."""
+    if card.cost is None:
+        return 0.0
+    return card.cost.gmacs if card.cost.gmacs is not None else card.cost.params / 1e7
 
 
 def _excluded(context: Context, id: str, reason: str) -> BackboneExcluded:

@@ -5,6 +5,6 @@ from __future__ import annotations
 import os
 
 # OpenMP reads this when torch is loaded. Its threads else spin at every layer's end, waiting for
-# one that another program keeps off its core: on two cores that something else was using, a
-# forward pass took 7 times as long as with a single thread (benchmarks/allocator.md).
+# one that another program keeps off its core: on two busy cores that multiplies the time of a
+# pass (`python benchmarks/allocator.py --spinning` measures it).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

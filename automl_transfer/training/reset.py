@@ -22,18 +22,17 @@ def reset(module: nn.Module, seed: int) -> None:
     torch.manual_seed(seed)
     with torch.no_grad():
         for child in module.modules():
-            before = {
-                name: parameter.clone()
-                for name, parameter in child.named_parameters(recurse=False)
-            }
+            own = dict(child.named_parameters(recurse=False))
+            for parameter in own.values():
+                # Whatever the layer's own initialisation leaves out stays not-a-number.
+                parameter.fill_(torch.nan)
             method = getattr(child, "reset_parameters", None)
             if callable(method):
                 method()
             if isinstance(child, nn.modules.conv._ConvNd):
                 _reset_convolution(child)
-            for name, parameter in child.named_parameters(recurse=False):
-                known = callable(method) and not torch.equal(parameter, before[name])
-                if not known and not isinstance(child, nn.modules.batchnorm._NormBase):
+            for name, parameter in own.items():
+                if parameter.isnan().any():
                     _reset_other(child, name, parameter)
             if isinstance(child, nn.Embedding):
                 nn.init.normal_(child.weight, std=STD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -54,4 +56,4 @@ class EuclideanSimilarity(nn.Module):
         ``width`` apart, and scores of that size would make every probability 0 or 1.
         """
         distance: torch.Tensor = torch.cdist(features, self.weight)
-        return -(distance**2) / features.shape[1] ** 0.5
+        return -torch.square(distance) / math.sqrt(features.shape[1])

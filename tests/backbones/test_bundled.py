@@ -102,3 +102,16 @@ def test_without_weights_it_is_random_from_the_seed():
 def test_an_unknown_tensor_is_refused(name):
     with pytest.raises(WeightsUnavailableError, match=f"must be known, but got '{name}'"):
         bundled.renamed({name: torch.zeros(1)})
+
+
+def test_the_small_variant_is_the_same_network_on_whole_small_images(
+    weights,
+) -> None:
+    large = bundled.build(card=bundled.CARD, weights=weights, seed=0)
+    small = bundled.build(card=bundled.SMALL, weights=weights, seed=0)
+    batch = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(large.features(batch), small.features(batch))
+    assert bundled.SMALL.input["size"] == [3, 96, 96]
+    assert bundled.SMALL.digest != bundled.CARD.digest
+    assert bundled.SMALL.cost is not None and bundled.CARD.cost is not None
+    assert bundled.SMALL.cost.gmacs < bundled.CARD.cost.gmacs / 5

@@ -206,6 +206,13 @@ def test_predict_fails_when_nothing_could_be_read(run, predicted):
     assert json.loads(ran.out)[0]["label"] is None
 
 
+def test_predict_needs_a_file(run, predicted):
+    predicted[1].clear()
+    ran = run("predict", "finished", "empty")
+    assert (ran.code, ran.out) == (4, "")
+    assert "At least one file to predict is needed, but 'empty' hold none." in ran.err
+
+
 def test_predict_before_there_is_a_model(run, studies):
     ran = run("predict", "stopped", "a.png")
     assert ran.code == 1

@@ -7,6 +7,13 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+from torch import nn
+
+from automl_transfer.contracts import Stage
+from automl_transfer.errors import FreezeViolationError, PluginError, TrialError
+from automl_transfer.plan import Adapter, FreezePlan, Phase
+from automl_transfer.training.freeze import AppliedPhase, is_norm
+from automl_transfer.training.stages import derive_stages, stages_of
 from tests.training.workshop import (
     STRATEGIES,
     any_card,
@@ -16,19 +23,12 @@ from tests.training.workshop import (
     toy_backbone,
     train,
 )
-from torch import nn
-
-from automl_transfer.contracts import Stage
-from automl_transfer.errors import FreezeViolationError, PluginError, TrialError
-from automl_transfer.plan import Adapter, FreezePlan, Phase
-from automl_transfer.training.freeze import AppliedPhase, is_norm
-from automl_transfer.training.stages import derive_stages, stages_of
 
 BY_ID = {card.id: card for card in STRATEGIES}
 TIMM = {
     "resnet18": {"channels": (8, 16, 24, 32)},
     "vit_tiny_patch16_224": {"img_size": 32, "depth": 4, "embed_dim": 24, "num_heads": 2},
-    "tf_efficientnet_lite0": {"round_chs_fn": lambda channels: max(8, int(channels) // 4)},
+    "tf_efficientnet_lite0": {},
 }
 
 

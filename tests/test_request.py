@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_transfer.budget import parse_duration
+from automl_transfer.dataset import DataOptions
+from automl_transfer.errors import UsageError
+from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.request import SearchRequest, hide_password
+
+PLAIN = SearchRequest(data="/data/my images", trials=5)
+FULL = SearchRequest(
+    data="/data/my images",
+    study="a-study",
+    studies="else where",
+    storage="postgresql://me:secret@host/rows",
+    budget_seconds=5400.0,
+    trials=7,
+    seed=3,
+    device="cpu",
+    metric="macro_f1",
+    backbones=("timm/*", "local:/x y"),
+    heads=("linear",),
+    strategies=("full", "lora"),
+    exclude=("*tiny*",),
+    portfolio="tiny",
+    max_params=10**7,
+    offline=True,
+    epochs=4,
+    options=DataOptions(
+        path_column="file",
+        label_column="kind",
+        split_column="part",
+        root=Path("/images"),
+        modality="image",
+    ),
+)
+
+
+def read_back(command: str) -> SearchRequest:
+    """The request that a command line stands for, read by rules of its own."""
+    words = shlex.split(command)
+    assert words[:2] == ["automl-transfer", "search"]
+    single: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
+    place, offline = 2, False
+    while place < len(words):
+        if words[place] == "--offline":
+            offline, place = True, place + 1
+            continue
+        if words[place] in ("--backbone", "--head", "--strategy", "--exclude"):
+            several.setdefault(words[place], []).append(words[place + 1])
+        else:
+            single[words[place]] = words[place + 1]
+        place += 2
+    root = single.get("--root")
+    budget = single.get("--budget")
+    trials, epochs = single.get("--trials"), single.get("--epochs")
+    limit = single.get("--max-params")
+    return SearchRequest(
+        data=single["--data"],
+        study=single["--study"],
+        studies=single.get("--studies", "studies"),
+        storage=single.get("--storage"),
+        budget_seconds=None if budget is None else parse_duration(budget),
+        trials=None if trials is None else int(trials),
+        seed=int(single.get("--seed", 0)),
+        device=single.get("--device", "auto"),
+        metric=single.get("--metric", "auto"),
+        backbones=tuple(several.get("--backbone", ())),
+        heads=tuple(several.get("--head", ())),
+        strategies=tuple(several.get("--strategy", ())),
+        exclude=tuple(several.get("--exclude", ())),
+        portfolio=single.get("--portfolio", "small"),
+        max_params=None if limit is None else int(limit),
+        offline=offline,
+        epochs=None if epochs is None else int(epochs),
+        options=DataOptions(
+            path_column=single.get("--path-column", "path"),
+            label_column=single.get("--label-column", "label"),
+            split_column=single.get("--split-column"),
+            root=None if root is None else Path(root),
+            modality=single.get("--modality"),
+        ),
+    )
+
+
+@pytest.mark.parametrize("request_", [PLAIN, FULL], ids=["plain", "full"])
+def test_the_command_says_all_that_was_asked_but_no_secret(request_: SearchRequest) -> None:
+    found = read_back(request_.command)
+    shown = None if request_.storage is None else hide_password(request_.storage)
+    assert found == replace(request_, study=request_.name, storage=shown)
+    assert "secret" not in request_.command
+
+
+def test_a_request_survives_json() -> None:
+    assert from_json(SearchRequest, to_json(FULL)) == FULL
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("postgresql+psycopg://me:s:e:c@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("mysql://:secret@host/db", "mysql://:***@host/db"),
+        ("sqlite:////tmp/rows.db", "sqlite:////tmp/rows.db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        (
+            "before postgresql://me:secret@host/db after",
+            "before postgresql://me:***@host/db after",
+        ),
+    ],
+)
+def test_a_password_is_not_shown(url: str, shown: str) -> None:
+    assert hide_password(url) == shown
+
+
+@given(st.text("abcXYZ019%:!$&'()*+,;=-._~", min_size=4, max_size=12))
+def test_no_part_of_a_password_is_shown(password: str) -> None:
+    shown = hide_password(f"postgresql://me:{password}@host/db")
+    assert shown == "postgresql://me:***@host/db"
+
+
+def test_the_name_is_made_of_the_data_and_the_options() -> None:
+    assert PLAIN.name.startswith("my-images-")
+    assert PLAIN.name == replace(PLAIN, trials=9, device="cpu").name
+    assert PLAIN.name != replace(PLAIN, seed=1).name
+    assert FULL.name == "a-study"
+    assert replace(PLAIN, data="/...").name.startswith("data-")
+
+
+def test_what_forbids_to_resume_is_listed() -> None:
+    assert replace(PLAIN, trials=50, budget_seconds=60.0).differences(PLAIN) == []
+    assert replace(PLAIN, seed=4, metric="accuracy").differences(PLAIN) == [
+        "seed: 0 then, 4 now",
+        "metric: 'auto' then, 'accuracy' now",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"portfolio": "smal"}, "--portfolio must be one of .* but got 'smal'. Did you mean"),
+        ({"study": "../up"}, "A study name is 1 to 100 letters.* but got '../up'"),
+        ({"study": ".hidden"}, "starting with a letter or digit, but got '.hidden'"),
+        ({"max_params": 0}, "--max-params must be at least 1, but got 0"),
+        ({"epochs": 0}, "--epochs must be at least 1, but got 0"),
+    ],
+)
+def test_a_request_that_breaks_a_rule_says_so(change: dict, rule: str) -> None:
+    with pytest.raises(UsageError, match=rule):
+        replace(PLAIN, **change)

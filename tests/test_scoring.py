@@ -1,0 +1,105 @@
+"""Metrics are scikit-learn's, and the intervals cover what they should."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from automl_transfer.scoring import interval, knn_predict, scores
+from automl_transfer.task import METRICS
+
+
+@st.composite
+def predictions(draw):
+    classes = draw(st.integers(2, 5))
+    n = draw(st.integers(1, 40))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    labels = generator.integers(0, draw(st.integers(1, classes)), size=n)
+    probabilities = generator.dirichlet(np.full(classes, draw(st.floats(0.1, 3))), size=n)
+    return probabilities.astype(np.float32), labels
+
+
+@settings(deadline=None, max_examples=60)
+@given(predictions())
+def test_each_metric_is_that_of_scikit_learn(case) -> None:
+    probabilities, labels = case
+    predicted = probabilities.argmax(axis=1)
+    found = scores(probabilities, labels)
+    assert set(found) == set(METRICS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        balanced = metrics.balanced_accuracy_score(labels, predicted)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
+    assert found["macro_f1"] == pytest.approx(
+        metrics.f1_score(labels, predicted, average="macro", zero_division=0)
+    )
+    clipped = np.clip(probabilities[np.arange(len(labels)), labels].astype(float), 1e-7, 1)
+    assert found["neg_log_loss"] == pytest.approx(np.log(clipped).mean())
+
+
+def test_the_log_loss_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet([1, 1, 1], size=30).astype(np.float32)
+    labels = np.arange(30) % 3
+    wide = probabilities.astype(np.float64)
+    expected = metrics.log_loss(labels, wide / wide.sum(axis=1, keepdims=True))
+    assert scores(probabilities, labels)["neg_log_loss"] == pytest.approx(-expected, rel=1e-5)
+
+
+def test_a_confident_error_costs_a_finite_amount() -> None:
+    certain = np.array([[1.0, 0.0]], dtype=np.float32)
+    assert np.isfinite(scores(certain, np.array([1]))["neg_log_loss"])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_interval_holds_the_score_and_shrinks_with_the_samples(metric: str) -> None:
+    def width(n: int) -> float:
+        generator = np.random.default_rng(1)
+        labels = np.arange(n) % 3
+        probabilities = generator.dirichlet([1, 1, 1], size=n).astype(np.float32)
+        probabilities[np.arange(n), labels] += 0.3
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        found = interval(probabilities, labels, metric, seed=0)
+        assert found.low <= scores(probabilities, labels)[metric] <= found.high
+        return found.high - found.low
+
+    assert width(400) < 0.6 * width(60)
+
+
+def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(2)
+    covered = 0
+    for trial in range(200):
+        hit = generator.random(100) < 0.7
+        probabilities = np.where(hit[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
+        found = interval(probabilities, np.zeros(100, int), "accuracy", seed=trial, resamples=300)
+        covered += found.low <= 0.7 <= found.high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_the_seed_decides_the_interval() -> None:
+    probabilities = np.random.default_rng(0).dirichlet([1, 1], size=30).astype(np.float32)
+    labels = np.arange(30) % 2
+    first = interval(probabilities, labels, "neg_log_loss", seed=3)
+    assert first == interval(probabilities, labels, "neg_log_loss", seed=3)
+    assert first != interval(probabilities, labels, "neg_log_loss", seed=4)
+
+
+def test_an_interval_survives_resamples_without_some_class() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], dtype=np.float32)
+    found = interval(probabilities, np.array([0, 0, 1]), "balanced_accuracy", seed=0)
+    assert found.low == found.high == 1.0
+
+
+def test_neighbours_vote_for_the_classes_they_have() -> None:
+    train = np.array([[1, 0], [0.9, 0.1], [0, 1]], dtype=np.float32)
+    found = knn_predict(train, np.array([0, 0, 3]), np.array([[1, 0.05]]), 4, neighbours=2)
+    assert found.tolist() == [[1.0, 0.0, 0.0, 0.0]]
+    few = knn_predict(train, np.array([0, 0, 3]), np.array([[0.0, 1.0]]), 4, neighbours=5)
+    np.testing.assert_allclose(few, [[2 / 3, 0, 0, 1 / 3]], rtol=1e-5)
