@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cattrs import BaseValidationError
 from numpy.typing import NDArray
 
 from automl_transfer.dataset import PARTS, Dataset, Splits
@@ -147,7 +148,7 @@ class StudyDirectory:
     def write_predictions(self, number: int, probabilities: NDArray[np.float32]) -> None:
         """Keeps what a trial predicted for the validation part, shape (n_val, c)."""
         with replacing(self.path / "predictions" / f"{number:06d}.npy") as temporary:
-            np.save(temporary, probabilities.astype(np.float16), allow_pickle=False)
+            np.save(temporary, probabilities.astype(np.float32), allow_pickle=False)
 
     def read_predictions(self, number: int) -> NDArray[np.float32] | None:
         """What :meth:`write_predictions` kept, or None."""
@@ -180,7 +181,13 @@ class StudyDirectory:
             return None
         except json.JSONDecodeError as error:
             raise StudyError(f"{str(path)!r} is damaged: {error}.") from error
-        return from_json(Recommendation, data)
+        try:
+            return from_json(Recommendation, data)
+        except BaseValidationError as error:
+            raise StudyError(
+                f"{str(path)!r} is damaged, or of another version: {error}. Repeat the search to "
+                "make it again."
+            ) from error
 
 
 def _without_none(value: Any) -> Any:

@@ -100,11 +100,10 @@ class BackboneCard:
     cost: CostCard | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """For the factory alone: the name of the architecture and the like."""
-    space: tuple[Param, ...] = ()
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(self, self.space)
+        _check(self)
         if not self.weights.sources:
             raise CardError(f"WeightsCard.sources of {self.id!r} must name at least one source.")
         if self.cost is not None and self.cost.params <= 0:

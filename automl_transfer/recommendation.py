@@ -97,3 +97,8 @@ class Recommendation:
     model: str = ""
     """Directory of the trained model, relative to the study."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trials_total(self) -> int:
+        """How many trials had ended when it was made."""
+        return sum(self.trials.values())

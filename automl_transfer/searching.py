@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import Stopwatch, parse_duration
 from automl_transfer.dataset import DataOptions
-from automl_transfer.errors import AutomlTransferError, StudyError
+from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Recommended, SearchStarted, StageStarted
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
-from automl_transfer.request import SearchRequest
+from automl_transfer.request import SearchRequest, hide_password
 from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.heads import heads
-from automl_transfer.stages.load import load
+from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend, reserve_seconds
 from automl_transfer.stages.screen import screen
-from automl_transfer.stages.select import select_heads, select_strategies
+from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
 from automl_transfer.stages.tune import tune
 from automl_transfer.store import Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
+LOCK = "search.lock"
 
 
 def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
@@ -42,54 +45,99 @@ def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
     """
     started = time.monotonic()
     budget = request.budget  # refuses a search without an end before anything is made
-    selected = select_heads(request, registry), select_strategies(request, registry)
-    files, store = _open(request, registry)
-    before = store.get("status", {})
-    context = Context(
-        request=request,
-        registry=registry,
-        store=store,
-        files=files,
-        watch=Stopwatch(budget, spent=float(before.get("spent", 0.0)), started=started),
-        heads=selected[0],
-        strategies=selected[1],
-        outcomes=store.trials(),
-        generation=_generation(store, registry),
-    )
-    status = _Status(context)
+    with _offline(request.offline):
+        # Whatever is wrong with the request is said before a study is made of it.
+        heads, strategies = select_heads(request, registry), select_strategies(request, registry)
+        recognised = recognise(request, registry)
+        selected = tuple(select_backbones(request, registry, recognised[0].id))
+        files = StudyDirectory(Path(request.studies) / request.name)
+        with _only_one(files):
+            store = _open(request, registry, files)
+            before = store.get("status", {})
+            context = Context(
+                request=request,
+                registry=registry,
+                store=store,
+                files=files,
+                watch=Stopwatch(budget, spent=float(before.get("spent", 0.0)), started=started),
+                recognised=recognised,
+                selected=selected,
+                heads=heads,
+                strategies=strategies,
+                outcomes=store.trials(),
+                generation=_generation(store, registry),
+            )
+            yield from _recorded(context, before)
+
+
+def _recorded(context: Context, before: dict[str, Any]) -> Iterator[Event]:
+    """The stages, with the state of the search kept in the document ``status``."""
+    status, resumed = _Status(context), len(context.outcomes)
+    store = context.store
     status.write("running", "load")
     store.clear_running()
-    hub = os.environ.get(_HUB_OFFLINE)
-    if request.offline:
-        # Families that ask the hub for a description look here, as its own library does.
-        os.environ[_HUB_OFFLINE] = "1"
     try:
         yield _tell(
             context,
             SearchStarted(
-                study=request.name,
-                directory=str(files.path),
-                resumed=len(context.outcomes),
+                study=context.request.name,
+                directory=str(context.files.path),
+                resumed=resumed,
                 spent=float(before.get("spent", 0.0)),
-                budget=budget.text,
-                command=request.command,
+                budget=context.request.budget.text,
+                command=context.request.command,
             ),
         )
         for event in _stages(context):
             status.follow(event)
             yield _tell(context, event)
         status.write("finished", "recommend")
-    except AutomlTransferError as error:
-        status.write("failed", error=str(error))
+    except Exception as error:
+        if before.get("state") == "finished" and len(context.outcomes) == resumed:
+            store.put("status", before)  # a refused repeat takes nothing from what is finished
+        else:
+            status.write("failed", error=str(error) or type(error).__name__)
         raise
-    except BaseException:  # Ctrl-C, a consumer that stopped, a bug: the study can be resumed
+    except BaseException:  # Ctrl-C, or a consumer that stopped: the study can be resumed
         status.write("interrupted")
         raise
     finally:
-        if request.offline and hub is None:
-            os.environ.pop(_HUB_OFFLINE, None)
         store.clear_running()
         store.close()
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Families that ask the hub for a description look here, as its own library does."""
+    before = os.environ.get(_HUB_OFFLINE)
+    if wanted:
+        os.environ[_HUB_OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if wanted and before is None:
+            os.environ.pop(_HUB_OFFLINE, None)
+
+
+@contextmanager
+def _only_one(files: StudyDirectory) -> Iterator[None]:
+    """Keeps a second search of this machine off the study; ends with the process."""
+    from filelock import FileLock, Timeout
+
+    fresh = not files.path.exists()
+    files.path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(files.path / LOCK, timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise StudyError(
+            f"Only one search at a time may work on a study, but another one is at work on "
+            f"{files.path.name!r}. Wait for it, or choose another name with --study."
+        ) from None
+    finally:
+        if fresh and not files.exists:
+            shutil.rmtree(files.path, ignore_errors=True)
 
 
 def _stages(context: Context) -> Iterator[Event]:
@@ -100,6 +148,11 @@ def _stages(context: Context) -> Iterator[Event]:
     prepare_process(context.device)
     context.cache = FeatureCache(cache_directory() / "features")
     yield from load(context)
+    stored = context.files.read_recommendation()
+    used_up = context.trials_left() <= 0 or context.watch.left <= 0
+    if stored is not None and used_up and stored.trials_total == len(context.outcomes):
+        yield Recommended(recommendation=stored)
+        return
     yield from screen(context)
     reserve = reserve_seconds(context)
     yield from heads(context, reserve)
@@ -121,26 +174,44 @@ def _stages(context: Context) -> Iterator[Event]:
         yield event
 
 
-def _open(request: SearchRequest, registry: Registry) -> tuple[StudyDirectory, Store]:
+def _open(request: SearchRequest, registry: Registry, files: StudyDirectory) -> Store:
     """Makes the study, or opens it if it was made by the same request."""
-    files = StudyDirectory(Path(request.studies) / request.name)
+    url = request.storage or files.database_url
     if files.exists:
-        differences = request.differences(files.read_request())
-        if differences:
+        earlier = files.read_request()
+        now = hide_password(request.storage) if request.storage else None
+        if earlier.storage != now:
+            raise StudyError(
+                f"The rows of study {request.name!r} are in "
+                f"{earlier.storage or 'its directory'!r}, but this search would look in "
+                f"{now or 'its directory'!r}. Give the same --storage (or {STORAGE_VARIABLE}), or "
+                "choose another name with --study."
+            )
+        store = Store(url, request.name, create=True)
+        differences = request.differences(earlier)
+        if differences and store.trials():
+            store.close()
             raise StudyError(
                 f"Study {request.name!r} exists and was made with other options "
                 f"({'; '.join(differences)}). Choose another name with --study, or repeat: "
                 f"{files.read_toml()['command']}"
             )
-    elif files.path.exists() and any(files.path.iterdir()):
-        raise StudyError(
-            f"A new study needs an empty directory, but {str(files.path)!r} holds other files. "
-            "Choose another name with --study."
-        )
-    files.path.mkdir(parents=True, exist_ok=True)
-    store = Store(request.storage or files.database_url, request.name, create=True)
+    else:
+        others = [path.name for path in files.path.iterdir() if path.name != LOCK]
+        if others:
+            raise StudyError(
+                f"A new study needs an empty directory, but {str(files.path)!r} holds other "
+                "files. Choose another name with --study."
+            )
+        store = Store(url, request.name, create=True)
+        if store.trials():
+            store.close()
+            raise StudyError(
+                f"The database {hide_password(url)!r} holds rows of a study {request.name!r} that "
+                "was made elsewhere. Choose another name with --study."
+            )
     files.write_request(request, start_provenance(registry, request.seed))
-    return files, store
+    return store
 
 
 def _generation(store: Store, registry: Registry) -> int:

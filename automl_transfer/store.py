@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from cattrs import BaseValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from automl_transfer.errors import StudyError
@@ -146,7 +147,7 @@ class Store:
                 .where(_TRIALS.c.study == self.study)
                 .order_by(_TRIALS.c.number)
             ).all()
-        return [from_json(Outcome, json.loads(row)) for row in rows]
+        return [self._outcome(row) for row in rows]
 
     def set_running(self, outcome: Outcome) -> None:
         """Shows a trial as it stands now; replaced by each further call."""
@@ -167,12 +168,21 @@ class Store:
             rows = connection.scalars(
                 sa.select(_RUNNING.c.row).where(_RUNNING.c.study == self.study)
             ).all()
-        return [from_json(Outcome, json.loads(row)) for row in rows]
+        return [self._outcome(row) for row in rows]
 
     def clear_running(self) -> None:
         """Takes all trials off the running ones."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_RUNNING).where(_RUNNING.c.study == self.study))
+
+    def _outcome(self, row: str) -> Outcome:
+        try:
+            return from_json(Outcome, json.loads(row))
+        except (json.JSONDecodeError, BaseValidationError) as error:
+            raise StudyError(
+                f"A row of study {self.study!r} in {self._shown!r} is damaged "
+                f"({type(error).__name__}): {row[:80]!r}. Restore the database from a copy."
+            ) from error
 
     def _forget_running(self, connection: sa.Connection, number: int) -> None:
         connection.execute(
@@ -204,7 +214,13 @@ class Store:
                     _DOCUMENTS.c.study == self.study, _DOCUMENTS.c.name == name
                 )
             )
-        return default if body is None else json.loads(body)
+        try:
+            return default if body is None else json.loads(body)
+        except json.JSONDecodeError as error:
+            raise StudyError(
+                f"The document {name!r} of study {self.study!r} in {self._shown!r} is damaged: "
+                f"{error}. Restore the database from a copy."
+            ) from error
 
     def close(self) -> None:
         """Gives the connections back."""

@@ -105,15 +105,16 @@ class Model:
         chosen = choose_device(device)
         prepare_process(chosen)
         dataset, errors = self._modality.open_items([Path(path) for path in paths])
-        encoder = self._modality.encoder(dataset.root, self.backbone.input, self._params)
-        found = predict_probabilities(
-            self.network.to(chosen),
-            RowStore(encoder, dataset.samples),
-            np.arange(len(dataset.samples)),
-            chosen,
-        )
         result = np.full((len(paths), len(self.classes)), np.nan, dtype=np.float32)
-        result[[place for place, error in enumerate(errors) if error is None]] = found
+        if dataset.samples:
+            encoder = self._modality.encoder(dataset.root, self.backbone.input, self._params)
+            readable = [place for place, error in enumerate(errors) if error is None]
+            result[readable] = predict_probabilities(
+                self.network.to(chosen),
+                RowStore(encoder, dataset.samples),
+                np.arange(len(dataset.samples)),
+                chosen,
+            )
         return result, list(errors)
 
     def predict(self, paths: Sequence[str | Path], device: str = "auto") -> list[Prediction]:
@@ -134,7 +135,8 @@ def _files(path: Path) -> list[Path]:
     return sorted(
         file
         for file in path.rglob("*")
-        if file.is_file() and not file.relative_to(path).as_posix().startswith(".")
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
 
 

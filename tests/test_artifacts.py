@@ -124,7 +124,6 @@ def test_an_answer_that_is_no_json_is_said(files: StudyDirectory) -> None:
         files.read_recommendation()
 
 
-@pytest.mark.xfail(reason="the error is not yet a StudyError")
 @pytest.mark.parametrize("content", ["[]", '{"study": "a"}'])
 def test_an_answer_of_another_form_is_said(files: StudyDirectory, content: str) -> None:
     files.path.mkdir()

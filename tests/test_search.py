@@ -16,6 +16,7 @@ import automl_transfer
 from automl_transfer import budget as budget_module
 from automl_transfer.cards import BackboneCard, HeadCard, StrategyCard, WeightsCard
 from automl_transfer.errors import (
+    DataError,
     EmptySpaceError,
     NothingUsableError,
     StudyError,
@@ -33,6 +34,7 @@ from automl_transfer.hookspecs import hookimpl
 from automl_transfer.outcome import Outcome
 from automl_transfer.plan import FreezePlan, Phase
 from automl_transfer.space import Scalar
+from automl_transfer.store import Store
 from automl_transfer.testing.toy import toy_plugin, write_toy_data
 from tests.toy_search import ToySearch
 
@@ -74,6 +76,7 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
     assert left - {"study.db-wal", "study.db-shm"} == {
         "study.toml",
         "study.db",
+        "search.lock",
         "manifest.parquet",
         "quarantined.csv",
         "recommendation.json",
@@ -249,7 +252,7 @@ def test_a_directory_with_other_files_is_not_taken(toy: ToySearch) -> None:
     (place / "thesis.txt").write_text("mine")
     with pytest.raises(StudyError, match="holds other files"):
         toy.run()
-    assert [path.name for path in place.iterdir()] == ["thesis.txt"]
+    assert {path.name for path in place.iterdir()} - {"search.lock"} == {"thesis.txt"}
 
 
 def bad_head(*, width: int, classes: int, params: Mapping[str, Scalar]) -> object:
@@ -498,3 +501,96 @@ def test_recommendation_json_is_plain_and_versioned(finished: ToySearch) -> None
     assert data["schema"] == 1
     assert data["winner"]["configuration"]["backbone"].startswith("toy/")
     assert data["command"].startswith("automl-transfer search --data ")
+
+
+def test_two_searches_do_not_work_on_one_study_at_once(toy: ToySearch) -> None:
+    first = toy.events()
+    next(first)
+    with pytest.raises(StudyError, match="another one is at work on 'toy'"):
+        toy.run()
+    first.close()  # type: ignore[attr-defined]
+    toy.run()
+    assert toy.study().status["state"] == "finished"
+
+
+def test_a_search_whose_time_is_used_up_can_be_repeated(toy: ToySearch) -> None:
+    request = toy.request(budget_seconds=40.0, trials=9)
+    toy.run(request)
+    store = Store(toy.study().files.database_url, "toy", create=True)
+    store.put("status", {**store.get("status"), "spent": 41.0})
+    before = toy.study().recommendation
+    assert ended(toy.run(request)) == []
+    assert toy.study().recommendation == before
+    # Also when it was broken off before there was an answer: what is there is ranked.
+    (toy.study().directory / "recommendation.json").unlink()
+    toy.run(request)
+    again = toy.study().recommendation
+    assert again is not None and before is not None
+    assert [row.number for row in again.ranking] == [row.number for row in before.ranking]
+    assert not [row for row in again.why_not if row.what.startswith("toy/")]
+
+
+def test_a_wrong_option_leaves_no_study_behind(toy: ToySearch) -> None:
+    with pytest.raises(UsageError):
+        toy.run(toy.request(heads=("liner",)))
+    with pytest.raises(DataError, match="does not exist"):
+        toy.run(toy.request(data=str(toy.directory / "nowhere")))
+    assert not (toy.directory / "studies").exists()
+
+
+def test_other_data_take_nothing_from_a_finished_study(toy: ToySearch) -> None:
+    toy.run()
+    write_toy_data(toy.data, n=130)
+    with pytest.raises(StudyError):
+        toy.run()
+    assert toy.study().status["state"] == "finished"
+
+
+def test_rows_are_not_looked_for_in_another_database(toy: ToySearch) -> None:
+    url = f"sqlite:///{toy.directory / 'elsewhere.db'}"
+    toy.run(toy.request(storage=url))
+    with pytest.raises(StudyError, match="would look in 'its directory'"):
+        toy.run(toy.request(trials=12))
+    toy.run(toy.request(storage=url, trials=12))
+    assert len(toy.study().trials) == 12
+
+
+def test_a_euclidean_prototype_as_the_best_head_starts_fine_tunes(toy: ToySearch) -> None:
+    events = toy.events(toy.request(heads=("prototype",), trials=12))
+    for event in events:
+        if isinstance(event, TrialEnded) and event.outcome.stage == "heads":
+            continue
+    tuned = [row for row in toy.study().trials if row.stage == "tune"]
+    assert tuned and all(row.state != "failed" for row in tuned)
+
+
+def test_a_best_head_whose_plugin_is_gone_does_not_stop_a_resume(toy: ToySearch) -> None:
+    request = toy.request(heads=(), strategies=("frozen", "last-stages"), trials=8)
+
+    @hookimpl
+    def automl_transfer_heads() -> list[HeadCard]:
+        return [HeadCard(id="good/head", factory="automl_transfer.heads.linear:build")]
+
+    plugin = SimpleNamespace(__name__="good", automl_transfer_heads=automl_transfer_heads)
+    toy.run(request, [plugin])
+    assert "good/head" in {row.configuration.head for row in toy.study().trials}
+    toy.run(replace(request, trials=14))
+    recommendation = toy.study().recommendation
+    assert recommendation is not None
+    assert recommendation.winner.configuration.head != "good/head"
+
+
+def test_a_failing_yardstick_does_not_cost_the_answer(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.testing.toy import ToyModality
+
+    def broken(*_: object) -> object:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(ToyModality, "raw_features", broken)
+    toy.run()
+    recommendation = toy.study().recommendation
+    assert recommendation is not None
+    assert len(recommendation.baselines) == 2
+    assert any("the disk is gone" in note for note in recommendation.notes)

@@ -155,7 +155,6 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
         study_names(url(tmp_path))
 
 
-@pytest.mark.xfail(reason="the error is not yet a StudyError")
 @pytest.mark.parametrize("damage", ["{", '{"number": 0}', "[]"])
 def test_a_damaged_row_is_said(store: Store, tmp_path: Path, damage: str) -> None:
     store.append(outcome(0))
@@ -164,7 +163,6 @@ def test_a_damaged_row_is_said(store: Store, tmp_path: Path, damage: str) -> Non
         store.trials()
 
 
-@pytest.mark.xfail(reason="the error is not yet a StudyError")
 def test_a_damaged_document_is_said(store: Store, tmp_path: Path) -> None:
     store.put("x", 1)
     sql(tmp_path, "UPDATE automl_documents SET body = '{'")

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from automl_transfer.training.features import FeatureCache
     from automl_transfer.training.rows import RowStore
 
+ROW_STORES = 3
+"""Preprocessings whose rows are kept in memory at once, up to 1 GiB each."""
+
 CACHE_VARIABLE = "AUTOML_TRANSFER_CACHE_DIR"
 
 
@@ -60,7 +63,7 @@ class Candidate:
     score: float
     """The ranker's; higher is better."""
     seconds_per_sample: float
-    """Of a frozen forward pass, as measured here; an estimate where features were cached."""
+    """Of a frozen forward pass, as measured here."""
 
 
 @dataclass(kw_only=True)
@@ -72,6 +75,10 @@ class Context:
     store: Store
     files: StudyDirectory
     watch: Stopwatch
+    recognised: tuple[ModalityCard, Modality]
+    """The kind of data that the user's are."""
+    selected: Sequence[BackboneCard | tuple[str, str]] = ()
+    """Backbones to try; (name, reason) for one that has no card to be had."""
     heads: tuple[HeadCard, ...] = ()
     strategies: tuple[StrategyCard, ...] = ()
     why_not: list[Exclusion] = field(default_factory=list)
@@ -135,6 +142,8 @@ class Context:
         from automl_transfer.training.rows import RowStore
 
         if encoder.digest not in self._rows:
+            while len(self._rows) >= ROW_STORES:
+                self._rows.pop(next(iter(self._rows)))
             self._rows[encoder.digest] = RowStore(encoder, self.dataset.samples)
         return self._rows[encoder.digest].seen_by(encoder)
 

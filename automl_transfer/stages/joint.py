@@ -46,15 +46,14 @@ class JointSpace:
         self, backbone: str, head: str, strategy: str, given: Mapping[str, Scalar] | None = None
     ) -> Configuration:
         """The configuration with every parameter at its default, but for those ``given``."""
-        params = {
-            f"{prefix}/{name}": value
-            for prefix, space in self.owners(head, strategy)
-            for name, value in space.defaults().items()
-        }
-        known = {key: value for key, value in (given or {}).items() if key in params}
-        return Configuration(
-            backbone=backbone, head=head, strategy=strategy, params=params | known
-        )
+        params: dict[str, Scalar] = {}
+        for prefix, space in self.owners(head, strategy):
+            chosen: dict[str, Scalar] = {}
+            for param in space.params:
+                if param.when is None or param.when.holds(chosen):
+                    chosen[param.name] = (given or {}).get(f"{prefix}/{param.name}", param.default)
+            params |= {f"{prefix}/{name}": value for name, value in chosen.items()}
+        return Configuration(backbone=backbone, head=head, strategy=strategy, params=params)
 
     def suggest(self, trial: optuna.Trial) -> Configuration:
         """Asks an Optuna trial for one point."""

@@ -56,7 +56,7 @@ def load(context: Context) -> Iterator[Event]:
     """Reads and splits the data, and writes the manifest."""
     request = context.request
     yield StageStarted(stage="load", detail=request.data)
-    card, modality = recognise(request, context.registry)
+    card, modality = context.recognised
     pending: list[Event] = []
     dataset = modality.open(
         Path(request.data),

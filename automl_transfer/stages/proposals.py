@@ -64,11 +64,13 @@ class Proposals:
         self._tried = {row.configuration.digest for row in past}
         self._queue: deque[Configuration] = deque()
         self._open: optuna.Trial | None = None
+        self._asked: Configuration | None = None
 
     def enqueue(self, configurations: Iterable[Configuration]) -> None:
         """Puts configurations before the sampler's own, leaving out what has been tried."""
         for configuration in configurations:
-            if configuration.digest not in self._tried and configuration not in self._queue:
+            new = configuration.digest not in self._tried and configuration not in self._queue
+            if new and self.space.holds(configuration):
                 self._queue.append(configuration)
 
     @property
@@ -86,12 +88,13 @@ class Proposals:
             asked = self._wide.suggest(self._open)
             if asked != configuration:  # a value that Optuna could not take as it was
                 raise ValueError(f"Enqueued {configuration}, but was given {asked}.")
+            self._asked = configuration
             return configuration
         for attempt in range(_PATIENCE):
             trial = self._study.ask()
             configuration = self._wide.suggest(trial)
             if configuration.digest not in self._tried and self.space.holds(configuration):
-                self._open = trial
+                self._open, self._asked = trial, configuration
                 return configuration
             # Told as failed, which TPE passes over: a repeat must not count twice, nor make a
             # difference to the study that the rows rebuild.
@@ -110,9 +113,10 @@ class Proposals:
         return self._open.should_prune()
 
     def put_back(self) -> None:
-        """Closes the open trial without an outcome: it was not begun."""
-        if self._open is not None:
+        """Closes the open trial without an outcome: it was not begun, and is not asked again."""
+        if self._open is not None and self._asked is not None:
             self._study.tell(self._open, state=TrialState.FAIL)
+            self._tried.add(self._asked.digest)
         self._open = None
 
     def tell(self, outcome: Outcome) -> None:

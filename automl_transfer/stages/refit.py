@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_transfer.errors import TrialError
@@ -38,19 +39,16 @@ def make_model(
     train_size, development = len(context.splits.train), len(context.splits.development)
     needed = winner.seconds * development / train_size * MARGIN
     # What scoring the test part still needs was kept back for it, not for the refit.
-    left = context.watch.left - _test_seconds(context, candidate)
+    test_seconds = 2 * candidate.seconds_per_sample * len(context.splits.test)
+    left = context.watch.left - test_seconds
     restored = kept(context, winner.number)
     if needed > left and restored is not None:
-        model = _build(context, candidate, winner)
-        from automl_transfer.training.model_file import load_state
-
-        load_state(restored, model)
         reason = (
             f"restored as trial {winner.number} left it, trained on the training part only: "
             f"training it again on all development data needs about {needed:.0f} s, "
             f"and {max(0.0, left):.0f} s of the budget were left"
         )
-        return Made(model=model, refitted=False, reason=reason)
+        return _restore(context, candidate, winner, restored, reason)
     yield Progress(what="training the winner on all development data", done=0, total=1)
     started = time.monotonic()
     run = train(
@@ -61,7 +59,7 @@ def make_model(
         evaluate_on=None,
         epochs=winner.epochs,
         seed=winner.seed,
-        should_stop=lambda: False,
+        should_stop=lambda: restored is not None and context.watch.left < test_seconds,
     )
     try:
         while True:
@@ -71,15 +69,8 @@ def make_model(
     except TrialError:
         if restored is None:
             raise
-        model = _build(context, candidate, winner)
-        from automl_transfer.training.model_file import load_state
-
-        load_state(restored, model)
-        return Made(
-            model=model,
-            refitted=False,
-            reason=f"restored as trial {winner.number} left it: training it again failed",
-        )
+        reason = f"restored as trial {winner.number} left it: training it again was broken off"
+        return _restore(context, candidate, winner, restored, reason)
     return Made(
         model=result.model,
         refitted=True,
@@ -90,8 +81,14 @@ def make_model(
     )
 
 
-def _test_seconds(context: Context, candidate: Candidate) -> float:
-    return 2 * candidate.seconds_per_sample * len(context.splits.test)
+def _restore(
+    context: Context, candidate: Candidate, winner: Outcome, file: Path, reason: str
+) -> Made:
+    from automl_transfer.training.model_file import load_state
+
+    model = _build(context, candidate, winner)
+    load_state(file, model)
+    return Made(model=model, refitted=False, reason=reason)
 
 
 def _build(context: Context, candidate: Candidate, winner: Outcome) -> TransferModel:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
-from automl_transfer.contracts import Backbone, LocalWeights
+from automl_transfer.contracts import Backbone, Encoder, LocalWeights
 from automl_transfer.errors import (
     AutomlTransferError,
     EmptySpaceError,
@@ -23,9 +23,11 @@ from automl_transfer.events import (
     Progress,
     StageStarted,
 )
-from automl_transfer.jsonable import to_json
+from automl_transfer.jsonable import digest, to_json
 from automl_transfer.stages.context import Candidate, Context
-from automl_transfer.stages.select import select_backbones
+
+if TYPE_CHECKING:
+    from automl_transfer.training.features import FeatureKey
 
 SHARE = 0.35
 """Of the time budget, spent when screening must be over."""
@@ -42,24 +44,28 @@ def screen(context: Context) -> Iterator[Event]:
     from automl_transfer.weights import shared_probe
 
     hub = shared_probe()
-    ready: list[tuple[BackboneCard, LocalWeights | None]] = []
-    yield StageStarted(stage="screen", detail="looking for weights")
-    for found in select_backbones(context.request, context.registry, context.task.modality):
+    yield StageStarted(stage="screen", detail=f"{len(context.selected)} backbones")
+    cards = []
+    for found in context.selected:
         if isinstance(found, tuple):
             yield _excluded(context, *found)
-            continue
-        reason, weights = _obstacle(context, found, hub)
-        if reason:
-            yield _excluded(context, found.id, reason)
         else:
-            ready.append((found, weights))
-    # Cheapest first: an answer early, and an early measure of this machine's speed.
-    ready.sort(key=lambda item: (_cost(item[0]), item[0].id))
+            cards.append(found)
+    # Cheapest first: an answer early, before anything is downloaded for a larger one.
+    cards.sort(key=lambda card: (_cost(card), card.id))
+    known = {row["backbone"] for row in context.store.get("screen", [])}
+    begun, left = context.watch.elapsed, context.watch.left
     screened: list[Candidate] = []
-    for card, weights in ready:
-        limit = context.watch.share(SHARE if screened else FIRST_SHARE)
-        if context.watch.elapsed >= limit:
+    for card in cards:
+        share = SHARE if screened else FIRST_SHARE
+        # A resumed search has spent its share already, but has a share of what is left.
+        limit = max(context.watch.share(share), begun + share * left)
+        if screened and card.id not in known and context.watch.elapsed >= limit:
             yield _excluded(context, card.id, "the time for screening was used up before it")
+            continue
+        reason, weights = _obstacle(context, card, hub)
+        if reason:
+            yield _excluded(context, card.id, reason)
             continue
         yield StageStarted(stage="screen", detail=card.id)
         try:
@@ -123,7 +129,8 @@ def _screen_one(
     context: Context, card: BackboneCard, weights: LocalWeights | None, limit: float
 ) -> Any:
     """Builds one backbone, extracts and scores its features. Returns candidate and event."""
-    from automl_transfer.training.features import FeatureKey, extract
+    from automl_transfer.training.features import extract
+    from automl_transfer.training.probe import seconds_per_sample
     from automl_transfer.training.stages import stage_views, stages_of
 
     factory = context.registry.load(card)
@@ -140,25 +147,19 @@ def _screen_one(
         raise EmptySpaceError(f"{parameters:,} parameters, more than --max-params {most:,}")
     stages = stages_of(backbone, card)
     encoder = context.encoder(card)
-    key = FeatureKey(
-        weights=_weights_key(context, weights),
-        card=card.digest,
-        encoder=encoder.digest,
-    )
+    rows = context.rows(encoder)
     ticks: list[Progress] = []
     positions = context.splits.development
-    forward = time.monotonic()
     matrix, computed = extract(
         backbone=backbone,
-        rows=context.rows(encoder),
+        rows=rows,
         positions=positions,
         cache=context.cache,
-        key=key,
+        key=_feature_key(context, card, weights, encoder),
         device=context.device,
         progress=lambda done, total: ticks.append(Progress(what=card.id, done=done, total=total)),
         should_stop=lambda: context.watch.elapsed >= limit,
     )
-    spent = time.monotonic() - forward
     yield from ticks[-1:]
     features = np.full((len(context.dataset.samples), matrix.shape[1]), np.nan, dtype=np.float32)
     features[positions] = matrix
@@ -182,7 +183,7 @@ def _screen_one(
         width=matrix.shape[1],
         features=features,
         score=score,
-        seconds_per_sample=spent / computed if computed else 0.0,
+        seconds_per_sample=seconds_per_sample(backbone, rows, positions, context.device),
     )
     event = BackboneScreened(
         backbone=card.id,
@@ -201,7 +202,7 @@ def features_of(
     context: Context, candidate: Candidate, positions: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Frozen features of any samples, shape (n, width), as screening computes them."""
-    from automl_transfer.training.features import FeatureKey, extract
+    from automl_transfer.training.features import extract
 
     encoder = context.encoder(candidate.card)
     found, _ = extract(
@@ -209,15 +210,21 @@ def features_of(
         rows=context.rows(encoder),
         positions=positions,
         cache=context.cache,
-        key=FeatureKey(
-            weights=_weights_key(context, candidate.weights),
-            card=candidate.card.digest,
-            encoder=encoder.digest,
-        ),
+        key=_feature_key(context, candidate.card, candidate.weights, encoder),
         device=context.device,
     )
     return found
 
 
-def _weights_key(context: Context, weights: LocalWeights | None) -> str:
-    return weights.sha256 if weights else f"seed-{context.request.seed}"
+def _feature_key(
+    context: Context, card: BackboneCard, weights: LocalWeights | None, encoder: Encoder
+) -> FeatureKey:
+    from automl_transfer.training.features import FeatureKey
+
+    return FeatureKey(
+        weights=weights.sha256 if weights else f"seed-{context.request.seed}",
+        # Another version of a plugin may compute something else from the same card.
+        card=digest([card.digest, context.registry.provider("backbone", card.id)]),
+        encoder=encoder.digest,
+        dtype="float32" if context.device.type == "cpu" else f"autocast-{context.device.type}",
+    )

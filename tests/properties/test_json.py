@@ -88,7 +88,6 @@ backbones = st.builds(
     ).map(tuple),
     cost=st.none() | st.builds(CostCard, params=st.integers(1), gmacs=st.none() | finite),
     arguments=mappings,
-    space=spaces(),
     tags=st.lists(text, max_size=2).map(tuple),
 )
 cards = st.one_of(
