@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from automl_transfer.errors import UsageError
 
@@ -44,6 +46,16 @@ def format_duration(seconds: float) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
+def exact_duration(seconds: float) -> str:
+    """A text that :func:`parse_duration` reads as exactly ``seconds``: ``1h30m``, ``5445s``."""
+    rounded = format_duration(seconds).replace(" ", "")
+    if parse_duration(rounded) == seconds:
+        return rounded
+    # Decimal, since a float prints itself as 1e+16 and the like, which is no duration.
+    digits = f"{Decimal(repr(float(seconds))):f}"
+    return f"{digits.removesuffix('.0')}s"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """Wall time, or a number of trials, or both: whichever ends first."""
@@ -54,6 +66,11 @@ class Budget:
     def __post_init__(self) -> None:
         if self.seconds is None and self.trials is None:
             raise UsageError("A search needs --budget or --trials, but got neither.")
+        if self.seconds is not None and not math.isfinite(self.seconds):
+            raise UsageError(
+                f"--budget must be a number of seconds, but got {self.seconds}. For a search "
+                "without a limit in time, give --trials only."
+            )
         if self.seconds is not None and self.seconds < MINIMUM_SECONDS:
             raise UsageError(
                 f"--budget must be at least {MINIMUM_SECONDS:.0f}s, but got {self.seconds:g}s."

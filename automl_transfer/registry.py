@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl_transfer.cards import (
@@ -182,48 +181,6 @@ class Registry:
             return self._backbone(id).provider
         return (found or self._member(wanted, id)).provider
 
-    def match(
-        self, kind: KindName, patterns: Iterable[str] = (), exclude: Iterable[str] = ()
-    ) -> list[Entry[Any]]:
-        """Members whose id matches any of ``patterns`` and none of ``exclude``, sorted by id.
-
-        Without patterns, all listed members. Baselines are left out unless a pattern other than
-        ``*`` matches them. A backbone pattern without wildcards may name a member of a family; one
-        with wildcards also covers the backbones that were resolved or in a portfolio before.
-
-        Raises:
-            UsageError: A pattern matches nothing. (One of ``exclude`` may: it is for all kinds.)
-            PluginError: A pattern without wildcards names a member that is set aside.
-        """
-        wanted = _kind(kind)
-        listed = self._listed(wanted)
-        pool = {**self._resolved, **listed} if wanted is BACKBONES else dict(listed)
-        patterns = list(dict.fromkeys(patterns))
-        found: dict[str, Entry[Any]] = {}
-        if not patterns:
-            found = {id: item for id, item in listed.items() if not _is_baseline(item.card)}
-        for pattern in patterns:
-            if _is_glob(pattern):
-                # A resolved backbone may be known under a short name as well: one member still.
-                hits = {i.card.id: i for i in pool.values() if _hits(pattern, i.card)}
-                if not hits:
-                    raise UsageError(
-                        f"A pattern must match at least one {wanted.word}, but {pattern!r} "
-                        f"matches none.{_known(pool)}"
-                    )
-                found.update(hits)
-            elif wanted is BACKBONES:
-                item = self._backbone(pattern)
-                found[item.card.id] = item
-            else:
-                found[pattern] = self._member(wanted, pattern)
-        barred = list(exclude)
-        return [
-            item
-            for id, item in sorted(found.items())
-            if not any(fnmatchcase(id, pattern) for pattern in barred)
-        ]
-
     def load(self, card: AnyCard) -> Callable[..., Any]:
         """Imports the factory of a card.
 
@@ -389,18 +346,6 @@ def _kind(name: str) -> Kind[AnyCard]:
             return kind
     names = [kind.name for kind in _KINDS]
     raise UsageError(f"A kind of member is one of {', '.join(names)}, but got {name!r}.")
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(char in pattern for char in "*?[") and not pattern.startswith("local:")
-
-
-def _hits(pattern: str, card: AnyCard) -> bool:
-    return fnmatchcase(card.id, pattern) and not (pattern == "*" and _is_baseline(card))
-
-
-def _is_baseline(card: AnyCard) -> bool:
-    return isinstance(card, StrategyCard) and card.baseline
 
 
 def _known(listed: Mapping[str, Entry[AnyCard]]) -> str:

@@ -4,32 +4,53 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from automl_transfer.budget import Budget, format_duration
+from automl_transfer.budget import Budget, exact_duration
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import UsageError, did_you_mean
 from automl_transfer.jsonable import digest, to_json
+from automl_transfer.task import require_metric
 
 PORTFOLIOS = ("tiny", "small", "base", "large")
-_NAME = re.compile(r"[\w][\w.-]{0,99}")
-_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
+_NAME = re.compile(r"[^\W_][\w.-]{0,99}")
+_SEEDS = 2**32
+_LOCAL = "local:"
+# Up to the last '@' before the path; when there is none, the password itself holds a '/'.
+_URL_PASSWORD = re.compile(r"(?<=://)([^:/\s]*):(?:[^/\s]*|\S*)@")
+# Also within `odbc_connect=...`, whose own separators are escaped.
+_QUERY_PASSWORD = re.compile(
+    r"((?:[?&;]|%3B)[\w.-]*(?:pass(?:word|wd|phrase)|pwd|secret|tok\w+)(?:=|%3D))[^&\s]*",
+    re.IGNORECASE,
+)
 _CONTINUES = frozenset({"budget_seconds", "trials", "device", "studies", "storage", "study"})
 """Fields that may differ when a study is resumed."""
 
 
 def hide_password(url: str) -> str:
-    """A storage URL that may be shown: its password is replaced by ``***``."""
-    return _URL_PASSWORD.sub(r"\1:***@", url)
+    """A storage URL that may be shown, or a text with one: ``***`` for each password in it."""
+    return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", url))
+
+
+def _absolute(text: str | Path) -> str:
+    return str(Path(text).expanduser().absolute())
+
+
+def _absolute_backbone(name: str) -> str:
+    path = name.removeprefix(_LOCAL)
+    return _LOCAL + _absolute(path) if path and name.startswith(_LOCAL) else name
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """The options of ``automl-transfer search``, checked."""
+    """The options of ``automl-transfer search``, checked.
+
+    Paths are made absolute, so that the command repeats the search from any directory.
+    """
 
     data: str
-    """Path of the data, absolute."""
+    """Path of the data."""
     study: str = ""
     """Name of the study; made from the data's name and the options when empty."""
     studies: str = "studies"
@@ -55,6 +76,13 @@ class SearchRequest:
     options: DataOptions = DataOptions()
 
     def __post_init__(self) -> None:
+        self._make_paths_absolute()
+        self._keep_out_of_the_data()
+        require_metric(self.metric)
+        if not 0 <= self.seed < _SEEDS:
+            raise UsageError(
+                f"--seed must be a whole number from 0 to {_SEEDS - 1}, but got {self.seed}."
+            )
         if self.portfolio not in PORTFOLIOS:
             raise UsageError(
                 f"--portfolio must be one of {', '.join(PORTFOLIOS)}, but got {self.portfolio!r}."
@@ -69,6 +97,30 @@ class SearchRequest:
             raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs must be at least 1, but got {self.epochs}.")
+
+    def _make_paths_absolute(self) -> None:
+        root = self.options.root
+        # In `exclude`, a name with a wildcard is a glob: `local:*` means any local backbone.
+        names = {
+            "backbones": tuple(map(_absolute_backbone, self.backbones)),
+            "exclude": tuple(
+                name if any(sign in name for sign in "*?[") else _absolute_backbone(name)
+                for name in self.exclude
+            ),
+            "data": _absolute(self.data),
+            "studies": _absolute(self.studies),
+            "options": replace(self.options, root=None if root is None else Path(_absolute(root))),
+        }
+        for name, value in names.items():
+            object.__setattr__(self, name, value)
+
+    def _keep_out_of_the_data(self) -> None:
+        data, studies = Path(self.data).resolve(), Path(self.studies).resolve()
+        if data.is_dir() and studies.is_relative_to(data):
+            raise UsageError(
+                "The user's data are never written to: --studies must lie outside --data, but "
+                f"{str(studies)!r} lies in {str(data)!r}; give --studies DIR."
+            )
 
     @property
     def budget(self) -> Budget:
@@ -102,12 +154,11 @@ class SearchRequest:
     def command(self) -> str:
         """The command line that repeats or resumes the search, without secrets."""
         words = ["automl-transfer", "search", "--data", self.data, "--study", self.name]
-        if self.studies != "studies":
-            words += ["--studies", self.studies]
+        words += ["--studies", self.studies]
         if self.storage:
             words += ["--storage", hide_password(self.storage)]
         if self.budget_seconds is not None:
-            words += ["--budget", format_duration(self.budget_seconds).replace(" ", "")]
+            words += ["--budget", exact_duration(self.budget_seconds)]
         for option, value, default in (
             ("--trials", self.trials, None),
             ("--seed", self.seed, 0),

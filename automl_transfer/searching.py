@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,12 @@ def _recorded(context: Context, before: dict[str, Any]) -> Iterator[Event]:
         status.write("interrupted")
         raise
     finally:
-        store.clear_running()
+        with contextlib.suppress(StudyError):  # what went wrong before is what matters
+            store.clear_running()
         store.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _offline(wanted: bool) -> Iterator[None]:
     """Families that ask the hub for a description look here, as its own library does."""
     before = os.environ.get(_HUB_OFFLINE)
@@ -119,7 +120,7 @@ def _offline(wanted: bool) -> Iterator[None]:
             os.environ.pop(_HUB_OFFLINE, None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _only_one(files: StudyDirectory) -> Iterator[None]:
     """Keeps a second search of this machine off the study; ends with the process."""
     from filelock import FileLock, Timeout

@@ -7,7 +7,7 @@ Members declare parameters; nobody is handed an Optuna trial. The host adds the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -163,8 +163,3 @@ class Space:
                     f"{param.name!r} is set, but its condition {param.when} does not hold"
                 )
         return found
-
-
-def merged(first: Iterable[Param], second: Iterable[Param]) -> Space:
-    """One space of both, in this order."""
-    return Space((*first, *second))

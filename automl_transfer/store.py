@@ -6,8 +6,10 @@ These rows are the truth; an Optuna study can be rebuilt from them at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -92,14 +94,34 @@ class Store:
         self.study = study
         self._shown = hide_password(url)
         self._engine = _engine(url, read_only=not create)
-        try:
+        if not create:
+            self._require_file()
+        with self._told("read"):
             if create:
                 self._create()
             elif not self._schema():
                 raise StudyError(f"There is no study {study!r} in {self._shown!r}.")
-        except SQLAlchemyError as error:
+
+    def _require_file(self) -> None:
+        # SQLite would make an empty file, and reading must leave nothing behind.
+        file = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not file or file.startswith((":", "file:")):
+            return
+        if not Path(file).is_file():
             raise StudyError(
-                f"The database {self._shown!r} cannot be read: {_cause(error)}."
+                f"The rows of study {self.study!r} must be in their database, but {file!r} does "
+                "not exist. Put it back from a copy, or repeat the search."
+            )
+
+    @contextmanager
+    def _told(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = _cause(error)
+            # Not chained: what a driver says may hold the URL as it was given.
+            raise StudyError(
+                f"The database {self._shown!r} cannot be {verb}: {cause}. {_next_step(cause)}"
             ) from None
 
     def _schema(self) -> int | None:
@@ -125,8 +147,13 @@ class Store:
                 )
 
     def append(self, outcome: Outcome) -> None:
-        """Adds the row of a trial that has ended and takes it off the running ones, durably."""
-        with self._engine.begin() as connection:
+        """Adds the row of a trial that has ended and takes it off the running ones, durably.
+
+        Raises:
+            StudyError: It cannot be written; so too for every other method.
+            ValueError: The outcome holds a number that is not finite.
+        """
+        with self._told("written"), self._engine.begin() as connection:
             connection.execute(
                 sa.insert(_TRIALS).values(
                     study=self.study,
@@ -141,7 +168,7 @@ class Store:
 
     def trials(self) -> list[Outcome]:
         """All ended trials by number."""
-        with self._engine.connect() as connection:
+        with self._told("read"), self._engine.connect() as connection:
             rows = connection.scalars(
                 sa.select(_TRIALS.c.row)
                 .where(_TRIALS.c.study == self.study)
@@ -151,7 +178,7 @@ class Store:
 
     def set_running(self, outcome: Outcome) -> None:
         """Shows a trial as it stands now; replaced by each further call."""
-        with self._engine.begin() as connection:
+        with self._told("written"), self._engine.begin() as connection:
             self._forget_running(connection, outcome.number)
             connection.execute(
                 sa.insert(_RUNNING).values(
@@ -164,7 +191,7 @@ class Store:
 
     def running(self) -> list[Outcome]:
         """Trials that have begun and not ended, as they last reported."""
-        with self._engine.connect() as connection:
+        with self._told("read"), self._engine.connect() as connection:
             rows = connection.scalars(
                 sa.select(_RUNNING.c.row).where(_RUNNING.c.study == self.study)
             ).all()
@@ -172,7 +199,7 @@ class Store:
 
     def clear_running(self) -> None:
         """Takes all trials off the running ones."""
-        with self._engine.begin() as connection:
+        with self._told("written"), self._engine.begin() as connection:
             connection.execute(sa.delete(_RUNNING).where(_RUNNING.c.study == self.study))
 
     def _outcome(self, row: str) -> Outcome:
@@ -191,7 +218,7 @@ class Store:
 
     def put(self, name: str, body: Any) -> None:
         """Keeps a JSON document under ``name``; replaces an earlier one."""
-        with self._engine.begin() as connection:
+        with self._told("written"), self._engine.begin() as connection:
             connection.execute(
                 sa.delete(_DOCUMENTS).where(
                     _DOCUMENTS.c.study == self.study, _DOCUMENTS.c.name == name
@@ -208,7 +235,7 @@ class Store:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The document ``name``, or ``default``."""
-        with self._engine.connect() as connection:
+        with self._told("read"), self._engine.connect() as connection:
             body = connection.scalar(
                 sa.select(_DOCUMENTS.c.body).where(
                     _DOCUMENTS.c.study == self.study, _DOCUMENTS.c.name == name
@@ -227,22 +254,22 @@ class Store:
         self._engine.dispose()
 
 
-def study_names(url: str) -> Sequence[str]:
-    """Names of the studies in a database."""
-    engine = _engine(url, read_only=True)
-    try:
-        with engine.connect() as connection:
-            if not sa.inspect(connection).has_table(_STUDIES.name):
-                return []
-            return list(connection.scalars(sa.select(_STUDIES.c.study).order_by("study")).all())
-    except SQLAlchemyError as error:
-        raise StudyError(
-            f"The database {hide_password(url)!r} cannot be read: {_cause(error)}."
-        ) from None
-    finally:
-        engine.dispose()
-
-
 def _cause(error: SQLAlchemyError) -> str:
     origin = getattr(error, "orig", None)
     return hide_password(f"{type(origin or error).__name__}: {origin or error}".splitlines()[0])
+
+
+def _next_step(cause: str) -> str:
+    said = cause.lower()
+    if "locked" in said or "busy" in said:
+        return (
+            "It is in use by another process: is another search running on this study? Wait for "
+            "it or stop it, and run the command again."
+        )
+    if "unique" in said or "duplicate" in said:
+        return "Is another search running on this study? Stop it, and run the command again."
+    if "full" in said or "no space" in said:
+        return "Make room on its disk, and run the command again: what is stored is kept."
+    if "readonly" in said or "read-only" in said or "permission" in said:
+        return "It must be writable: check the rights of the file and of its directory."
+    return "Check that it is there, complete and reachable, and run the command again."

@@ -28,6 +28,19 @@ class Task:
     """Why this metric, in words."""
 
 
+def require_metric(wanted: str) -> None:
+    """Checks the name of a metric.
+
+    Raises:
+        UsageError: It is neither ``auto`` nor a member of :data:`METRICS`.
+    """
+    if wanted != "auto" and wanted not in METRICS:
+        raise UsageError(
+            f"The metric must be one of auto, {', '.join(METRICS)}, but got {wanted!r}."
+            + did_you_mean(wanted, METRICS)
+        )
+
+
 def choose_metric(labels: NDArray[np.int64], wanted: str = "auto") -> tuple[str, str]:
     """Returns the metric and the reason for it.
 
@@ -36,12 +49,8 @@ def choose_metric(labels: NDArray[np.int64], wanted: str = "auto") -> tuple[str,
         wanted: A member of :data:`METRICS`, or ``auto``: accuracy, or balanced accuracy when the
             largest class has more than :data:`IMBALANCE` times the samples of the smallest.
     """
+    require_metric(wanted)
     if wanted != "auto":
-        if wanted not in METRICS:
-            raise UsageError(
-                f"The metric must be one of auto, {', '.join(METRICS)}, but got {wanted!r}."
-                + did_you_mean(wanted, METRICS)
-            )
         return wanted, "asked for"
     counts = np.bincount(labels)
     counts = counts[counts > 0]

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_transfer.budget import Budget, Stopwatch, format_duration, parse_duration
+from automl_transfer.budget import (
+    Budget,
+    Stopwatch,
+    exact_duration,
+    format_duration,
+    parse_duration,
+)
 from automl_transfer.errors import UsageError
 
 
@@ -33,6 +39,19 @@ def test_what_is_shown_is_close_to_what_is_meant(seconds: float) -> None:
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, rel=0.02, abs=0.51)
 
 
+@given(st.floats(0, 1e20))
+def test_an_exact_text_is_read_as_the_same_number(seconds: float) -> None:
+    assert parse_duration(exact_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5400, "1h30m"), (300.0, "5m"), (5445, "5445s"), (90061.0, "90061s"), (30.25, "30.25s")],
+)
+def test_an_exact_text_is_short_where_it_can_be(seconds: float, text: str) -> None:
+    assert exact_duration(seconds) == text
+
+
 def test_a_budget_is_time_or_trials_or_both() -> None:
     assert Budget(seconds=300).text == "5m"
     assert Budget(seconds=5400, trials=20).text == "1h 30m or 20 trials"
@@ -43,6 +62,8 @@ def test_a_budget_is_time_or_trials_or_both() -> None:
     [
         ({}, "needs --budget or --trials, but got neither"),
         ({"seconds": 5.0}, "--budget must be at least 30s, but got 5s"),
+        ({"seconds": float("nan")}, "--budget must be a number of seconds, but got nan"),
+        ({"seconds": float("inf")}, "--budget must be a number of seconds, .* --trials only"),
         ({"trials": 0}, "--trials must be at least 1, but got 0"),
     ],
 )

@@ -156,10 +156,22 @@ def test_part_folders_are_parts(tmp_path, names, layout):
     assert parts == {name: wanted[name[:2].lower()] for name in names}
 
 
-def test_a_class_may_be_named_like_a_held_out_part(tmp_path):
-    listing = read(put(tmp_path, "dev/1.jpg", "prod/1.jpg"))
-    assert listing.classes == ("dev", "prod")
-    assert any("'dev' is taken as a class" in note for note in listing.notes)
+@pytest.mark.parametrize("name", ["test", "Testing", "val", "validation", "dev", "train"])
+@pytest.mark.parametrize("inside", ["a/3.jpg", "3.jpg"])
+def test_a_held_out_part_beside_classes_is_never_a_class(tmp_path, name, inside):
+    put(tmp_path, "a/1.jpg", "b/2.jpg", f"{name}/{inside}")
+    with pytest.raises(
+        DataError,
+        match=rf"has '{name}' beside 'a', 'b'. Lay the classes out in train, val and test "
+        "folders; or, if these are all classes, rename the folder",
+    ):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_a_held_out_part_alone_is_not_a_class_either(tmp_path, name):
+    with pytest.raises(DataError, match=f"must be a training part, but all 2 .* are in {name}"):
+        read(put(tmp_path, f"{name}/a/1.jpg", f"{name}/b/1.jpg"))
 
 
 def test_two_folders_of_one_part_are_merged(tmp_path):

@@ -183,51 +183,17 @@ def strategies():
     )
 
 
-@pytest.mark.parametrize(
-    ("patterns", "exclude", "expected"),
-    [
-        ((), (), ["acme/frozen", "acme/full"]),
-        (("*",), (), ["acme/frozen", "acme/full"]),
-        (("acme/f*",), (), ["acme/frozen", "acme/full"]),
-        (("acme/scratch", "acme/full"), (), ["acme/full", "acme/scratch"]),
-        (("acme/s*",), (), ["acme/scratch"]),
-        ((), ("*/full", "another/kind"), ["acme/frozen"]),
-        (("acme/full", "acme/full"), (), ["acme/full"]),
-    ],
-)
-def test_globs_choose_and_baselines_must_be_named(strategies, patterns, exclude, expected):
-    found = strategies.match("strategies", patterns, exclude)
-    assert [entry.card.id for entry in found] == expected
-
-
-def test_a_pattern_that_matches_nothing_is_an_error(strategies):
-    with pytest.raises(UsageError, match=r"at least one freeze strategy, but 'x\*' matches none"):
-        strategies.match("strategies", ["acme/full", "x*"])
+def test_an_unknown_kind_or_member_is_said(strategies):
     with pytest.raises(UsageError, match="Did you mean 'acme/full'"):
-        strategies.match("strategies", ["acme/ful"])
+        strategies.provider("strategies", "acme/ful")
     with pytest.raises(UsageError, match="kind of member is one of modalities, .*'nets'"):
-        strategies.match("nets")  # type: ignore[arg-type]
-
-
-def test_a_backbone_that_is_not_listed_is_chosen_by_its_full_name():
-    registry = registry_of(
-        plugin(
-            backbones=[backbone("acme/listed")],
-            resolve_backbone=lambda id: backbone(id) if id.startswith("acme/big-") else None,
-        )
-    )
-    assert [e.card.id for e in registry.match("backbones", ["acme/big-1", "acme/l*"])] == [
-        "acme/big-1",
-        "acme/listed",
-    ]
-    assert [e.card.id for e in registry.match("backbones")] == ["acme/listed"]
+        strategies.provider("nets", "acme/full")  # type: ignore[arg-type]
 
 
 def test_a_short_name_of_a_family_is_the_same_member_as_the_full_one():
     registry = registry_of(plugin(resolve_backbone=lambda id: backbone(f"{id.split('.')[0]}.v1")))
     assert registry.backbone("acme/net") is registry.backbone("acme/net.v1")
     assert registry.provider("backbones", "acme/net") == "acme 1.2"
-    assert [e.card.id for e in registry.match("backbones", ["acme/*"])] == ["acme/net.v1"]
 
 
 # What is set aside

@@ -111,6 +111,22 @@ def test_a_request_survives_json() -> None:
         ("mysql://:secret@host/db", "mysql://:***@host/db"),
         ("sqlite:////tmp/rows.db", "sqlite:////tmp/rows.db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        ("postgresql://me:p@ss@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:p/ss@host/db", "postgresql://me:***@host/db"),
+        ("mysql://me@corp:secret@host/db?x=a@b", "mysql://me@corp:***@host/db?x=a@b"),
+        (
+            "postgresql://host/db?user=me&password=a@b:c&ssl=1",
+            "postgresql://host/db?user=me&password=***&ssl=1",
+        ),
+        ("mysql://host/db?PassWD=x&PWD=y", "mysql://host/db?PassWD=***&PWD=***"),
+        ("x://h/d?sslpassword=x&token=y&a=b", "x://h/d?sslpassword=***&token=***&a=b"),
+        ("x://h/d?client_secret=x", "x://h/d?client_secret=***"),
+        ("postgresql://me@h/d?passfile=/x", "postgresql://me@h/d?passfile=/x"),
+        (
+            "mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Dsecret",
+            "mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3D***",
+        ),
         (
             "before postgresql://me:secret@host/db after",
             "before postgresql://me:***@host/db after",
@@ -149,6 +165,13 @@ def test_what_forbids_to_resume_is_listed() -> None:
         ({"portfolio": "smal"}, "--portfolio must be one of .* but got 'smal'. Did you mean"),
         ({"study": "../up"}, "A study name is 1 to 100 letters.* but got '../up'"),
         ({"study": ".hidden"}, "starting with a letter or digit, but got '.hidden'"),
+        ({"study": "_hidden"}, "starting with a letter or digit, but got '_hidden'"),
+        ({"seed": -1}, "--seed must be a whole number from 0 to 4294967295, but got -1"),
+        ({"seed": 2**32}, "--seed must be .* but got 4294967296"),
+        (
+            {"metric": "acuracy"},
+            "metric must be one of auto, .*, but got 'acuracy'. Did you mean 'accuracy'",
+        ),
         ({"max_params": 0}, "--max-params must be at least 1, but got 0"),
         ({"epochs": 0}, "--epochs must be at least 1, but got 0"),
     ],
@@ -156,3 +179,64 @@ def test_what_forbids_to_resume_is_listed() -> None:
 def test_a_request_that_breaks_a_rule_says_so(change: dict, rule: str) -> None:
     with pytest.raises(UsageError, match=rule):
         replace(PLAIN, **change)
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_the_ends_of_the_seeds_may_be_used(seed: int) -> None:
+    assert replace(PLAIN, seed=seed).seed == seed
+
+
+def test_paths_mean_the_same_from_any_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = SearchRequest(
+        data="pets.csv",
+        trials=5,
+        backbones=("local:net", "timm/a/b", "local:"),
+        exclude=("local:other", "local:*"),
+        options=DataOptions(root=Path("images")),
+    )
+    assert made.data == str(tmp_path / "pets.csv")
+    assert made.studies == str(tmp_path / "studies")
+    assert made.backbones == (f"local:{tmp_path / 'net'}", "timm/a/b", "local:")
+    assert made.exclude == (f"local:{tmp_path / 'other'}", "local:*")
+    assert made.options.root == tmp_path / "images"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert read_back(made.command) == replace(made, study=made.name)
+    absolute = replace(made, backbones=(f"local:{tmp_path}/net", "timm/a/b", "local:"))
+    assert absolute.identity == made.identity
+
+
+@pytest.mark.parametrize("seconds", [5400.0, 5445.0, 90061.0, 30.25])
+def test_the_command_gives_the_same_budget(seconds: float) -> None:
+    request = replace(PLAIN, budget_seconds=seconds)
+    assert read_back(request.command).budget_seconds == seconds
+
+
+@pytest.mark.parametrize("studies", ["studies", "images/a/b", "images", "linked", "../w/images"])
+def test_studies_never_lie_in_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, studies: str
+) -> None:
+    (tmp_path / "w" / "images").mkdir(parents=True)
+    (tmp_path / "w" / "linked").symlink_to("images", target_is_directory=True)
+    within = studies == "studies"
+    monkeypatch.chdir(tmp_path / "w" / "images" if within else tmp_path / "w")
+    with pytest.raises(
+        UsageError, match="data are never written to: --studies must .*; give --studies DIR"
+    ):
+        SearchRequest(data="." if within else "images", trials=5, studies=studies)
+
+
+def test_studies_may_lie_beside_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "pets.csv").write_text("path,label")
+    monkeypatch.chdir(tmp_path)
+    for data in ("images", "pets.csv"):
+        for studies in ("studies", "images-studies"):
+            made = SearchRequest(data=data, trials=5, studies=studies)
+            assert made.studies == str(tmp_path / studies)
+    stored = to_json(SearchRequest(data="images", trials=5))
+    monkeypatch.chdir(tmp_path / "images")
+    assert from_json(SearchRequest, stored).studies == str(tmp_path / "studies")

@@ -273,13 +273,19 @@ def _say_how_to_resume(request: SearchRequest, board: Board) -> None:
         inform("The password is not shown: give the URL in AUTOML_TRANSFER_STORAGE instead.")
 
 
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _final(request: SearchRequest, answer: Recommendation) -> list[Block]:
     from automl_transfer.artifacts import StudyDirectory
     from automl_transfer.report.blocks import Heading, Table, columns
     from automl_transfer.report.complete import final_blocks
 
-    files = StudyDirectory(Path(request.studies) / request.name)
-    where = () if request.studies == "studies" else ("--studies", request.studies)
+    studies = _from_here(Path(request.studies))
+    files = StudyDirectory(studies / request.name)
+    where = () if studies == Path("studies") else ("--studies", str(studies))
     rows = (
         ("report", str(files.report)),
         ("model", str(files.path / answer.model)),

@@ -23,11 +23,11 @@ def read_folders(root: Path, suffixes: frozenset[str], noun: str) -> Listing:
     found = walk(root, suffixes)
     if not found.files:
         raise DataError(_nothing(root, found, suffixes, noun))
-    named, parts = _part_folders(root, found)
+    parts = _part_folders(root, found)
     depth = 2 if parts else 1
     placed = [file for file in found.files if len(file.parts) > depth]
     stray = [file for file in found.files if len(file.parts) <= depth]
-    _require_class_folders(root, placed, stray, named, found, noun)
+    _require_class_folders(root, placed, stray, found, noun)
     entries = [
         Entry(
             path=file.path,
@@ -45,7 +45,7 @@ def read_folders(root: Path, suffixes: frozenset[str], noun: str) -> Listing:
             f"{str(root)!r} has such a name (first: {unreadable[-1].source!r}). Rename them."
         )
     notes = [
-        *_part_notes(parts, named),
+        *_part_notes(parts),
         *_empty_notes(placed, found, depth, parts, noun),
         *_left_out_notes(stray, found, noun),
     ]
@@ -61,29 +61,26 @@ def read_folders(root: Path, suffixes: frozenset[str], noun: str) -> Listing:
     )
 
 
-def _part_folders(root: Path, found: Walk) -> tuple[dict[str, Part], dict[str, Part]]:
-    """Top-level folders that bear the name of a part, and those that are to be read as parts."""
+def _part_folders(root: Path, found: Walk) -> dict[str, Part]:
+    """Top-level folders that bear the name of a part; if any does, all must."""
     tops = sorted({file.parts[0] for file in found.files if len(file.parts) > 1})
-    named = {top: part for top in tops if (part := part_named(top)) is not None}
-    # One folder named `test` or `dev` among others may well be a class.
-    if "train" not in named.values() and len(set(named.values())) < 2:
-        return named, {}
-    others = [repr(top) for top in tops if top not in named]
-    if others:
+    parts = {top: part for top in tops if (part := part_named(top)) is not None}
+    others = [repr(top) for top in tops if top not in parts]
+    # Read as a class, `test` beside classes would be learned from, and be one class too many.
+    if parts and others:
         raise DataError(
             "Either all folders are parts (train, val, test, with class folders in them) or none "
-            f"is, but {str(root)!r} has {shorten([repr(top) for top in named])} beside "
-            f"{shorten(others)}. Move the classes into the parts; or, if these are all classes, "
-            "rename the folder or give a manifest."
+            f"is, but {str(root)!r} has {shorten([repr(top) for top in parts])} beside "
+            f"{shorten(others)}. Lay the classes out in train, val and test folders; or, if these "
+            "are all classes, rename the folder or give a manifest."
         )
-    return named, named
+    return parts
 
 
 def _require_class_folders(
     root: Path,
     placed: Sequence[Found],
     stray: Sequence[Found],
-    named: dict[str, Part],
     found: Walk,
     noun: str,
 ) -> None:
@@ -105,12 +102,8 @@ def _require_class_folders(
         )
 
 
-def _part_notes(parts: dict[str, Part], named: dict[str, Part]) -> list[str]:
-    notes = [
-        f"The folder {top!r} is taken as a class, since there is no training folder beside it."
-        for top in named
-        if not parts
-    ]
+def _part_notes(parts: dict[str, Part]) -> list[str]:
+    notes = []
     for part in ("train", "val", "test"):
         folders = [repr(top) for top, meant in parts.items() if meant == part]
         if len(folders) > 1:

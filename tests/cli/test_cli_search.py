@@ -140,7 +140,7 @@ def test_every_option_reaches_the_search(run, fake, tmp_path):
     assert (request.budget_seconds, request.trials, request.seed) == (300.0, 7, 3)
     assert (request.study, request.studies, request.storage) == (
         "mine",
-        "out",
+        str(tmp_path / "out"),
         "sqlite:///rows.db",
     )
     assert (request.device, request.metric, request.portfolio) == ("cpu", "macro_f1", "tiny")
@@ -336,3 +336,12 @@ def test_long_steps_get_few_lines():
         else f"[{at:.0f}s] reading: {at:.0f} of 100"
         for at in (PAUSE, 2 * PAUSE, 3 * PAUSE, 4 * PAUSE)
     ]
+
+
+def test_studies_in_the_data_are_refused_before_anything_is_written(run, fake, tmp_path):
+    (tmp_path / "cat").mkdir()
+    ran = run("search", "--data", ".")
+    assert ran.code == 2
+    assert "The user's data are never written to: --studies must lie outside --data" in ran.err
+    assert fake.request is None
+    assert [path.name for path in tmp_path.iterdir()] == ["cat"]

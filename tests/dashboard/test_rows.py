@@ -208,7 +208,7 @@ def test_newer_damaged_and_locked_studies_are_messages(
 
     nameless = make_study("nameless")
     (nameless.directory / "study.toml").write_text("schema = 1\n")
-    assert "does not have the form" in trouble(nameless.directory)
+    assert "is damaged, or of another version" in trouble(nameless.directory)
 
     half = make_study("half")
     (half.directory / "recommendation.json").write_text('{"study":')
@@ -216,7 +216,7 @@ def test_newer_damaged_and_locked_studies_are_messages(
 
     other = make_study("other")
     (other.directory / "recommendation.json").write_text("{}")
-    assert "does not have the form" in trouble(other.directory)
+    assert "is damaged, or of another version" in trouble(other.directory)
 
     def locked(_: Store) -> list[object]:
         raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("database is locked"))
