@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import shorten
 
 from automl_transfer.cli.progress.board import Board
 from automl_transfer.events import (
@@ -45,7 +46,7 @@ def line_of(event: Event, board: Board) -> str | None:
         case Note():
             return f"warning: {event.text}" if event.level == "warning" else event.text
         case BackboneExcluded():
-            return f"left out: {event.backbone}: {event.reason}"
+            return f"left out: {event.backbone}: {shorten(event.reason, 160, placeholder=' ...')}"
         case BackboneScreened():
             took = "from the cache" if event.cached else duration(event.seconds)
             return f"screened {event.backbone}: {event.ranker} {event.score:.3f} ({took})"
