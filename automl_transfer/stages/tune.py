@@ -28,7 +28,7 @@ EPOCHS = 5
 MOST_EPOCHS = 12
 BACKWARD = 2.5
 """A backward pass through the whole network, in forward passes (measured 1.9 to 3.5)."""
-WINDOW_SHARE = 0.5
+WINDOW_SHARE = 0.35
 """Of the time for tuning that one full fine-tune may take; sets the number of epochs."""
 MARGIN = 1.3
 """A trial is begun only if this many times its predicted time is left."""
