@@ -208,7 +208,7 @@ def test_newer_damaged_and_locked_studies_are_messages(
 
     nameless = make_study("nameless")
     (nameless.directory / "study.toml").write_text("schema = 1\n")
-    assert "is damaged, or of another version" in trouble(nameless.directory)
+    assert "does not have the form" in trouble(nameless.directory)
 
     half = make_study("half")
     (half.directory / "recommendation.json").write_text('{"study":')
