@@ -13,8 +13,8 @@ from typing import Any
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import Stopwatch, parse_duration
 from automl_transfer.dataset import DataOptions
-from automl_transfer.errors import StudyError
-from automl_transfer.events import Event, Recommended, SearchStarted, StageStarted
+from automl_transfer.errors import DataError, StudyError
+from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
@@ -131,6 +131,10 @@ def _only_one(files: StudyDirectory) -> Iterator[None]:
     try:
         with lock:
             yield
+    except DataError:
+        if fresh:  # nothing was tried: a name is not taken by data that could not be used
+            shutil.rmtree(files.path, ignore_errors=True)
+        raise
     except Timeout:
         raise StudyError(
             f"Only one search at a time may work on a study, but another one is at work on "
@@ -152,6 +156,14 @@ def _stages(context: Context) -> Iterator[Event]:
     stored = context.files.read_recommendation()
     used_up = context.trials_left() <= 0 or context.watch.left <= 0
     if stored is not None and used_up and stored.trials_total == len(context.outcomes):
+        yield Note(
+            text=(
+                f"Nothing is left to do: {context.watch.elapsed:.0f} s and "
+                f"{len(context.outcomes)} trials of {context.request.budget.text} are used up "
+                "(a budget counts over all sessions of a study). Raise --budget or --trials to go "
+                "on."
+            )
+        )
         yield Recommended(recommendation=stored)
         return
     yield from screen(context)

@@ -25,6 +25,7 @@ from automl_transfer.errors import (
 from automl_transfer.events import (
     BackboneExcluded,
     DataLoaded,
+    Note,
     Recommended,
     SearchStarted,
     TrialEnded,
@@ -519,7 +520,9 @@ def test_a_search_whose_time_is_used_up_can_be_repeated(toy: ToySearch) -> None:
     store = Store(toy.study().files.database_url, "toy", create=True)
     store.put("status", {**store.get("status"), "spent": 41.0})
     before = toy.study().recommendation
-    assert ended(toy.run(request)) == []
+    repeated = toy.run(request)
+    assert ended(repeated) == []
+    assert any("Nothing is left to do" in e.text for e in repeated if isinstance(e, Note))
     assert toy.study().recommendation == before
     # Also when it was broken off before there was an answer: what is there is ranked.
     (toy.study().directory / "recommendation.json").unlink()
@@ -594,3 +597,22 @@ def test_a_failing_yardstick_does_not_cost_the_answer(
     assert recommendation is not None
     assert len(recommendation.baselines) == 2
     assert any("the disk is gone" in note for note in recommendation.notes)
+
+
+def test_data_that_cannot_be_used_leave_no_study_behind(toy: ToySearch) -> None:
+    toy.data.write_text("class0,1,2,3,4,5,6,7,8\n", encoding="utf-8")
+    with pytest.raises(DataError, match="At least two classes"):
+        toy.run()
+    assert not (toy.directory / "studies" / "toy").exists()
+
+
+def test_default_heads_are_tried_even_when_screening_took_long(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.stages import heads as stage
+
+    monkeypatch.setattr(budget_module, "MINIMUM_SECONDS", 1.0)
+    monkeypatch.setattr(stage, "SHARE", 0.0)
+    toy.run(toy.request(trials=None, budget_seconds=25.0, strategies=("frozen", "last-stages")))
+    tried = {row.configuration.head for row in toy.study().trials if row.stage == "heads"}
+    assert tried == {"linear", "mlp", "cosine", "prototype"}

@@ -63,7 +63,8 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     "What and how long",
     "--budget",
     metavar="TIME",
-    help="Wall time, such as 90s, 5m or 1h30m. 10m if neither this nor --trials is given.",
+    help="Wall time over all sessions of the study, at least 30s, such as 90s, 5m or 1h30m. "
+    "10m if neither this nor --trials is given.",
 )
 @_option("What and how long", "--trials", type=int, metavar="N", help="Number of trials.")
 @_option(

@@ -50,12 +50,19 @@ def heads(context: Context, reserve: float) -> Iterator[Event]:
     alone = len(frozen) == len(context.strategies)
     most = _most(context, alone, len(recipes))
     yield StageStarted(stage=NAME, detail=f"{len(context.candidates)} backbones, frozen")
-    # A first answer is worth more than the share: the stage may run over it for one trial.
     deadline = context.watch.share(1.0 if alone else SHARE)
+
+    def out_of_time() -> bool:
+        return context.watch.left <= reserve / 2
+
     while True:
         done = sum(1 for row in context.outcomes if row.stage == NAME)
-        late = context.watch.elapsed >= deadline or context.watch.left <= reserve
-        if done >= most or context.trials_left() <= 0 or (late and finished(context.outcomes)):
+        late = context.watch.elapsed >= deadline
+        answered = bool(finished(context.outcomes))
+        # Default heads cost little, and fine-tunes start from the best of them: they are tried
+        # even when the stage is late, as long as the search is not.
+        over = context.watch.left <= reserve or (late and not proposals.queued)
+        if done >= most or context.trials_left() <= 0 or (over and answered):
             break
         configuration = proposals.next(context.next_number)
         if configuration is None:
@@ -67,7 +74,8 @@ def heads(context: Context, reserve: float) -> Iterator[Event]:
             number=context.next_number,
             stage=NAME,
             epochs=0,
-            should_stop=lambda: context.watch.left <= reserve / 2,
+            # The first answer is worth more than the budget.
+            should_stop=out_of_time if answered else lambda: False,
         )
         keep_best(context, evaluated)
     if proposals.queued:

@@ -61,9 +61,12 @@ def screen(context: Context) -> Iterator[Event]:
         # A resumed search has spent its share already, but has a share of what is left.
         limit = max(context.watch.share(share), begun + share * left)
         if screened and card.id not in known and context.watch.elapsed >= limit:
-            yield _excluded(context, card.id, "the time for screening was used up before it")
+            # Without a download: only to say so if the weights would not have been there anyway.
+            reason, _ = _obstacle(context, card, hub, offline=True)
+            late = "the time for screening was used up before it"
+            yield _excluded(context, card.id, reason or late)
             continue
-        reason, weights = _obstacle(context, card, hub)
+        reason, weights = _obstacle(context, card, hub, offline=context.request.offline)
         if reason:
             yield _excluded(context, card.id, reason)
             continue
@@ -105,7 +108,7 @@ def _words(error: Exception) -> str:
 
 
 def _obstacle(
-    context: Context, card: BackboneCard, hub: Any
+    context: Context, card: BackboneCard, hub: Any, *, offline: bool
 ) -> tuple[str | None, LocalWeights | None]:
     """Why a backbone cannot be tried, or None and its weights."""
     from automl_transfer.weights import locate
@@ -116,11 +119,11 @@ def _obstacle(
     veto = context.registry.veto(card, context.task)
     if veto:
         return veto, None
-    own = context.registry.locate_weights(card.weights, context.request.offline)
+    own = context.registry.locate_weights(card.weights, offline)
     if own is not None:
         return None, own
     try:
-        return None, locate(card.weights, offline=context.request.offline, hub=hub)
+        return None, locate(card.weights, offline=offline, hub=hub)
     except WeightsUnavailableError as error:
         return str(error), None
 

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator
 
 from automl_transfer.configuration import Configuration
-from automl_transfer.events import Event, StageStarted
+from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.space import Choice, Scalar, Space
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context, finished
@@ -101,6 +101,14 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
             should_stop=lambda: context.watch.left <= reserve,
         )
         keep_best(context, evaluated)
+    if refused >= REFUSALS:
+        text = (
+            "Fine-tuning ended early: nothing that was proposed would have fitted into the "
+            f"{max(0.0, context.watch.left - reserve):.0f} s that were left for it. A larger "
+            "--budget tries more."
+        )
+        context.notes.append(text)
+        yield Note(text=text)
 
 
 def choose_arms(context: Context) -> list[Candidate]:

@@ -46,7 +46,7 @@ def line_of(event: Event, board: Board) -> str | None:
         case Note():
             return f"warning: {event.text}" if event.level == "warning" else event.text
         case BackboneExcluded():
-            return f"left out: {event.backbone}: {shorten(event.reason, 160, placeholder=' ...')}"
+            return f"left out: {event.backbone}: {_brief(event.reason)}"
         case BackboneScreened():
             took = "from the cache" if event.cached else duration(event.seconds)
             return f"screened {event.backbone}: {event.ranker} {event.score:.3f} ({took})"
@@ -98,3 +98,10 @@ class Lines:
         text = line_of(event, self._board)
         if text is not None:
             self._write(f"[{duration(self._board.used)}] {plain(text)}")
+
+
+def _brief(reason: str) -> str:
+    """The first sentence and the next step; `show --why` has all of it."""
+    first, _, rest = reason.partition(". ")
+    _, sign, step = rest.partition("Next step: ")
+    return f"{shorten(first, 120, placeholder=' ...')}{f'. Next step: {step}' if sign else ''}"
