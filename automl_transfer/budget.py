@@ -15,6 +15,9 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
+DEFAULT_SECONDS = 600.0
+"""Of a search that is given neither a time nor a number of trials."""
+
 MINIMUM_SECONDS = 30.0
 """Below this not even the cheapest backbone gets through the data."""
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from automl_transfer.artifacts import StudyDirectory
-from automl_transfer.budget import Stopwatch, parse_duration
+from automl_transfer.budget import DEFAULT_SECONDS, Stopwatch, parse_duration
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import DataError, StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
+from automl_transfer.jsonable import to_json
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
@@ -170,9 +171,7 @@ def _stages(context: Context) -> Iterator[Event]:
     reserve = reserve_seconds(context)
     yield from heads(context, reserve)
     yield from tune(context, reserve)
-    context.store.put(
-        "why_not", [{"what": row.what, "reason": row.reason} for row in context.why_not]
-    )
+    context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):
             context.files.report.write_text(
@@ -330,7 +329,7 @@ def search(
     """
     seconds = parse_duration(budget) if isinstance(budget, str) else budget
     if seconds is None and trials is None:
-        seconds = 600.0
+        seconds = DEFAULT_SECONDS
     request = SearchRequest(
         data=str(Path(data).absolute()),
         study=study,

@@ -80,14 +80,14 @@ class Study:
         """A document that the search keeps for readers, or None.
 
         ``data`` what was loaded; ``screen`` a row for each backbone; ``why_not`` what was left
-        out and why; ``status`` state, stage, seconds spent and budget; ``notes`` texts.
+        out and why; ``status`` as the property tells.
         """
         return self._store.get(name)
 
     @property
     def status(self) -> dict[str, Any]:
         """``state`` (running, interrupted, finished, failed), ``stage``, ``spent``, ``budget``,
-        ``trials`` (wanted), ``updated`` (UTC)."""
+        ``trials`` (wanted), ``updated`` (seconds since 1970), ``error``."""
         status: dict[str, Any] = self._store.get("status", {"state": "unknown"})
         return status
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl_transfer.budget import format_duration, parse_duration
+from automl_transfer.budget import DEFAULT_SECONDS, format_duration, parse_duration
 from automl_transfer.cli.options import (
     F,
     GroupedCommand,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from automl_transfer.registry import Registry
     from automl_transfer.report.blocks import Block
 
-DEFAULT_SECONDS = 600.0
 SHOWN = 10
 """Rows of the ranking at the end of a search."""
 INTERRUPTED = 130

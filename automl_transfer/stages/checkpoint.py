@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from automl_transfer.stages.context import Context, finished
-from automl_transfer.stages.evaluate import Evaluated
+
+if TYPE_CHECKING:
+    from automl_transfer.training.model import TransferModel
 
 _DIRECTORY = "checkpoint"
 
 
-def keep_best(context: Context, evaluated: Evaluated) -> None:
-    """Writes the model of a trial if it is the best so far."""
+def keep_best(context: Context, number: int, model: TransferModel) -> None:
+    """Writes the model of a finished trial if it is the best so far."""
     from automl_transfer.training.model_file import save_model
 
-    best = finished(context.outcomes)
-    if evaluated.result is None or not best or best[0].number != evaluated.outcome.number:
+    if finished(context.outcomes)[0].number != number:
         return
-    digest = save_model(
-        context.files.path / _DIRECTORY / "model.safetensors", evaluated.result.model
-    )
-    context.files.write_json(
-        f"{_DIRECTORY}/trial.json", {"number": evaluated.outcome.number, "sha256": digest}
-    )
+    digest = save_model(context.files.path / _DIRECTORY / "model.safetensors", model)
+    context.files.write_json(f"{_DIRECTORY}/trial.json", {"number": number, "sha256": digest})
 
 
 def kept(context: Context, number: int) -> Path | None:
     """The kept model of a trial, or None when it is another's or damaged."""
-    import hashlib
-
     directory = context.files.path / _DIRECTORY
     try:
         note = json.loads((directory / "trial.json").read_text(encoding="utf-8"))

@@ -58,8 +58,8 @@ class Candidate:
     parameters: int
     width: int
     features: NDArray[np.float32]
-    """Frozen features of every sample of the development part, in the rows of ``rank``; rows of
-    the test part are NaN until it is opened. Shape (n, width)."""
+    """Frozen features of the development part, shape (n, width) with a row for every sample of the
+    data set; the rows of the test part are NaN."""
     score: float
     """The ranker's; higher is better."""
     seconds_per_sample: float

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from automl_transfer.errors import AutomlTransferError, DivergedError, TrialErro
 from automl_transfer.events import Event, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.outcome import CurvePoint, Outcome
 from automl_transfer.scoring import scores
+from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.proposals import Proposals, trial_seed
 
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from automl_transfer.training.trial import EpochReport, TrialResult
 
 Stop = Callable[[], bool]
-
-
-@dataclass(kw_only=True)
-class Evaluated:
-    """A trial that has ended, with its model when it finished."""
-
-    outcome: Outcome
-    result: TrialResult | None = None
 
 
 def evaluate(
@@ -42,8 +35,9 @@ def evaluate(
     stage: str,
     epochs: int,
     should_stop: Stop,
-) -> Generator[Event, None, Evaluated]:
-    """Trains and scores one configuration on the validation part, and stores the row."""
+) -> Iterator[Event]:
+    """Trains and scores one configuration on the validation part, and stores the row; keeps the
+    model if it is the best so far."""
     candidate = context.candidates[configuration.backbone]
     started = time.monotonic()
     row = Outcome(
@@ -84,7 +78,8 @@ def evaluate(
     context.outcomes.append(row)
     proposals.tell(row)
     yield TrialEnded(outcome=row)
-    return Evaluated(outcome=row, result=result)
+    if result is not None:
+        keep_best(context, row.number, result.model)
 
 
 def _follow(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from automl_transfer.events import Event, StageStarted
 from automl_transfer.space import Space
-from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.evaluate import evaluate
 from automl_transfer.stages.joint import JointSpace
@@ -67,7 +66,7 @@ def heads(context: Context, reserve: float) -> Iterator[Event]:
         configuration = proposals.next(context.next_number)
         if configuration is None:
             break
-        evaluated = yield from evaluate(
+        yield from evaluate(
             context,
             proposals,
             configuration,
@@ -77,7 +76,6 @@ def heads(context: Context, reserve: float) -> Iterator[Event]:
             # The first answer is worth more than the budget.
             should_stop=out_of_time if answered else lambda: False,
         )
-        keep_best(context, evaluated)
     if proposals.queued:
         context.exclude(
             f"{proposals.queued} default heads", "the budget for heads on frozen features ended"

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.space import Choice, Scalar, Space
-from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context, finished
 from automl_transfer.stages.evaluate import evaluate
 from automl_transfer.stages.halving import SuccessiveHalving
@@ -91,7 +90,7 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
             )
             continue
         refused = 0
-        evaluated = yield from evaluate(
+        yield from evaluate(
             context,
             proposals,
             configuration,
@@ -100,7 +99,6 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
             epochs=epochs,
             should_stop=lambda: context.watch.left <= reserve,
         )
-        keep_best(context, evaluated)
     if refused >= REFUSALS:
         text = (
             "Fine-tuning ended early: nothing that was proposed would have fitted into the "
