@@ -85,3 +85,22 @@ class FreezePlan:
     def trains_backbone(self) -> bool:
         """Whether any phase trains any stage."""
         return any(phase.trains for phase in self.phases)
+
+
+def from_probed_head(
+    phase: Phase, *, lr: float, head_factor: float = 3.0, weight_decay: float = 0.01
+) -> FreezePlan:
+    """Trains the head alone on frozen features, then as ``phase`` says (LP-FT, arXiv:2202.10054).
+
+    Args:
+        phase: With a share of 1.
+        lr: Learning rate of the stages with multiplier 1.
+        head_factor: Learning rate of the head in that phase, in units of ``lr``.
+        weight_decay: Of the stages.
+    """
+    return FreezePlan(
+        phases=(Phase(name="head", share=0.0), phase),
+        lr=lr,
+        head_lr=head_factor * lr,
+        weight_decay=weight_decay,
+    )

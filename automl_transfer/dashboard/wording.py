@@ -1,4 +1,4 @@
-"""Numbers and names as the page shows them.
+"""Numbers and names as the page shows them: as the report does, and what only a page needs.
 
 Names of studies, classes, files and plugins are untrusted text. Tables and ``st.code`` show text
 as it is; wherever Streamlit reads Markdown, a name goes through :func:`code_span`.
@@ -11,41 +11,23 @@ from datetime import UTC, datetime
 
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
+from automl_transfer.report.figures import counted, interval, is_share, metric_words
+from automl_transfer.report.figures import score as score_text
+from automl_transfer.report.text import plain
+from automl_transfer.report.text import plain_lines as printable
 
-METRIC_WORDS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "neg_log_loss": "negated log-loss",
-}
-_SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1"})
-
-
-def is_share(metric: str) -> bool:
-    """Whether the metric runs from 0 to 1 and is shown in per cent."""
-    return metric in _SHARES
-
-
-def metric_words(metric: str) -> str:
-    """The metric's name for people; one that is not known comes back as it is, made plain."""
-    return METRIC_WORDS.get(metric, plain(metric))
-
-
-def plain(text: object) -> str:
-    """``text`` as one printable line.
-
-    Control characters could reorder or hide what follows, and lone surrogates (file names that
-    are not UTF-8) cannot be sent to a browser: both become a replacement sign.
-    """
-    return " ".join(printable(text).split())
-
-
-def printable(text: object) -> str:
-    """``text`` with its lines kept, and a replacement sign for what cannot be printed."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else " " if char.isspace() else "\ufffd"
-        for char in str(text)
-    )
+__all__ = [
+    "ago",
+    "code_span",
+    "counted",
+    "interval_text",
+    "is_share",
+    "metric_words",
+    "plain",
+    "printable",
+    "score_text",
+    "seconds_since",
+]
 
 
 def code_span(text: object) -> str:
@@ -61,25 +43,11 @@ def code_span(text: object) -> str:
     return f"{fence}{padding}{line}{padding}{fence}"
 
 
-def score_text(metric: str, value: float | None) -> str:
-    """``94.1 %`` for shares, ``-0.213`` for others, a dash for None."""
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}"
-
-
-def interval_text(metric: str, interval: Interval | None) -> str:
+def interval_text(metric: str, ends: Interval | None) -> str:
     """``92.7 to 95.3 %``, or an empty text."""
-    if interval is None:
+    if ends is None:
         return ""
-    if is_share(metric):
-        return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
-    return f"{interval.low:.3f} to {interval.high:.3f}"
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """``1 trial``, ``1,200 trials``."""
-    return f"{number:,} {one if number == 1 else many}"
+    return interval(metric, ends)
 
 
 def seconds_since(moment: object, now: datetime | None = None) -> float | None:

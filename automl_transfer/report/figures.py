@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
+from automl_transfer.report.text import plain
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -16,22 +17,27 @@ NOTHING = "–"
 
 
 def metric_words(metric: str) -> str:
-    """The metric's name for people; an unknown one as it is."""
-    return METRIC_WORDS.get(metric, metric)
+    """The metric's name for people; one that is not known comes back as it is, made plain."""
+    return METRIC_WORDS.get(metric, plain(metric))
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric runs from 0 to 1 and is shown in per cent."""
+    return metric in _SHARES
 
 
 def score(metric: str, value: float | None) -> str:
     """``94.1 %`` for metrics from 0 to 1, ``-0.213`` for others, a dash for None."""
     if value is None:
         return NOTHING
-    return f"{100 * value:.1f} %" if metric in _SHARES else f"{value:.3f}"
+    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}"
 
 
 def interval(metric: str, ends: Interval | None) -> str:
     """``92.7 to 95.3 %``, or a dash."""
     if ends is None:
         return NOTHING
-    if metric in _SHARES:
+    if is_share(metric):
         return f"{100 * ends.low:.1f} to {100 * ends.high:.1f} %"
     return f"{ends.low:.3f} to {ends.high:.3f}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView
+from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Float, Int, Scalar
 
 CARD = StrategyCard(
@@ -26,10 +26,8 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
     """
     k = max(1, min(int(params["k"]), len(stages) - 1))
     chosen = {stage.name: 1.0 for stage in stages[:k]}
-    probe = Phase(name="head", share=0.0)
-    return FreezePlan(
-        phases=(probe, Phase(name="first", share=1.0, trains=chosen)),
+    return from_probed_head(
+        Phase(name="first", share=1.0, trains=chosen),
         lr=float(params["lr"]),
-        head_lr=3 * float(params["lr"]),
         weight_decay=float(params["weight_decay"]),
     )

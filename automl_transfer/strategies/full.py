@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView
+from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Choice, Float, Scalar
 
 CARD = StrategyCard(
@@ -29,10 +29,9 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
     # Networks differ in how many stages they have: the decay is that of twelve, spread over them.
     per_stage = decay ** (12 / max(12, len(stages)))
     chosen = {stage.name: per_stage ** (last - place) for place, stage in enumerate(stages)}
-    probe = Phase(name="head", share=0.0)
-    return FreezePlan(
-        phases=(probe, Phase(name="all", share=1.0, trains=chosen)),
+    return from_probed_head(
+        Phase(name="all", share=1.0, trains=chosen),
         lr=float(params["lr"]),
-        head_lr=10 * float(params["lr"]),
+        head_factor=10.0,
         weight_decay=float(params["weight_decay"]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import Adapter, FreezePlan, Phase, StageView
+from automl_transfer.plan import Adapter, FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Choice, Float, Scalar
 
 CARD = StrategyCard(
@@ -24,9 +24,7 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
     rank = int(params["rank"])
     chosen = {stage.name: 1.0 for stage in stages}
     adapter = Adapter(rank=rank, alpha=2.0 * rank)
-    probe = Phase(name="head", share=0.0)
-    return FreezePlan(
-        phases=(probe, Phase(name="adapters", share=1.0, trains=chosen, adapter=adapter)),
+    return from_probed_head(
+        Phase(name="adapters", share=1.0, trains=chosen, adapter=adapter),
         lr=float(params["lr"]),
-        head_lr=3 * float(params["lr"]),
     )

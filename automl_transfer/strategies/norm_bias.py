@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView
+from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Float, Scalar
 
 CARD = StrategyCard(
@@ -19,9 +19,7 @@ CARD = StrategyCard(
 def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
     """All stages, but of each only the affine parameters of norm layers and the biases."""
     chosen = {stage.name: 1.0 for stage in stages}
-    probe = Phase(name="head", share=0.0)
-    return FreezePlan(
-        phases=(probe, Phase(name="norm-bias", share=1.0, trains=chosen, tensors="norm-bias")),
+    return from_probed_head(
+        Phase(name="norm-bias", share=1.0, trains=chosen, tensors="norm-bias"),
         lr=float(params["lr"]),
-        head_lr=3 * float(params["lr"]),
     )
