@@ -9,15 +9,22 @@ from automl_transfer.cards import (
     BackboneCard,
     HeadCard,
     ModalityCard,
+    PrunerCard,
     RankerCard,
     SampleDataCard,
+    SamplerCard,
     StrategyCard,
 )
 from automl_transfer.heads import cosine, linear, mlp, prototype
+from automl_transfer.heads import ridge as ridge_head
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.modalities import image
 from automl_transfer.modalities.image import samples
-from automl_transfer.rankers import knn
+from automl_transfer.pruners import hyperband, median, rungs
+from automl_transfer.pruners import none as no_pruner
+from automl_transfer.rankers import knn, logme, ridge
+from automl_transfer.samplers import gp, tpe
+from automl_transfer.samplers import random as random_sampler
 from automl_transfer.strategies import (
     first_stages,
     frozen,
@@ -62,7 +69,7 @@ def automl_transfer_portfolio(size: str, modality: str) -> Iterable[BackboneCard
 @hookimpl
 def automl_transfer_heads() -> Iterable[HeadCard]:
     """Heads."""
-    return [linear.CARD, mlp.CARD, cosine.CARD, prototype.CARD]
+    return [linear.CARD, mlp.CARD, cosine.CARD, prototype.CARD, ridge_head.CARD]
 
 
 @hookimpl
@@ -82,7 +89,19 @@ def automl_transfer_freeze_strategies() -> Iterable[StrategyCard]:
 @hookimpl
 def automl_transfer_rankers() -> Iterable[RankerCard]:
     """Rankers."""
-    return [knn.CARD]
+    return [ridge.CARD, logme.CARD, knn.CARD]
+
+
+@hookimpl
+def automl_transfer_samplers() -> Iterable[SamplerCard]:
+    """Samplers."""
+    return [tpe.CARD, gp.CARD, random_sampler.CARD]
+
+
+@hookimpl
+def automl_transfer_pruners() -> Iterable[PrunerCard]:
+    """Pruners."""
+    return [rungs.CARD, hyperband.CARD, median.CARD, no_pruner.CARD]
 
 
 @hookimpl

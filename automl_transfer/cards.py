@@ -175,6 +175,35 @@ class RankerCard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerCard:
+    """Proposes hyper-parameters: a sampler of Optuna."""
+
+    id: str
+    factory: str
+    """``build(*, seed, startup) -> optuna.samplers.BaseSampler``; called afresh for each ask."""
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunerCard:
+    """Stops fine-tuning trials early."""
+
+    id: str
+    factory: str
+    """``build(*, rungs) -> optuna.pruners.BasePruner``, from the steps at which trials report."""
+    summary: str = ""
+    synchronous: bool = False
+    """The host trains all trials of a batch to a rung, then goes on with the best third; the
+    pruner itself is not asked."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModalityCard:
     """A kind of data."""
 

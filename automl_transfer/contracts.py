@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from automl_transfer.plan import FreezePlan, StageView
 from automl_transfer.space import Scalar
 
 if TYPE_CHECKING:
+    import optuna
     import torch
     from torch import nn
 
@@ -110,12 +111,37 @@ class Rank(Protocol):
         ...
 
 
+class BuildSampler(Protocol):
+    """The factory of a sampler card."""
+
+    def __call__(self, *, seed: int, startup: int) -> optuna.samplers.BaseSampler:
+        """A fresh sampler for one ask.
+
+        Args:
+            seed: Its only source of chance.
+            startup: Trials that should be random before the sampler may learn from them.
+        """
+        ...
+
+
+class BuildPruner(Protocol):
+    """The factory of a pruner card."""
+
+    def __call__(self, *, rungs: Sequence[int]) -> optuna.pruners.BasePruner:
+        """A pruner for trials that report at the steps ``rungs``, ascending; the last is the end."""
+        ...
+
+
 class Encoder(Protocol):
     """Turns samples into batches for one backbone's input."""
 
     @property
     def digest(self) -> str:
-        """Identity of the preprocessing: changes when the plain view of a sample does."""
+        """Identity of the preprocessing: changes when the plain view of a sample does.
+
+        An encoder may have a ``rows_digest`` as well, which changes when what :meth:`prepare`
+        makes does: encoders that only differ in what they do later share their rows.
+        """
         ...
 
     def prepare(self, sample: Sample) -> NDArray[Any]:
@@ -133,8 +159,46 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class FiniteViews(Protocol):
+    """What an encoder has as well whose training view is one of a few: they can be kept.
+
+    ``batch(rows, generator)`` must be ``view(rows, choose(len(rows), generator))``, with the same
+    draws. An encoder without it varies without bound.
+    """
+
+    @property
+    def views(self) -> int:
+        """How many there are, the plain view, which has index 0, among them; 0 for no bound."""
+        ...
+
+    def choose(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Draws an index of a view for each of ``count`` samples, shape (count,), int64."""
+        ...
+
+    def view(self, rows: Sequence[NDArray[Any]], index: int) -> Batch:
+        """Stacks prepared rows, each in the view ``index``, into a batch on the CPU."""
+        ...
+
+
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
+
+
+class KeepRows(Protocol):
+    """Where a modality puts the rows that it prepares while it opens data. Safe for threads."""
+
+    def has(self, encoder: Encoder, id: str) -> bool:
+        """Whether the row of a content is there: then it was once opened without fault."""
+        ...
+
+    def keep(self, encoder: Encoder, ids: Sequence[str], rows: NDArray[Any]) -> bool:
+        """Keeps what ``encoder.prepare`` makes of samples with these ids, shape (n, ...).
+
+        Returns:
+            Whether there was room; if not, more need not be made.
+        """
+        ...
 
 
 class Modality(Protocol):
@@ -165,6 +229,31 @@ class Modality(Protocol):
 
     def raw_features(self, dataset: Dataset, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Simple vectors without any network, shape (n, d), for the naive baseline."""
+        ...
+
+
+@runtime_checkable
+class OpensPrepared(Protocol):
+    """What a modality has as well that opens and prepares each item in one go."""
+
+    def open_prepared(
+        self,
+        path: Path,
+        options: DataOptions,
+        inputs: Sequence[Mapping[str, Any]],
+        keep: KeepRows,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """As :meth:`Modality.open`; gives ``keep`` the rows that are not there yet.
+
+        Args:
+            path: The data.
+            options: How they are to be read.
+            inputs: ``card.input`` of backbones that may be tried; those that break a rule are
+                passed over.
+            keep: Takes the rows. An item of which it has all may count as opened.
+            progress: As in ``open``.
+        """
         ...
 
 

@@ -10,13 +10,22 @@ from automl_transfer.cards import (
     BackboneCard,
     HeadCard,
     ModalityCard,
+    PrunerCard,
     RankerCard,
     SampleDataCard,
+    SamplerCard,
     StrategyCard,
 )
 
 AnyCard: TypeAlias = (
-    ModalityCard | BackboneCard | HeadCard | StrategyCard | RankerCard | SampleDataCard
+    ModalityCard
+    | BackboneCard
+    | HeadCard
+    | StrategyCard
+    | RankerCard
+    | SamplerCard
+    | PrunerCard
+    | SampleDataCard
 )
 CardT = TypeVar("CardT", bound=AnyCard, covariant=True)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.outcome import CurvePoint, Outcome
-from automl_transfer.recommendation import Recommendation
+from automl_transfer.recommendation import Interval, Recommendation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,29 @@ class BackboneScreened:
     samples: int
     cached: bool
     """All features came from the cache."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """What each ranker says; they agree, or the user should know."""
+    verdict: str = ""
+    """``kept`` or ``stopped`` and why; empty while it is open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandingRow:
+    """A backbone with a ridge head on its frozen features, before any trial."""
+
+    backbone: str
+    value: float
+    """The study's metric, each sample left out in turn."""
+    interval: Interval
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What can be said so far, best first."""
+
+    metric: str
+    rows: tuple[StandingRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +151,7 @@ Event: TypeAlias = (
     | Note
     | BackboneExcluded
     | BackboneScreened
+    | Standing
     | TrialStarted
     | TrialReported
     | TrialEnded

@@ -13,8 +13,10 @@ from automl_transfer.cards import (
     BackboneCard,
     HeadCard,
     ModalityCard,
+    PrunerCard,
     RankerCard,
     SampleDataCard,
+    SamplerCard,
     StrategyCard,
 )
 from automl_transfer.entries import (
@@ -81,6 +83,20 @@ RANKERS = Kind(
     word="ranker",
     hook="automl_transfer_rankers",
     card=RankerCard,
+)
+SAMPLERS = Kind(
+    name="samplers",
+    singular="sampler",
+    word="sampler",
+    hook="automl_transfer_samplers",
+    card=SamplerCard,
+)
+PRUNERS = Kind(
+    name="pruners",
+    singular="pruner",
+    word="pruner",
+    hook="automl_transfer_pruners",
+    card=PrunerCard,
 )
 SAMPLE_DATA = Kind(
     name="sample_data",

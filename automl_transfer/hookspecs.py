@@ -17,8 +17,10 @@ if TYPE_CHECKING:
         BackboneCard,
         HeadCard,
         ModalityCard,
+        PrunerCard,
         RankerCard,
         SampleDataCard,
+        SamplerCard,
         StrategyCard,
         WeightsCard,
     )
@@ -79,6 +81,18 @@ def automl_transfer_freeze_strategies() -> Iterable[StrategyCard]:
 @hookspec
 def automl_transfer_rankers() -> Iterable[RankerCard]:
     """Rankers of backbones."""
+    raise NotImplementedError
+
+
+@hookspec
+def automl_transfer_samplers() -> Iterable[SamplerCard]:
+    """Samplers of Optuna, chosen with ``--sampler``."""
+    raise NotImplementedError
+
+
+@hookspec
+def automl_transfer_pruners() -> Iterable[PrunerCard]:
+    """Pruners, chosen with ``--pruner``."""
     raise NotImplementedError
 
 

@@ -22,6 +22,8 @@ class CurvePoint:
     """Mean training loss of the epoch."""
     seconds: float
     """Since the start of the trial."""
+    step: int = 0
+    """Steps of the optimiser; 0 where only a head trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,9 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
     epochs: int = 0
-    """Epochs that it was allowed."""
+    """Epochs that it was allowed; of a finished trial, those that it was trained for."""
+    steps: int = 0
+    """Likewise in steps of the optimiser, where a backbone trained."""
     seconds: float = 0.0
     started: str = ""
     """UTC, ISO 8601."""

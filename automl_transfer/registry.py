@@ -14,8 +14,10 @@ from automl_transfer.cards import (
     BackboneCard,
     HeadCard,
     ModalityCard,
+    PrunerCard,
     RankerCard,
     SampleDataCard,
+    SamplerCard,
     StrategyCard,
     WeightsCard,
 )
@@ -31,8 +33,10 @@ from automl_transfer.gather import (
     BACKBONES,
     HEADS,
     MODALITIES,
+    PRUNERS,
     RANKERS,
     SAMPLE_DATA,
+    SAMPLERS,
     STRATEGIES,
     HookCalls,
     Kind,
@@ -59,6 +63,10 @@ KindName = Literal[
     "strategy",
     "rankers",
     "ranker",
+    "samplers",
+    "sampler",
+    "pruners",
+    "pruner",
     "sample_data",
 ]
 """A kind of member, in the plural as the mappings are named or in the singular."""
@@ -70,6 +78,8 @@ _KINDS: tuple[Kind[AnyCard], ...] = (
     HEADS,
     STRATEGIES,
     RANKERS,
+    SAMPLERS,
+    PRUNERS,
     SAMPLE_DATA,
 )
 _MOST_LISTED = 12
@@ -86,6 +96,8 @@ class Registry:
     heads: Mapping[str, Entry[HeadCard]]
     strategies: Mapping[str, Entry[StrategyCard]]
     rankers: Mapping[str, Entry[RankerCard]]
+    samplers: Mapping[str, Entry[SamplerCard]]
+    pruners: Mapping[str, Entry[PrunerCard]]
     sample_data: Mapping[str, Entry[SampleDataCard]]
 
     def __init__(self, calls: HookCalls, set_aside: Sequence[Quarantine] = ()) -> None:
@@ -104,6 +116,8 @@ class Registry:
         self.heads = calls.gather(HEADS)
         self.strategies = calls.gather(STRATEGIES)
         self.rankers = calls.gather(RANKERS)
+        self.samplers = calls.gather(SAMPLERS)
+        self.pruners = calls.gather(PRUNERS)
         self.sample_data = calls.gather(SAMPLE_DATA)
         self._told = len(calls.failures)
 
@@ -158,6 +172,14 @@ class Registry:
     def ranker(self, id: str) -> RankerCard:
         """The ranker ``id``; errors as :meth:`head`."""
         return self._member(RANKERS, id).card
+
+    def sampler(self, id: str) -> SamplerCard:
+        """The sampler ``id``; errors as :meth:`head`."""
+        return self._member(SAMPLERS, id).card
+
+    def pruner(self, id: str) -> PrunerCard:
+        """The pruner ``id``; errors as :meth:`head`."""
+        return self._member(PRUNERS, id).card
 
     def sample(self, id: str) -> SampleDataCard:
         """The sample data set ``id``; errors as :meth:`head`."""

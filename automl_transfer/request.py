@@ -24,8 +24,29 @@ _QUERY_PASSWORD = re.compile(
     r"((?:[?&;]|%3B)[\w.-]*(?:pass(?:word|wd|phrase)|pwd|secret|tok\w+)(?:=|%3D))[^&\s]*",
     re.IGNORECASE,
 )
-_CONTINUES = frozenset({"budget_seconds", "trials", "device", "studies", "storage", "study"})
+_CONTINUES = frozenset(
+    {"budget_seconds", "trials", "device", "studies", "storage", "study", "cache_size"}
+)
 """Fields that may differ when a study is resumed."""
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def parse_size(text: str) -> int:
+    """Bytes in a text such as ``20G``, ``500M`` or ``0``.
+
+    Raises:
+        UsageError: The text is no such number.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(
+            "--cache-size is a number of bytes, with k, M, G or T if need be (20G, 500M; 0 keeps "
+            f"nothing), but got {text!r}."
+        )
+    return round(float(found[1]) * _SIZES[found[2].lower()])
 
 
 def hide_password(url: str) -> str:
@@ -71,6 +92,13 @@ class SearchRequest:
     portfolio: str = "small"
     max_params: int | None = None
     offline: bool = False
+    cache_size: int | None = None
+    """Bytes that the caches of all studies may take together; None: a usual share of the disk."""
+    sampler: str = "tpe"
+    pruner: str = "rungs"
+    ranker: str = "ridge"
+    compile: bool = False
+    """Fine-tunes run through ``torch.compile``."""
     epochs: int | None = None
     """Epochs of a fine-tuning trial; None: as many as the budget allows, 5 without one."""
     options: DataOptions = DataOptions()
@@ -95,6 +123,8 @@ class SearchRequest:
             )
         if self.max_params is not None and self.max_params < 1:
             raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
+        if self.cache_size is not None and self.cache_size < 0:
+            raise UsageError(f"--cache-size must be at least 0, but got {self.cache_size}.")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs must be at least 1, but got {self.epochs}.")
 
@@ -167,6 +197,10 @@ class SearchRequest:
             ("--portfolio", self.portfolio, "small"),
             ("--max-params", self.max_params, None),
             ("--epochs", self.epochs, None),
+            ("--sampler", self.sampler, "tpe"),
+            ("--pruner", self.pruner, "rungs"),
+            ("--ranker", self.ranker, "ridge"),
+            ("--cache-size", self.cache_size, None),
             ("--modality", self.options.modality, None),
             ("--path-column", self.options.path_column, "path"),
             ("--label-column", self.options.label_column, "label"),
@@ -183,6 +217,7 @@ class SearchRequest:
         ):
             for value in values:
                 words += [option, value]
-        if self.offline:
-            words.append("--offline")
+        for option, wanted in (("--offline", self.offline), ("--compile", self.compile)):
+            if wanted:
+                words.append(option)
         return shlex.join(words)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from automl_transfer.recommendation import Interval
 
+_WEIGHTS_AT_ONCE = 1 << 21
+"""Numbers of a block of resamples."""
 _TINY = 1e-7
 """Probabilities are clipped to [tiny, 1] in the log-loss, as scikit-learn does."""
 
@@ -39,8 +41,13 @@ def interval(
     """
     generator = np.random.default_rng(seed)
     n = len(labels)
-    weights = generator.multinomial(n, np.full(n, 1 / n), size=resamples)  # (resamples, n)
-    values = _weighted(probabilities, labels, weights.astype(np.float64))[metric]
+    at_once = max(1, _WEIGHTS_AT_ONCE // n)
+    parts = []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        weights = generator.multinomial(n, np.full(n, 1 / n), size=count)  # (count, n)
+        parts.append(_weighted(probabilities, labels, weights.astype(np.float64))[metric])
+    values = np.concatenate(parts)
     low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
     return Interval(low=float(low), high=float(high))
 

@@ -19,20 +19,23 @@ from automl_transfer.jsonable import to_json
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
-from automl_transfer.request import SearchRequest, hide_password
+from automl_transfer.request import SearchRequest, hide_password, parse_size
 from automl_transfer.stages.context import Context, cache_directory
-from automl_transfer.stages.heads import heads
+from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend, reserve_seconds
 from automl_transfer.stages.screen import screen
 from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
+from automl_transfer.stages.speeds import Speeds
 from automl_transfer.stages.tune import tune
 from automl_transfer.store import Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
 LOCK = "search.lock"
+PAUSE = 0.5
+"""Seconds between two notes of the time spent."""
 
 
 def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
@@ -49,6 +52,9 @@ def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
     with _offline(request.offline):
         # Whatever is wrong with the request is said before a study is made of it.
         heads, strategies = select_heads(request, registry), select_strategies(request, registry)
+        registry.ranker(request.ranker)
+        registry.sampler(request.sampler)
+        registry.pruner(request.pruner)
         recognised = recognise(request, registry)
         selected = tuple(select_backbones(request, registry, recognised[0].id))
         files = StudyDirectory(Path(request.studies) / request.name)
@@ -147,12 +153,18 @@ def _only_one(files: StudyDirectory) -> Iterator[None]:
 
 
 def _stages(context: Context) -> Iterator[Event]:
-    from automl_transfer.training.device import choose_device, prepare_process
-    from automl_transfer.training.features import FeatureCache
+    from automl_transfer.training.device import choose_device, describe, prepare_process
+    from automl_transfer.training.activation_store import ActivationStore
+    from automl_transfer.training.array_cache import ArrayCache
+    from automl_transfer.training.features import FeatureKey
 
     context.device = choose_device(context.request.device)
     prepare_process(context.device)
-    context.cache = FeatureCache(cache_directory() / "features")
+    context.cache = ArrayCache(cache_directory(), context.request.cache_size)
+    context.activations = ActivationStore(
+        cache=context.cache, key=FeatureKey(weights="", card="", encoder="")
+    )
+    context.speeds = Speeds(cache_directory() / "speeds.json", describe(context.device))
     yield from load(context)
     stored = context.files.read_recommendation()
     used_up = context.trials_left() <= 0 or context.watch.left <= 0
@@ -167,7 +179,7 @@ def _stages(context: Context) -> Iterator[Event]:
         )
         yield Recommended(recommendation=stored)
         return
-    yield from screen(context)
+    yield from screen(context, first_answer)
     reserve = reserve_seconds(context)
     yield from heads(context, reserve)
     yield from tune(context, reserve)
@@ -246,16 +258,20 @@ class _Status:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._stage = "load"
+        self._written = 0.0
 
     def follow(self, event: Event) -> None:
-        """Notes a new stage, and the time spent."""
+        """Notes a new stage, and now and then the time spent."""
+        new = isinstance(event, StageStarted) and event.stage != self._stage
         if isinstance(event, StageStarted):
             self._stage = event.stage
-        self.write("running")
+        if new or time.monotonic() - self._written >= PAUSE:
+            self.write("running")
 
     def write(self, state: str, stage: str | None = None, error: str | None = None) -> None:
         """Stores the state of the search."""
         self._stage = stage or self._stage
+        self._written = time.monotonic()
         request = self._context.request
         self._context.store.put(
             "status",
@@ -290,7 +306,12 @@ def search(
     portfolio: str = "small",
     max_params: int | None = None,
     epochs: int | None = None,
+    sampler: str = "tpe",
+    pruner: str = "rungs",
+    ranker: str = "ridge",
+    compile: bool = False,
     offline: bool = False,
+    cache_size: int | str | None = None,
     options: DataOptions | None = None,
     plugins: Sequence[object] = (),
     on_event: Callable[[Event], Any] | None = None,
@@ -316,7 +337,14 @@ def search(
         portfolio: ``tiny``, ``small``, ``base`` or ``large``.
         max_params: Backbones with more parameters are left out.
         epochs: Epochs of a fine-tuning trial; as many as the budget allows when None.
+        sampler: Proposes hyper-parameters: ``tpe``, ``gp``, ``random``, or a plugin's.
+        pruner: Stops fine-tunes early: ``rungs``, ``hyperband``, ``median``, ``none``, or a
+            plugin's.
+        ranker: Orders backbones before training: ``ridge``, ``logme``, ``knn``, or a plugin's.
+        compile: Fine-tune through ``torch.compile``.
         offline: Never touches the network.
+        cache_size: Bytes, or text (``"20G"``), that the caches of all studies may take together;
+            0 keeps nothing. 20 GB, or a tenth of the free disk if that is less, when None.
         options: Columns of a manifest, and the like.
         plugins: Plugin modules or objects to load beside the installed ones.
         on_event: Called with each event, as the command line is.
@@ -347,7 +375,12 @@ def search(
         portfolio=portfolio,
         max_params=max_params,
         epochs=epochs,
+        sampler=sampler,
+        pruner=pruner,
+        ranker=ranker,
+        compile=compile,
         offline=offline,
+        cache_size=parse_size(cache_size) if isinstance(cache_size, str) else cache_size,
         options=options or DataOptions(),
     )
     registry = load_registry(extra=plugins)

@@ -146,25 +146,30 @@ class Store:
                     sa.insert(_STUDIES).values(study=self.study, schema=SCHEMA, created=_now())
                 )
 
-    def append(self, outcome: Outcome) -> None:
-        """Adds the row of a trial that has ended and takes it off the running ones, durably.
+    def append(self, *outcomes: Outcome) -> None:
+        """Adds rows of trials that have ended and takes them off the running ones, durably.
+
+        All of them or none: one transaction.
 
         Raises:
             StudyError: It cannot be written; so too for every other method.
-            ValueError: The outcome holds a number that is not finite.
+            ValueError: An outcome holds a number that is not finite.
         """
+        values = [
+            {
+                "study": self.study,
+                "number": outcome.number,
+                "stage": outcome.stage,
+                "state": outcome.state,
+                "value": outcome.value,
+                "row": json.dumps(to_json(outcome), allow_nan=False),
+            }
+            for outcome in outcomes
+        ]
         with self._told("written"), self._engine.begin() as connection:
-            connection.execute(
-                sa.insert(_TRIALS).values(
-                    study=self.study,
-                    number=outcome.number,
-                    stage=outcome.stage,
-                    state=outcome.state,
-                    value=outcome.value,
-                    row=json.dumps(to_json(outcome), allow_nan=False),
-                )
-            )
-            self._forget_running(connection, outcome.number)
+            connection.execute(sa.insert(_TRIALS), values)
+            for outcome in outcomes:
+                self._forget_running(connection, outcome.number)
 
     def trials(self) -> list[Outcome]:
         """All ended trials by number."""

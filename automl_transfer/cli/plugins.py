@@ -12,6 +12,8 @@ KINDS = {
     "heads": "head",
     "strategies": "strategy",
     "rankers": "ranker",
+    "samplers": "sampler",
+    "pruners": "pruner",
     "sample_data": "sample data",
 }
 

@@ -22,7 +22,7 @@ from automl_transfer.cli.options import (
 )
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import NothingUsableError
-from automl_transfer.request import PORTFOLIOS, SearchRequest, hide_password
+from automl_transfer.request import PORTFOLIOS, SearchRequest, hide_password, parse_size
 from automl_transfer.task import METRICS
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ SHOWN = 10
 INTERRUPTED = 130
 
 _SPACE = "What is searched over (names or globs, repeatable)"
+_HOW = "How it is searched"
 _READING = "How the data are read"
 
 
@@ -91,6 +92,13 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     show_default=True,
     help="auto, cpu, cuda, cuda:1, mps.",
 )
+@_option(
+    "Where",
+    "--cache-size",
+    metavar="SIZE",
+    help="Bytes of decoded data and features to keep for all studies, such as 20G; 0: none. "
+    "[default: 20G, or a tenth of the free disk if that is less]",
+)
 @_option("Where", "--study", default="", metavar="NAME", help="Name of the study.")
 @studies_option
 @storage_option
@@ -108,6 +116,31 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
 )
 @_option(_SPACE, "--max-params", metavar="COUNT", help="Largest backbone, such as 25M.")
 @_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
+@_option(
+    _HOW,
+    "--sampler",
+    default="tpe",
+    metavar="NAME",
+    show_default=True,
+    help="Proposes hyper-parameters: tpe, gp, random, or a plugin's.",
+)
+@_option(
+    _HOW,
+    "--pruner",
+    default="rungs",
+    metavar="NAME",
+    show_default=True,
+    help="Stops fine-tunes early: rungs, hyperband, median, none, or a plugin's.",
+)
+@_option(
+    _HOW,
+    "--ranker",
+    default="ridge",
+    metavar="NAME",
+    show_default=True,
+    help="Orders backbones before training: ridge, logme, knn, or a plugin's.",
+)
+@_option(_HOW, "--compile", is_flag=True, help="Fine-tune through torch.compile.")
 @_option(_SPACE, "--offline", is_flag=True, help="Never touch the network.")
 @_option(_READING, "--modality", metavar="NAME", help="Kind of data, if it is not recognised.")
 @_option(_READING, "--path-column", default="path", metavar="NAME", show_default=True)
@@ -159,6 +192,7 @@ def _request(
     budget: str | None,
     trials: int | None,
     max_params: str | None,
+    cache_size: str | None,
     backbone: tuple[str, ...],
     head: tuple[str, ...],
     strategy: tuple[str, ...],
@@ -177,6 +211,7 @@ def _request(
         budget_seconds=seconds,
         trials=trials,
         max_params=parse_count(max_params) if max_params is not None else None,
+        cache_size=parse_size(cache_size) if cache_size is not None else None,
         backbones=backbone,
         heads=head,
         strategies=strategy,

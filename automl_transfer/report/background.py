@@ -15,7 +15,7 @@ from automl_transfer.report.blocks import (
     Table,
     columns,
 )
-from automl_transfer.report.figures import counted, duration
+from automl_transfer.report.figures import NOTHING, counted, duration
 
 
 def why_not_section(rows: Iterable[Exclusion]) -> list[Block]:
@@ -40,20 +40,37 @@ def screen_section(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     if not rows:
         return [*section, Paragraph(text="No backbone has been screened yet.")]
     ordered = sorted(rows, key=lambda row: (-float(row["score"]), str(row["backbone"])))
+    others = sorted({name for row in rows for name in row.get("scores") or {}})
+    others = [name for name in others if any(name != row["ranker"] for row in rows)]
     table = Table(
-        columns=columns("backbone", "score>", "ranker", "samples>", "time>"),
+        columns=columns(
+            "backbone",
+            "score>",
+            "ranker",
+            *(f"{name}>" for name in others),
+            "samples>",
+            "time>",
+            "verdict",
+        ),
         rows=tuple(
             (
                 str(row["backbone"]),
                 f"{float(row['score']):.3f}",
                 str(row["ranker"]),
+                *(_score(row, name) for name in others),
                 str(row["samples"]),
                 "from the cache" if row["cached"] else duration(float(row["seconds"])),
+                str(row.get("verdict") or ""),
             )
             for row in ordered
         ),
     )
     return [*section, table]
+
+
+def _score(row: Mapping[str, Any], ranker: str) -> str:
+    value = (row.get("scores") or {}).get(ranker)
+    return NOTHING if value is None else f"{float(value):.3f}"
 
 
 def notes_section(notes: Sequence[str], quarantined: int) -> list[Block]:

@@ -66,7 +66,7 @@ def _frozen(context: Context) -> Baseline:
     candidate = _default(context)
     development, test = context.splits.development, context.splits.test
     shares = knn_predict(
-        candidate.features[development],
+        candidate.features_at(development),
         context.dataset.labels[development],
         features_of(context, candidate, test),
         len(context.task.classes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 _DIRECTORY = "checkpoint"
 
 
-def keep_best(context: Context, number: int, model: TransferModel) -> None:
-    """Writes the model of a finished trial if it is the best so far."""
+def keep_best(context: Context, number: int, model: Callable[[], TransferModel]) -> None:
+    """Writes the model of a finished trial if it is the best so far; only then is it made."""
     from automl_transfer.training.model_file import save_model
 
     if finished(context.outcomes)[0].number != number:
         return
-    digest = save_model(context.files.path / _DIRECTORY / "model.safetensors", model)
+    digest = save_model(context.files.path / _DIRECTORY / "model.safetensors", model())
     context.files.write_json(f"{_DIRECTORY}/trial.json", {"number": number, "sha256": digest})
 
 

@@ -22,17 +22,19 @@ from automl_transfer.recommendation import Exclusion
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.space import Scalar
+from automl_transfer.stages.speeds import Speeds
 from automl_transfer.store import Store
 from automl_transfer.task import Task
 
 if TYPE_CHECKING:
     import torch
 
-    from automl_transfer.training.features import FeatureCache
+    from automl_transfer.training.activation_store import ActivationStore
+    from automl_transfer.training.array_cache import ArrayCache
     from automl_transfer.training.rows import RowStore
 
 ROW_STORES = 3
-"""Preprocessings whose rows are kept in memory at once, up to 1 GiB each."""
+"""Preprocessings whose rows the cache holds on to at once."""
 
 CACHE_VARIABLE = "AUTOML_TRANSFER_CACHE_DIR"
 
@@ -58,12 +60,20 @@ class Candidate:
     parameters: int
     width: int
     features: NDArray[np.float32]
-    """Frozen features of the development part, shape (n, width) with a row for every sample of the
-    data set; the rows of the test part are NaN."""
+    """Frozen features of the development part, shape (n, width); may be memory-mapped."""
+    positions: NDArray[np.int64]
+    """Which sample of the data set each row is of, ascending, shape (n,)."""
     score: float
     """The ranker's; higher is better."""
     seconds_per_sample: float
     """Of a frozen forward pass, as measured here."""
+
+    def features_at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Frozen features of samples of the development part, in the order of ``positions``."""
+        if len(positions) == len(self.positions) and np.array_equal(positions, self.positions):
+            return self.features
+        found: NDArray[np.float32] = self.features[np.searchsorted(self.positions, positions)]
+        return found
 
 
 @dataclass(kw_only=True)
@@ -89,7 +99,10 @@ class Context:
     candidates: dict[str, Candidate] = field(default_factory=dict)
     """Screened backbones by id, best score first."""
     device: torch.device = field(init=False)
-    cache: FeatureCache = field(init=False)
+    speeds: Speeds = field(init=False)
+    cache: ArrayCache = field(init=False)
+    activations: ActivationStore = field(init=False)
+    """Of no backbone yet; see ``of_backbone``."""
     _data: tuple[ModalityCard, Modality, Dataset, Splits, Task] | None = None
     _rows: dict[str, RowStore] = field(default_factory=dict)
 
@@ -138,14 +151,15 @@ class Context:
         return self.modality.encoder(self.dataset.root, card.input, values)
 
     def rows(self, encoder: Encoder) -> RowStore:
-        """Prepared rows of all samples, shared by encoders with the same plain view."""
-        from automl_transfer.training.rows import RowStore
+        """Prepared rows of all samples, shared by encoders that prepare the same."""
+        from automl_transfer.training.rows import RowStore, rows_digest
 
-        if encoder.digest not in self._rows:
+        key = rows_digest(encoder)
+        if key not in self._rows:
             while len(self._rows) >= ROW_STORES:
                 self._rows.pop(next(iter(self._rows)))
-            self._rows[encoder.digest] = RowStore(encoder, self.dataset.samples)
-        return self._rows[encoder.digest].seen_by(encoder)
+            self._rows[key] = RowStore(encoder, self.dataset.samples, self.cache)
+        return self._rows[key].seen_by(encoder)
 
     def exclude(self, what: str, reason: str) -> None:
         """Adds a row to the *why not* table, once."""

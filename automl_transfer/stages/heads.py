@@ -5,85 +5,163 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from automl_transfer.cards import HeadCard, StrategyCard
+from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, StageStarted
 from automl_transfer.space import Space
-from automl_transfer.stages.context import Context, finished
-from automl_transfer.stages.evaluate import evaluate
+from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.joint import JointSpace
+from automl_transfer.stages.packs import NAME, HeadTrials
 from automl_transfer.stages.proposals import Proposals
 
-NAME = "heads"
+__all__ = ["NAME", "first_answer", "heads"]
+
 SHARE = 0.45
 """Of the time budget, spent when this stage must be over, if fine-tuning follows."""
 TRIALS_SHARE = 0.4
 """Of ``--trials``, if fine-tuning follows."""
-PER_BACKBONE = 16
-"""Trials of one backbone's heads at the most: the best of a hundred was a default recipe, and
-the time is better spent on fine-tuning."""
+PACK = 64
+"""Heads trained together."""
+PACKS_ALONE = 2
+"""Packs of each backbone when nothing is fine-tuned; else one, and a second for the best two: the
+best of a hundred heads was a default recipe, and the time is better spent on fine-tuning."""
+
+
+def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
+    """Fits each closed-form head to a backbone that has just been screened: one trial each."""
+    frozen = _frozen(context)
+    space = _space(context, frozen, (candidate.card.id,))
+    done = {row.configuration.digest for row in context.outcomes}
+    recipes = [
+        configuration
+        for strategy in frozen
+        for head in context.heads
+        if _by_formula(head)
+        and (configuration := space.default(candidate.card.id, head.id, strategy.id)).digest
+        not in done
+    ]
+    room = _most(context, frozen) - _done(context)
+    recipes = recipes[: int(min(len(recipes), max(0, room)))]
+    if recipes:
+        yield from HeadTrials(context, candidate).closed_form(recipes)
 
 
 def heads(context: Context, reserve: float) -> Iterator[Event]:
-    """Tries each head on each backbone at its defaults, then what TPE proposes.
+    """Trains heads by the pack on each backbone: the defaults, then what the sampler proposes.
 
     Args:
         context: With screened candidates.
         reserve: Seconds to leave for the end of the search.
     """
-    frozen = [card for card in context.strategies if not card.trains_backbone]
+    frozen = _frozen(context)
     if not frozen:
         return
-    space = JointSpace(
-        backbones=tuple(sorted(context.candidates)),
+    space = _space(context, frozen, tuple(sorted(context.candidates)))
+    iterative = [head for head in context.heads if not _by_formula(head)]
+    alone = len(frozen) == len(context.strategies)
+    most = _most(context, frozen)
+    if not iterative or _done(context) >= most:
+        return
+    yield StageStarted(stage=NAME, detail=f"{len(context.candidates)} backbones, frozen")
+    proposals = Proposals(
+        space=space,
+        seed=context.request.seed,
+        past=[row for row in context.outcomes if row.stage == NAME],
+        sampler=context.registry.load(context.registry.sampler(context.request.sampler)),
+        startup=PACK,
+    )
+    deadline = context.watch.share(1.0 if alone else SHARE)
+
+    def late() -> bool:
+        return context.watch.left <= reserve
+
+    ranked = list(context.candidates.values())
+    for turn in range(PACKS_ALONE):
+        for place, candidate in enumerate(ranked):
+            if turn and not alone and place >= 2:
+                continue
+            over = context.watch.elapsed >= deadline
+            # Default heads cost little, and fine-tunes start from the best of them: they are
+            # tried even when the stage is late, as long as the search is not.
+            if late() or (over and turn):
+                return
+            room = int(min(PACK * (turn + 1) - _packed(context, candidate), most - _done(context)))
+            defaults = [
+                space.default(candidate.card.id, head.id, strategy.id)
+                for strategy in frozen
+                for head in iterative
+            ]
+            count = min(room, len(defaults)) if over else room
+            asked = _ask(context, proposals, candidate, defaults, iterative, count)
+            if asked:
+                yield from HeadTrials(context, candidate).pack(asked, late)
+                for row in context.outcomes[-len(asked) :]:
+                    proposals.tell(row)
+
+
+def _ask(
+    context: Context,
+    proposals: Proposals,
+    candidate: Candidate,
+    defaults: list[Configuration],
+    iterative: list[HeadCard],
+    count: int,
+) -> list[tuple[int, Configuration]]:
+    """Numbers and configurations of a pack: defaults that are new, then the sampler's."""
+    asked: list[tuple[int, Configuration]] = []
+    number = context.next_number
+    for configuration in defaults:
+        if len(asked) < count and proposals.take(number, configuration):
+            asked.append((number, configuration))
+            number += 1
+    names = [head.id for head in iterative]
+    while len(asked) < count:
+        # The heads in turn: most of a pack is then of few shapes, and no head is left out.
+        fixed = {"backbone": candidate.card.id, "head": names[len(asked) % len(names)]}
+        proposed = proposals.next(number, fixed)
+        if proposed is None:
+            break
+        asked.append((number, proposed))
+        number += 1
+    return asked
+
+
+def _frozen(context: Context) -> list[StrategyCard]:
+    return [card for card in context.strategies if not card.trains_backbone]
+
+
+def _by_formula(head: HeadCard) -> bool:
+    """Whether one trial says all that there is to say of the head on a frozen backbone."""
+    return head.closed_form and not head.space
+
+
+def _space(context: Context, frozen: list[StrategyCard], backbones: tuple[str, ...]) -> JointSpace:
+    return JointSpace(
+        backbones=backbones,
         heads={card.id: Space(card.space) for card in context.heads},
         strategies={card.id: Space(card.space) for card in frozen},
     )
-    past = [row for row in context.outcomes if row.stage == NAME]
-    proposals = Proposals(space=space, seed=context.request.seed, past=past)
-    recipes = [
-        space.default(backbone, head.id, strategy.id)
-        for strategy in frozen
-        for head in context.heads
-        for backbone in context.candidates
-    ]
-    proposals.enqueue(recipes)
+
+
+def _done(context: Context) -> int:
+    return sum(1 for row in context.outcomes if row.stage == NAME)
+
+
+def _packed(context: Context, candidate: Candidate) -> int:
+    names = {head.id for head in context.heads if not _by_formula(head)}
+    return sum(
+        1
+        for row in context.outcomes
+        if row.stage == NAME
+        and row.configuration.backbone == candidate.card.id
+        and row.configuration.head in names
+    )
+
+
+def _most(context: Context, frozen: list[StrategyCard]) -> float:
+    """Trials of this stage at the most."""
+    wanted = context.request.trials
+    if wanted is None:
+        return math.inf
     alone = len(frozen) == len(context.strategies)
-    most = _most(context, alone, len(recipes))
-    yield StageStarted(stage=NAME, detail=f"{len(context.candidates)} backbones, frozen")
-    deadline = context.watch.share(1.0 if alone else SHARE)
-
-    def out_of_time() -> bool:
-        return context.watch.left <= reserve / 2
-
-    while True:
-        done = sum(1 for row in context.outcomes if row.stage == NAME)
-        late = context.watch.elapsed >= deadline
-        answered = bool(finished(context.outcomes))
-        # Default heads cost little, and fine-tunes start from the best of them: they are tried
-        # even when the stage is late, as long as the search is not.
-        over = context.watch.left <= reserve or (late and not proposals.queued)
-        if done >= most or context.trials_left() <= 0 or (over and answered):
-            break
-        configuration = proposals.next(context.next_number)
-        if configuration is None:
-            break
-        yield from evaluate(
-            context,
-            proposals,
-            configuration,
-            number=context.next_number,
-            stage=NAME,
-            epochs=0,
-            # The first answer is worth more than the budget.
-            should_stop=out_of_time if answered else lambda: False,
-        )
-    if proposals.queued:
-        context.exclude(
-            f"{proposals.queued} default heads", "the budget for heads on frozen features ended"
-        )
-
-
-def _most(context: Context, alone: bool, recipes: int) -> float:
-    limit = math.inf if context.request.trials is None else float(context.request.trials)
-    if not alone:
-        limit = math.ceil(limit * TRIALS_SHARE) if math.isfinite(limit) else limit
-    return min(limit, max(recipes, PER_BACKBONE * len(context.candidates)))
+    return wanted if alone else math.ceil(wanted * TRIALS_SHARE)

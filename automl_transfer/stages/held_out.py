@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import HeldOutScore
 from automl_transfer.scoring import interval, scores
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.screen import features_of
 
 if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel
+
+
+def _probabilities(
+    context: Context, model: TransferModel, candidate: Candidate, winner: Outcome
+) -> NDArray[np.float32]:
+    from automl_transfer.training.frozen import classified
+    from automl_transfer.training.model_file import predict_probabilities
+
+    positions = context.splits.test
+    if not context.strategy(winner.configuration.strategy).trains_backbone:
+        # The features are kept, and a yardstick asks for them as well.
+        return classified(model, features_of(context, candidate, positions))
+    params = winner.configuration.of("modality", context.task.modality)
+    rows = context.rows(context.encoder(candidate.card, params))
+    return predict_probabilities(model, rows, positions, context.device)
 
 
 def score_test(
@@ -23,17 +42,9 @@ def score_test(
     """Scores the winner's model on the test part."""
     from sklearn.metrics import classification_report, confusion_matrix
 
-    from automl_transfer.training.model_file import predict_probabilities
-
     positions = context.splits.test
     labels = context.dataset.labels[positions]
-    params = winner.configuration.of("modality", context.task.modality)
-    probabilities = predict_probabilities(
-        model,
-        context.rows(context.encoder(candidate.card, params)),
-        positions,
-        context.device,
-    )
+    probabilities = _probabilities(context, model, candidate, winner)
     metrics = scores(probabilities, labels)
     classes = range(len(context.task.classes))
     predicted = probabilities.argmax(axis=1)

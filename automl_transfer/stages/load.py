@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from automl_transfer.cards import ModalityCard
-from automl_transfer.contracts import Modality
-from automl_transfer.dataset import PARTS
-from automl_transfer.errors import DataError, StudyError, UsageError, did_you_mean
+from automl_transfer.contracts import Modality, OpensPrepared
+from automl_transfer.dataset import PARTS, Dataset
+from automl_transfer.errors import (
+    AutomlTransferError,
+    DataError,
+    StudyError,
+    UsageError,
+    did_you_mean,
+)
 from automl_transfer.events import DataLoaded, Event, Note, Progress, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.splits import make_splits
 from automl_transfer.stages.context import Context
+from automl_transfer.stages.following import following
 from automl_transfer.task import Task, choose_metric
 
 
@@ -57,13 +65,7 @@ def load(context: Context) -> Iterator[Event]:
     request = context.request
     yield StageStarted(stage="load", detail=request.data)
     card, modality = context.recognised
-    pending: list[Event] = []
-    dataset = modality.open(
-        Path(request.data),
-        request.options,
-        lambda done, total: pending.append(Progress(what="reading", done=done, total=total)),
-    )
-    yield from pending[-1:]
+    dataset = yield from _opened(context, modality)
     _same_data(context, dataset.fingerprint)
     splits = make_splits(dataset.samples, dataset.classes, request.seed)
     metric, reason = choose_metric(dataset.labels[splits.development], request.metric)
@@ -92,6 +94,48 @@ def load(context: Context) -> Iterator[Event]:
         )
         context.notes.append(text)
         yield Note(text=text, level="warning")
+
+
+def _opened(context: Context, modality: Modality) -> Generator[Event, None, Dataset]:
+    """Opens the data; where the modality can do so, it prepares them for all backbones as well."""
+    from automl_transfer.training.rows import RowKeeper
+
+    path, options = Path(context.request.data), context.request.options
+
+    def work(progress: Callable[[int, int], None]) -> Dataset:
+        if isinstance(modality, OpensPrepared):
+            keeper = RowKeeper(context.cache)
+            return modality.open_prepared(path, options, _inputs(context), keeper, progress)
+        return modality.open(path, options, progress)
+
+    run = following(work)
+    while True:
+        try:
+            done, total = next(run)
+        except StopIteration as stop:
+            dataset: Dataset = stop.value
+            return dataset
+        yield Progress(what="reading", done=done, total=total)
+
+
+def _inputs(context: Context) -> list[Mapping[str, Any]]:
+    """What the backbones take that may come to be tried."""
+    from automl_transfer.weights import locate, shared_probe
+
+    most = context.request.max_params
+    found = []
+    for card in context.selected:
+        if isinstance(card, tuple):
+            continue
+        if most is not None and card.cost is not None and card.cost.params > most:
+            continue
+        if context.request.offline and not context.registry.locate_weights(card.weights, True):
+            try:
+                locate(card.weights, offline=True, hub=shared_probe())
+            except AutomlTransferError:
+                continue
+        found.append(card.input)
+    return found
 
 
 def _same_data(context: Context, fingerprint: str) -> None:

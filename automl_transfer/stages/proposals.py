@@ -3,20 +3,20 @@
 The Optuna study lives in memory and is rebuilt from the stored rows whenever a search starts, so
 that it outlives a kill, a new plugin and an upgrade of Optuna. Each ask has its own seed, made
 from the study's seed and the number of the trial: a resumed search proposes what an uninterrupted
-one would have.
+one would have. Any number of trials may be open at once.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automl_transfer.configuration import Configuration
+from automl_transfer.contracts import BuildSampler
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.joint import JointSpace, flat
 
@@ -43,6 +43,8 @@ class Proposals:
         space: JointSpace,
         seed: int,
         past: Sequence[Outcome],
+        sampler: BuildSampler,
+        startup: int = 8,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         """Rebuilds the Optuna study of a stage.
@@ -51,114 +53,120 @@ class Proposals:
             space: What may be proposed now.
             seed: Of the whole search.
             past: Ended trials of this stage, all sessions.
-            pruner: Decides at each epoch; None never prunes.
+            sampler: Builds the sampler of one ask.
+            startup: Trials before the sampler may learn from them.
+            pruner: Decides at each report; None never prunes.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
         self._wide = space.widened(outcome.configuration for outcome in past)
         self._seed = seed
+        self._build = sampler
+        self._startup = startup
         self._study = optuna.create_study(
             direction="maximize", pruner=pruner or optuna.pruners.NopPruner()
         )
-        self._study.add_trials([frozen for row in past if (frozen := self._frozen(row))])
+        self._study.add_trials([made for row in past if (made := frozen_trial(row, self._wide))])
         self._tried = {row.configuration.digest for row in past}
-        self._queue: deque[Configuration] = deque()
-        self._open: optuna.Trial | None = None
-        self._asked: Configuration | None = None
+        self._open: dict[int, optuna.Trial] = {}
 
-    def enqueue(self, configurations: Iterable[Configuration]) -> None:
-        """Puts configurations before the sampler's own, leaving out what has been tried."""
-        for configuration in configurations:
-            new = configuration.digest not in self._tried and configuration not in self._queue
-            if new and self.space.holds(configuration):
-                self._queue.append(configuration)
+    def tried(self, configuration: Configuration) -> bool:
+        """Whether it has been asked, and not put back."""
+        return configuration.digest in self._tried
 
-    @property
-    def queued(self) -> int:
-        """How many enqueued configurations are left."""
-        return len(self._queue)
+    def take(self, number: int, configuration: Configuration) -> bool:
+        """Opens a trial for a given configuration; False if it was tried, or is not in the space.
 
-    def next(self, number: int) -> Configuration | None:
-        """The next configuration that is new, or None when the space seems exhausted."""
-        self._study.sampler = self._sampler(number)
-        if self._queue:
-            configuration = self._queue.popleft()
-            self._study.enqueue_trial(flat(configuration))
-            self._open = self._study.ask()
-            asked = self._wide.suggest(self._open)
-            if asked != configuration:  # a value that Optuna could not take as it was
-                raise ValueError(f"Enqueued {configuration}, but was given {asked}.")
-            self._asked = configuration
-            return configuration
+        Raises:
+            ValueError: Optuna could not take a value as it was.
+        """
+        if self.tried(configuration) or not self.space.holds(configuration):
+            return False
+        self._study.sampler = self._sampler(number, {})
+        self._study.enqueue_trial(flat(configuration))
+        trial = self._study.ask()
+        asked = self._wide.suggest(trial)
+        if asked != configuration:
+            raise ValueError(f"Enqueued {configuration}, but was given {asked}.")
+        self._opened(number, trial, configuration)
+        return True
+
+    def next(self, number: int, fixed: Mapping[str, str] | None = None) -> Configuration | None:
+        """Opens a trial for the sampler's next configuration that is new.
+
+        Args:
+            number: Of the trial.
+            fixed: Choices that are made already: ``backbone``, ``head``, ``strategy``.
+
+        Returns:
+            None when the space, as far as ``fixed`` leaves it open, seems exhausted.
+        """
+        chosen = dict(fixed or {})
+        self._study.sampler = self._sampler(number, chosen)
         for attempt in range(_PATIENCE):
             trial = self._study.ask()
             configuration = self._wide.suggest(trial)
-            if configuration.digest not in self._tried and self.space.holds(configuration):
-                self._open, self._asked = trial, configuration
+            if not self.tried(configuration) and self.space.holds(configuration):
+                self._opened(number, trial, configuration)
                 return configuration
-            # Told as failed, which TPE passes over: a repeat must not count twice, nor make a
+            # Told as failed, which samplers pass over: a repeat must not count twice, nor make a
             # difference to the study that the rows rebuild.
             self._study.tell(trial, state=TrialState.FAIL)
             if attempt == _PATIENCE // 2:
-                self._study.sampler = self._elsewhere(number, at_random=True)
-            elif attempt < _PATIENCE // 2 and not self._is_present(configuration):
-                self._study.sampler = self._elsewhere(number, at_random=False)
+                self._study.sampler = self._elsewhere(number, chosen, at_random=True)
+            elif attempt < _PATIENCE // 2 and configuration.backbone not in self.space.backbones:
+                self._study.sampler = self._elsewhere(number, chosen, at_random=False)
         return None
 
-    def report(self, value: float, epoch: int) -> bool:
-        """Reports an epoch of the open trial; returns whether it should be pruned."""
-        if self._open is None:
-            raise RuntimeError("No trial is open.")
-        self._open.report(value, epoch)
-        return self._open.should_prune()
+    def _opened(self, number: int, trial: optuna.Trial, configuration: Configuration) -> None:
+        self._open[number] = trial
+        self._tried.add(configuration.digest)
 
-    def put_back(self) -> None:
-        """Closes the open trial without an outcome: it was not begun, and is not asked again."""
-        if self._open is not None and self._asked is not None:
-            self._study.tell(self._open, state=TrialState.FAIL)
-            self._tried.add(self._asked.digest)
-        self._open = None
+    def report(self, number: int, value: float, step: int) -> None:
+        """Reports where an open trial stands."""
+        self._open[number].report(value, step)
+
+    def should_prune(self, number: int) -> bool:
+        """What the pruner says of an open trial."""
+        return self._open[number].should_prune()
+
+    def put_back(self, number: int) -> None:
+        """Closes an open trial without an outcome: it was not begun, and is not asked again."""
+        self._study.tell(self._open.pop(number), state=TrialState.FAIL)
 
     def tell(self, outcome: Outcome) -> None:
-        """Closes the open trial."""
-        trial, self._open = self._open, None
-        if trial is None:
-            raise RuntimeError("No trial is open.")
-        self._tried.add(outcome.configuration.digest)
+        """Closes an open trial."""
+        trial = self._open.pop(outcome.number)
         state = _STATES[outcome.state]
         if state is TrialState.COMPLETE:
             self._study.tell(trial, outcome.value)
         else:
             self._study.tell(trial, state=state)
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                multivariate=True,
-                group=True,
-                n_startup_trials=8,
-                seed=trial_seed(self._seed, number),
-            )
+    def _sampler(self, number: int, fixed: Mapping[str, str]) -> optuna.samplers.BaseSampler:
+        built = self._build(seed=trial_seed(self._seed, number), startup=self._startup)
+        return _with(built, fixed)
 
-    def _elsewhere(self, number: int, at_random: bool) -> optuna.samplers.BaseSampler:
-        """Failed trials teach TPE nothing: it would ask again and again for a good backbone that
-        is gone, or for a point that has been tried."""
+    def _elsewhere(
+        self, number: int, fixed: Mapping[str, str], at_random: bool
+    ) -> optuna.samplers.BaseSampler:
+        """Failed trials teach a sampler nothing: it would ask again and again for a good backbone
+        that is gone, or for a point that has been tried."""
         seed = trial_seed(self._seed, number)
         if at_random:
-            return optuna.samplers.RandomSampler(seed=seed)
+            return _with(optuna.samplers.RandomSampler(seed=seed), fixed)
         backbone = str(np.random.default_rng(seed).choice(self.space.backbones))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.PartialFixedSampler(
-                {"backbone": backbone}, self._sampler(number)
-            )
+        return self._sampler(number, {"backbone": backbone, **fixed})
 
-    def _is_present(self, configuration: Configuration) -> bool:
-        return configuration.backbone in self.space.backbones
 
-    def _frozen(self, outcome: Outcome) -> FrozenTrial | None:
-        return frozen_trial(outcome, self._wide)
+def _with(
+    sampler: optuna.samplers.BaseSampler, fixed: Mapping[str, str]
+) -> optuna.samplers.BaseSampler:
+    if not fixed:
+        return sampler
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.PartialFixedSampler(dict(fixed), sampler)
 
 
 def frozen_trial(outcome: Outcome, space: JointSpace) -> FrozenTrial | None:
@@ -166,9 +174,9 @@ def frozen_trial(outcome: Outcome, space: JointSpace) -> FrozenTrial | None:
     if not space.holds(outcome.configuration):
         return None
     state = _STATES[outcome.state]
-    curve = {point.epoch: point.value for point in outcome.curve}
+    curve = {point.step or point.epoch: point.value for point in outcome.curve}
     if state is TrialState.PRUNED and not curve and outcome.value is not None:
-        curve = {outcome.epochs: outcome.value}
+        curve = {outcome.steps or outcome.epochs: outcome.value}
     return create_trial(
         state=state,
         value=outcome.value if state is TrialState.COMPLETE else None,

@@ -58,6 +58,7 @@ def make_model(
         train_on=context.splits.development,
         evaluate_on=None,
         epochs=winner.epochs,
+        steps=round(winner.steps * development / train_size) or None,
         seed=winner.seed,
         should_stop=lambda: restored is not None and context.watch.left < test_seconds,
     )

@@ -1,16 +1,22 @@
-"""Screen: find the backbones that can run, compute their frozen features once, score them."""
+"""Screen: find the backbones that can run, look at a quarter of the data, then at all of it.
+
+Frozen features of a share of the development part come first, cheapest network first, and a ridge
+regression with each sample left out tells how they compare: from the first backbone on there is
+an answer to show. The worse half stops there; only the others see the rest of the data.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
-from automl_transfer.contracts import Backbone, Encoder, LocalWeights
+from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Stage
 from automl_transfer.errors import (
     AutomlTransferError,
     EmptySpaceError,
@@ -22,9 +28,13 @@ from automl_transfer.events import (
     Event,
     Progress,
     StageStarted,
+    Standing,
+    StandingRow,
 )
 from automl_transfer.jsonable import digest, to_json
+from automl_transfer.scoring import interval, scores
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.verdicts import FirstLook, judge, weight
 
 if TYPE_CHECKING:
     from automl_transfer.training.features import FeatureKey
@@ -33,14 +43,102 @@ SHARE = 0.35
 """Of the time budget, spent when screening must be over."""
 FIRST_SHARE = 0.75
 """The first backbone may take longer: without it there is no answer at all."""
+FIRST_LOOK = 0.25
+"""Of the development part, looked at first."""
+AT_LEAST = 200
+"""Samples of the first look, and :data:`OF_A_CLASS` of each class, if there are so many."""
+OF_A_CLASS = 5
+HELD_PARAMETERS = 60_000_000
+"""Of built networks that wait in memory between the two looks; others are built again."""
+
+Answer = Callable[[Context, Candidate], Iterator[Event]]
 
 
-def screen(context: Context) -> Iterator[Event]:
+@dataclass(kw_only=True)
+class _Look:
+    """A backbone between its first look and its last."""
+
+    card: BackboneCard
+    weights: LocalWeights | None
+    build: Callable[[], Backbone]
+    backbone: Backbone | None
+    stages: Sequence[Stage]
+    parameters: int
+    event: BackboneScreened
+    first: FirstLook
+    standing: StandingRow
+    seconds_per_sample: float
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def screen(context: Context, answer: Answer) -> Iterator[Event]:
     """Fills ``context.candidates``, best score first.
+
+    Args:
+        context: With the data loaded.
+        answer: Called with each candidate as soon as all its features are there, the most
+            promising first; what it yields is part of the search.
 
     Raises:
         EmptySpaceError: No backbone can run.
     """
+    looks = yield from _first_looks(context)
+    verdicts = judge([look.first for look in looks])
+    for look in looks:
+        verdict = verdicts[look.card.id]
+        look.event = replace(look.event, verdict=verdict.text)
+        yield _keep(context, look.event)
+        if not verdict.kept:
+            context.exclude(look.card.id, f"screened on {look.event.samples} samples and stopped: "
+                            f"{verdict.reason}")  # fmt: skip
+    kept = [look for look in looks if verdicts[look.card.id].kept]
+    kept.sort(key=lambda look: (-look.first.score, look.card.id))
+    begun, left = context.watch.elapsed, context.watch.left
+    for look in kept:
+        share = SHARE if context.candidates else FIRST_SHARE
+        # A resumed search has spent its share already, but has a share of what is left.
+        limit = max(context.watch.share(share), begun + share * left)
+        try:
+            candidate = yield from _last_look(context, look, limit)
+        except Exception as error:  # a broken backbone must not end the search
+            yield _excluded(context, look.card.id, _words(error))
+            continue
+        context.candidates[look.card.id] = candidate
+        yield from answer(context, candidate)
+    ranked = sorted(context.candidates.values(), key=lambda one: (-one.score, one.card.id))
+    context.candidates = {candidate.card.id: candidate for candidate in ranked}
+    context.store.put("why_not", to_json(context.why_not))
+    if not ranked:
+        reasons = "\n".join(f"  {row.what}: {row.reason}" for row in context.why_not)
+        raise EmptySpaceError(
+            "At least one backbone must be able to run, but none is. Why not:\n"
+            + (reasons or "  no backbone is offered for this kind of data")
+        )
+
+
+def first_positions(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Places of the samples of the first look, ascending: a share of each class.
+
+    Args:
+        labels: Of the development part, shape (n,).
+        seed: Decides the draw.
+
+    Returns:
+        All places when the share would be most of them.
+    """
+    share = max(FIRST_LOOK, AT_LEAST / max(1, len(labels)))
+    if share >= 0.7:
+        return np.arange(len(labels))
+    order = np.random.default_rng([seed, 25]).permutation(len(labels))
+    chosen = []
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        chosen.append(of_class[: max(OF_A_CLASS, int(np.ceil(share * len(of_class))))])
+    found: NDArray[np.int64] = np.sort(np.concatenate(chosen))
+    return found
+
+
+def _first_looks(context: Context) -> Generator[Event, None, list[_Look]]:
     from automl_transfer.weights import shared_probe
 
     hub = shared_probe()
@@ -52,15 +150,14 @@ def screen(context: Context) -> Iterator[Event]:
         else:
             cards.append(found)
     # Cheapest first: an answer early, before anything is downloaded for a larger one.
-    cards.sort(key=lambda card: (_cost(card), card.id))
+    cards.sort(key=lambda card: (weight(card), card.id))
     known = {row["backbone"] for row in context.store.get("screen", [])}
     begun, left = context.watch.elapsed, context.watch.left
-    screened: list[Candidate] = []
+    looks: list[_Look] = []
     for card in cards:
-        share = SHARE if screened else FIRST_SHARE
-        # A resumed search has spent its share already, but has a share of what is left.
+        share = SHARE if looks else FIRST_SHARE
         limit = max(context.watch.share(share), begun + share * left)
-        if screened and card.id not in known and context.watch.elapsed >= limit:
+        if looks and card.id not in known and context.watch.elapsed >= limit:
             # Without a download: only to say so if the weights would not have been there anyway.
             reason, _ = _obstacle(context, card, hub, offline=True)
             late = "the time for screening was used up before it"
@@ -71,29 +168,21 @@ def screen(context: Context) -> Iterator[Event]:
             yield _excluded(context, card.id, reason)
             continue
         yield StageStarted(stage="screen", detail=card.id)
+        held = sum(look.parameters for look in looks if look.backbone is not None)
         try:
-            candidate, event = yield from _screen_one(context, card, weights, limit)
+            look = yield from _first_look(context, card, weights, limit)
         except Exception as error:  # a broken backbone must not end the search
             yield _excluded(context, card.id, _words(error))
             continue
-        screened.append(candidate)
-        yield event
-    screened.sort(key=lambda candidate: (-candidate.score, candidate.card.id))
-    context.candidates = {candidate.card.id: candidate for candidate in screened}
-    context.store.put("why_not", to_json(context.why_not))
-    if not screened:
-        reasons = "\n".join(f"  {row.what}: {row.reason}" for row in context.why_not)
-        raise EmptySpaceError(
-            "At least one backbone must be able to run, but none is. Why not:\n"
-            + (reasons or "  no backbone is offered for this kind of data")
-        )
-
-
-def _cost(card: BackboneCard) -> float:
-    """Billions of multiplications, or a guess from the parameters; 0 when nothing is known."""
-    if card.cost is None:
-        return 0.0
-    return card.cost.gmacs if card.cost.gmacs is not None else card.cost.params / 1e7
+        if held + look.parameters > HELD_PARAMETERS:
+            look.backbone = None
+        looks.append(look)
+        yield _keep(context, look.event)
+        rows = sorted((look.standing for look in looks), key=lambda row: -row.value)
+        standing = Standing(metric=context.task.metric, rows=tuple(rows))
+        context.store.put("standing", to_json(standing))
+        yield standing
+    return looks
 
 
 def _excluded(context: Context, id: str, reason: str) -> BackboneExcluded:
@@ -105,6 +194,12 @@ def _words(error: Exception) -> str:
     if isinstance(error, AutomlTransferError):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def _keep(context: Context, event: BackboneScreened) -> BackboneScreened:
+    others = [row for row in context.store.get("screen", []) if row["backbone"] != event.backbone]
+    context.store.put("screen", [*others, to_json(event)])
+    return event
 
 
 def _obstacle(
@@ -128,13 +223,12 @@ def _obstacle(
         return str(error), None
 
 
-def _screen_one(
+def _first_look(
     context: Context, card: BackboneCard, weights: LocalWeights | None, limit: float
-) -> Any:
-    """Builds one backbone, extracts and scores its features. Returns candidate and event."""
-    from automl_transfer.training.features import extract
-    from automl_transfer.training.probe import seconds_per_sample
-    from automl_transfer.training.stages import stage_views, stages_of
+) -> Generator[Event, None, _Look]:
+    """Builds one backbone, extracts and scores its features of the first share."""
+    from automl_transfer.training.ridge import ridge_path
+    from automl_transfer.training.stages import stages_of
 
     factory = context.registry.load(card)
 
@@ -148,57 +242,144 @@ def _screen_one(
     most = context.request.max_params
     if most is not None and parameters > most:
         raise EmptySpaceError(f"{parameters:,} parameters, more than --max-params {most:,}")
-    stages = stages_of(backbone, card)
+    development = context.splits.development
+    chosen = first_positions(context.dataset.labels[development], context.request.seed)
+    positions = development[chosen]
+    labels = context.dataset.labels[positions]
+    matrix, computed, speed = yield from _features(
+        context, card, weights, backbone, positions, limit
+    )
+    path = ridge_path(matrix, labels, len(context.task.classes))
+    rankers = {name: _ranked(context, name, matrix, labels) for name in context.registry.rankers}
+    event = BackboneScreened(
+        backbone=card.id,
+        score=rankers[context.request.ranker],
+        ranker=context.request.ranker,
+        seconds=time.monotonic() - started,
+        samples=len(positions),
+        cached=computed == 0,
+        scores={name: score for name, score in rankers.items() if np.isfinite(score)},
+    )
+    return _Look(
+        card=card,
+        weights=weights,
+        build=build,
+        backbone=backbone,
+        stages=stages_of(backbone, card),
+        parameters=parameters,
+        event=event,
+        first=FirstLook(
+            card=card, score=event.score, hits=path.probabilities.argmax(axis=1) == labels
+        ),
+        standing=StandingRow(
+            backbone=card.id,
+            value=scores(path.probabilities, labels)[context.task.metric],
+            interval=interval(
+                path.probabilities, labels, context.task.metric, context.request.seed
+            ),
+            samples=len(labels),
+        ),
+        seconds_per_sample=speed,
+    )
+
+
+def _last_look(context: Context, look: _Look, limit: float) -> Generator[Event, None, Candidate]:
+    """The rest of the features of a backbone that goes on."""
+    from automl_transfer.training.stages import stage_views
+
+    if len(context.splits.development) > look.event.samples:
+        yield StageStarted(stage="screen", detail=f"{look.card.id}, all of the data")
+    started = time.monotonic()
+    backbone, look.backbone = look.backbone or look.build(), None
+    positions = context.splits.development
+    matrix, computed, speed = yield from _features(
+        context, look.card, look.weights, backbone, positions, limit
+    )
+    score = look.event.score
+    if len(positions) > look.event.samples:
+        labels = context.dataset.labels[positions]
+        score = _ranked(context, context.request.ranker, matrix, labels)
+        look.event = replace(
+            look.event,
+            score=score,
+            samples=len(positions),
+            seconds=look.event.seconds + time.monotonic() - started,
+            cached=look.event.cached and computed == 0,
+        )
+        yield _keep(context, look.event)
+    return Candidate(
+        card=look.card,
+        weights=look.weights,
+        build=look.build,
+        stages=look.stages,
+        views=stage_views(backbone.module, look.stages),
+        parameters=look.parameters,
+        width=matrix.shape[1],
+        features=matrix,
+        positions=positions,
+        score=score,
+        seconds_per_sample=speed or look.seconds_per_sample,
+    )
+
+
+def _ranked(
+    context: Context, name: str, matrix: NDArray[np.float32], labels: NDArray[np.int64]
+) -> float:
+    """What a ranker says. A failure of one that was not asked for is not-a-number."""
+    try:
+        return float(
+            context.registry.load(context.registry.ranker(name))(
+                features=matrix,
+                labels=labels,
+                classes=len(context.task.classes),
+                seed=context.request.seed,
+            )
+        )
+    except Exception:
+        if name == context.request.ranker:
+            raise
+        return float("nan")
+
+
+def _features(
+    context: Context,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    backbone: Backbone,
+    positions: NDArray[np.int64],
+    limit: float,
+) -> Generator[Event, None, tuple[NDArray[np.float32], int, float]]:
+    """Features, how many were computed now, and the seconds of a forward pass of one sample."""
+    from automl_transfer.training.features import extracting
+    from automl_transfer.training.probe import seconds_per_sample
+
     encoder = context.encoder(card)
     rows = context.rows(encoder)
-    ticks: list[Progress] = []
-    positions = context.splits.development
-    matrix, computed = extract(
+    key = feature_key(context, card, weights, encoder)
+    started = time.monotonic()
+    steps = extracting(
         backbone=backbone,
         rows=rows,
         positions=positions,
         cache=context.cache,
-        key=_feature_key(context, card, weights, encoder),
+        key=key,
         device=context.device,
-        progress=lambda done, total: ticks.append(Progress(what=card.id, done=done, total=total)),
         should_stop=lambda: context.watch.elapsed >= limit,
     )
-    yield from ticks[-1:]
-    features = np.full((len(context.dataset.samples), matrix.shape[1]), np.nan, dtype=np.float32)
-    features[positions] = matrix
-    ranker = next(iter(context.registry.rankers.values())).card
-    train = context.splits.train
-    score = float(
-        context.registry.load(ranker)(
-            features=features[train],
-            labels=context.dataset.labels[train],
-            classes=len(context.task.classes),
-            seed=context.request.seed,
-        )
-    )
-    candidate = Candidate(
-        card=card,
-        weights=weights,
-        build=build,
-        stages=stages,
-        views=stage_views(backbone.module, stages),
-        parameters=parameters,
-        width=matrix.shape[1],
-        features=features,
-        score=score,
-        seconds_per_sample=seconds_per_sample(backbone, rows, positions, context.device),
-    )
-    event = BackboneScreened(
-        backbone=card.id,
-        score=score,
-        ranker=ranker.id,
-        seconds=time.monotonic() - started,
-        samples=len(positions),
-        cached=computed == 0,
-    )
-    kept = [row for row in context.store.get("screen", []) if row["backbone"] != card.id]
-    context.store.put("screen", [*kept, to_json(event)])
-    return candidate, event
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as stop:
+            matrix, computed = stop.value
+            break
+        yield Progress(what=card.id, done=done, total=total)
+    if computed >= 64:
+        context.speeds.put((time.monotonic() - started) / computed, "forward", key.digest)
+    speed = context.speeds.get("forward", key.digest)
+    if speed is None:
+        speed = seconds_per_sample(backbone, rows, positions, context.device)
+        context.speeds.put(speed, "forward", key.digest)
+    return matrix, computed, speed
 
 
 def features_of(
@@ -213,15 +394,16 @@ def features_of(
         rows=context.rows(encoder),
         positions=positions,
         cache=context.cache,
-        key=_feature_key(context, candidate.card, candidate.weights, encoder),
+        key=feature_key(context, candidate.card, candidate.weights, encoder),
         device=context.device,
     )
     return found
 
 
-def _feature_key(
+def feature_key(
     context: Context, card: BackboneCard, weights: LocalWeights | None, encoder: Encoder
 ) -> FeatureKey:
+    """Everything that the frozen features of a backbone depend on, but the sample."""
     from automl_transfer.training.features import FeatureKey
 
     return FeatureKey(

@@ -7,34 +7,36 @@ An Optuna study of its own: hundreds of cheap frozen trials in the same study wo
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, Note, StageStarted
-from automl_transfer.space import Choice, Scalar, Space
+from automl_transfer.jsonable import to_json
+from automl_transfer.outcome import Outcome
+from automl_transfer.space import Choice, Float, Scalar, Space
+from automl_transfer.stages.arms import Arm, ranked
+from automl_transfer.stages.bracket import KEEP, Bracket, OpenTrial, run
 from automl_transfer.stages.context import Candidate, Context, finished
-from automl_transfer.stages.evaluate import evaluate
-from automl_transfer.stages.halving import SuccessiveHalving
+from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.joint import JointSpace
+from automl_transfer.stages.ladder import ladder, shortened
 from automl_transfer.stages.proposals import Proposals
+from automl_transfer.stages.rows import begun
 
 NAME = "tune"
-ARMS = 3
-"""Backbones that are fine-tuned at the most."""
+BACKBONES = 4
+"""Fine-tuned at the most."""
 EPOCHS = 5
-"""Epochs of a trial when the budget is in trials."""
-MOST_EPOCHS = 12
-BACKWARD = 2.5
-"""A backward pass through the whole network, in forward passes (measured 1.9 to 3.5)."""
-WINDOW_SHARE = 0.35
-"""Of the time for tuning that one full fine-tune may take; sets the number of epochs."""
-MARGIN = 1.3
-"""A trial is begun only if this many times its predicted time is left."""
-REFUSALS = 5
-"""Proposals in a row that do not fit into the time left before the stage ends."""
-ORDER = ("last-stages", "full", "norm-bias", "lora", "first-stages")
-"""Default recipes are tried in this order; strategies of others come after."""
+"""Of a trial when the budget is in trials, if that is more than the first rung."""
+BATCH = 9
+"""Trials that are compared with each other at each rung."""
+OF_AN_ARM = 3
+"""Proposals of the sampler for one arm in one batch."""
+SHARE_OF_ONE = 0.3
+"""Of the time for tuning that one trial of a cheap arm may take; sets the full length."""
+SPREAD = 3.0
+"""Factor of the learning rate around the best two recipes."""
 
 TRAINING = Space(
     (
@@ -45,7 +47,7 @@ TRAINING = Space(
 
 
 def tune(context: Context, reserve: float) -> Iterator[Event]:
-    """Tries default recipes first, then what TPE proposes; successive halving prunes.
+    """Tries default recipes first, then what the sampler proposes for the most promising arms.
 
     Args:
         context: With screened candidates, and their heads tried if any strategy is frozen.
@@ -54,69 +56,31 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
     strategies = [card for card in context.strategies if card.trains_backbone]
     if not strategies:
         return
-    arms = choose_arms(context)
-    window = context.watch.left - reserve
-    epochs = choose_epochs(context, arms, window)
+    candidates = choose_backbones(context)
     common = {"training": TRAINING}
     if context.modality_card.space:
         common[f"modality/{context.task.modality}"] = Space(context.modality_card.space)
     space = JointSpace(
-        backbones=tuple(sorted(candidate.card.id for candidate in arms)),
+        backbones=tuple(sorted(candidate.card.id for candidate in candidates)),
         heads={card.id: Space(card.space) for card in context.heads},
         strategies={card.id: Space(card.space) for card in strategies},
         common=common,
     )
-    past = [row for row in context.outcomes if row.stage == NAME]
-    proposals = Proposals(
-        space=space,
-        seed=context.request.seed,
-        past=past,
-        pruner=SuccessiveHalving(),
-    )
-    proposals.enqueue(_recipes(context, space, arms))
-    yield StageStarted(stage=NAME, detail=f"{len(arms)} backbones, {epochs} epochs a trial")
-    refused = 0
-    while context.trials_left() > 0 and context.watch.left > reserve and refused < REFUSALS:
-        configuration = proposals.next(context.next_number)
-        if configuration is None:
-            break
-        needed = predict_seconds(context, configuration, epochs) * MARGIN
-        if needed > context.watch.left - reserve:
-            refused += 1
-            proposals.put_back()
-            context.exclude(
-                configuration.title,
-                f"about {needed:.0f} s of fine-tuning did not fit into the budget that was left",
-            )
-            continue
-        refused = 0
-        yield from evaluate(
-            context,
-            proposals,
-            configuration,
-            number=context.next_number,
-            stage=NAME,
-            epochs=epochs,
-            should_stop=lambda: context.watch.left <= reserve,
-        )
-    if refused >= REFUSALS:
-        text = (
-            "Fine-tuning ended early: nothing that was proposed would have fitted into the "
-            f"{max(0.0, context.watch.left - reserve):.0f} s that were left for it. A larger "
-            "--budget tries more."
-        )
-        context.notes.append(text)
-        yield Note(text=text)
+    stage = _Stage(context, candidates, space, reserve)
+    rungs = " -> ".join(str(rung) for rung in stage.ladder)
+    yield StageStarted(stage=NAME, detail=f"{len(candidates)} backbones, rungs at {rungs} steps")
+    earlier = Bracket.kept(context)
+    if earlier is not None:
+        yield from stage.resume(earlier)
+    while (batch := stage.batch()) is not None:
+        yield from stage.run(batch)
+    yield from stage.untried()
 
 
-def choose_arms(context: Context) -> list[Candidate]:
+def choose_backbones(context: Context) -> list[Candidate]:
     """The backbones worth fine-tuning: by their best frozen trial, else by their screening."""
-    best: dict[str, float] = {}
-    for row in context.outcomes:
-        if row.stage != NAME and row.state == "finished" and row.value is not None:
-            name = row.configuration.backbone
-            best[name] = max(best.get(name, -math.inf), row.value)
-    ranked = sorted(
+    best = _best_frozen(context)
+    order = sorted(
         context.candidates.values(),
         key=lambda candidate: (
             -best.get(candidate.card.id, -math.inf),
@@ -124,79 +88,286 @@ def choose_arms(context: Context) -> list[Candidate]:
             candidate.card.id,
         ),
     )
-    return ranked[:ARMS]
+    return order[:BACKBONES]
 
 
-def choose_epochs(context: Context, arms: list[Candidate], window: float) -> int:
-    """Epochs of every trial of this stage; the same for all, so that curves can be compared."""
-    stored = context.store.get("plan", {}).get("epochs")
-    if stored is not None:
-        return int(stored)
-    if context.request.epochs is not None:
-        epochs = context.request.epochs
-    elif context.request.budget_seconds is None:
-        epochs = EPOCHS
-    else:
-        cost = statistics.median(_epoch_seconds(context, arm) for arm in arms)
-        affordable = window * WINDOW_SHARE / cost if cost > 0 else MOST_EPOCHS
-        epochs = max(1, min(MOST_EPOCHS, int(affordable)))
-    context.store.put("plan", {"epochs": epochs})
-    return epochs
+class _Stage:
+    """The state of the stage: what is queued, what fits, what did not."""
 
-
-def _epoch_seconds(context: Context, arm: Candidate, reach: float = 1.0) -> float:
-    """One epoch of training, and one look at the validation part.
-
-    Args:
-        context: For the sizes of the parts.
-        arm: The backbone, with its measured forward pass.
-        reach: Share of the stages that the backward pass goes through.
-    """
-    train, val = len(context.splits.train), len(context.splits.val)
-    return arm.seconds_per_sample * ((1 + BACKWARD * reach) * train + val)
-
-
-def _reach(context: Context, configuration: Configuration, arm: Candidate) -> float:
-    """Share of the stages from the first one that trains to the end."""
-    try:
-        plan = context.registry.load(context.strategy(configuration.strategy))(
-            stages=arm.views, params=configuration.of("strategy", configuration.strategy)
+    def __init__(
+        self, context: Context, candidates: list[Candidate], space: JointSpace, reserve: float
+    ) -> None:
+        self._context = context
+        self._candidates = candidates
+        self._space = space
+        self._reserve = reserve
+        self._forecast = Forecast(context)
+        self._begun = context.watch.elapsed
+        self._refused: dict[str, float] = {}
+        registry, request = context.registry, context.request
+        pruner = registry.pruner(request.pruner)
+        self._synchronous = pruner.synchronous
+        self._recipes = [
+            self._recipe(candidate, strategy)
+            for candidate in candidates
+            for strategy in sorted(space.strategies)
+        ]
+        self._each = self._steps_per_epoch()
+        self.ladder = self._ladder()
+        self._proposals = Proposals(
+            space=space,
+            seed=request.seed,
+            past=self._past(),
+            sampler=registry.load(registry.sampler(request.sampler)),
+            pruner=registry.load(pruner)(rungs=self.ladder),
         )
-        trains = {name for phase in plan.phases for name in phase.trains}
-    except Exception:  # a plugin's bug: the trial itself will say so
-        return 1.0
-    first = next((place for place, view in enumerate(arm.views) if view.name in trains), 0)
-    return (len(arm.views) - first) / max(1, len(arm.views))
+
+    # What to try -------------------------------------------------------------------------------
+
+    def batch(self) -> Bracket | None:
+        """The next trials, or None when there is nothing left to try, or no time for it."""
+        context = self._context
+        for rungs in self._lengths():
+            trials: list[OpenTrial] = []
+            planned = longest = 0.0
+            number = context.next_number
+            most = int(min(BATCH, context.trials_left()))
+            for arm in self._arms(rungs):
+                # A recipe of each arm; of an arm that has had them, several proposals.
+                for _ in range(max(len(self._queue(arm)), 0) or OF_AN_ARM):
+                    if len(trials) >= most:
+                        break
+                    configuration = self._open(number, arm, rungs, planned, longest)
+                    if configuration is None:
+                        break
+                    planned += self._forecast.safe(configuration, rungs[0])
+                    longest = max(longest, self._rest(configuration, rungs))
+                    trials.append(OpenTrial(row=begun(context, configuration, number, NAME)))
+                    number += 1
+            if trials:
+                return Bracket(ladder=rungs, trials=trials)
+        return None
+
+    def _lengths(self) -> Iterator[tuple[int, ...]]:
+        """The ladder, and shorter trainings for what is left at the end."""
+        yield self.ladder
+        if self._context.request.budget_seconds is None or self._context.request.epochs:
+            return
+        window = self._context.watch.left - self._reserve
+        cheapest = min((self._forecast.step(recipe) for recipe in self._recipes), default=math.inf)
+        for share in (0.6, 0.3):
+            shorter = shortened(
+                self.ladder, min(share * self.ladder[0], window / cheapest), self._each
+            )
+            if shorter is not None:
+                yield shorter
+
+    def _arms(self, rungs: tuple[int, ...]) -> list[Arm]:
+        context = self._context
+        frozen = _best_frozen(context)
+        best = finished(context.outcomes)
+        start = self._context.watch.left - self._reserve + context.watch.elapsed - self._begun
+        spent = (context.watch.elapsed - self._begun) / start if math.isfinite(start) else 0.0
+        floor = min(frozen.values(), default=0.0)
+        arms = [
+            Arm(
+                backbone=recipe.backbone,
+                strategy=recipe.strategy,
+                cost=self._forecast.seconds(recipe, rungs[0]),
+                frozen=frozen.get(recipe.backbone, floor),
+                values=tuple(
+                    row.value
+                    for row in self._past()
+                    if row.value is not None
+                    and row.configuration.backbone == recipe.backbone
+                    and row.configuration.strategy == recipe.strategy
+                ),
+            )
+            for recipe in self._recipes
+        ]
+        value = best[0].value if best else None
+        if context.request.budget_seconds is None:
+            # Without a clock, what a trial costs must not decide: it would differ by machine.
+            arms = [replace(arm, cost=1.0) for arm in arms]
+        return ranked(arms, value if value is not None else floor, spent)
+
+    def _open(
+        self, number: int, arm: Arm, rungs: tuple[int, ...], planned: float, longest: float
+    ) -> Configuration | None:
+        """Opens the next trial of an arm, if it fits into the time that is left."""
+        for configuration in self._queue(arm):
+            if self._fits(configuration, rungs, planned, longest):
+                if self._proposals.take(number, configuration):
+                    return configuration
+            else:
+                self._refuse(configuration, rungs)
+        if self._queue(arm):
+            return None  # its default does not fit: nor will others
+        configuration_ = self._proposals.next(
+            number, {"backbone": arm.backbone, "strategy": arm.strategy}
+        )
+        if configuration_ is None:
+            return None
+        if self._fits(configuration_, rungs, planned, longest):
+            return configuration_
+        self._proposals.put_back(number)
+        return None
+
+    def _queue(self, arm: Arm) -> list[Configuration]:
+        """What is worth trying in an arm: its default, then neighbours of the best two trials."""
+        queued = [
+            recipe
+            for recipe in self._recipes
+            if recipe.backbone == arm.backbone and recipe.strategy == arm.strategy
+        ]
+        tried = sorted(
+            (row for row in self._past() if row.value is not None),
+            key=lambda row: -(row.value or 0.0),
+        )
+        for row in tried[:2]:
+            same = row.configuration
+            if same.backbone == arm.backbone and same.strategy == arm.strategy:
+                queued += neighbours(same, self._space)
+        return [
+            configuration for configuration in queued if not self._proposals.tried(configuration)
+        ]
+
+    def _recipe(self, candidate: Candidate, strategy: str) -> Configuration:
+        """The defaults of a strategy, with the best head of the backbone."""
+        head, params = _best_head(self._context, candidate.card.id)
+        return self._space.default(candidate.card.id, head, strategy, params)
+
+    # What fits ---------------------------------------------------------------------------------
+
+    def _fits(
+        self,
+        configuration: Configuration,
+        rungs: tuple[int, ...],
+        planned: float,
+        longest: float,
+    ) -> bool:
+        if self._context.request.budget_seconds is None:
+            return True
+        first = self._forecast.safe(configuration, rungs[0])
+        # One of the batch will go on to the end; the time for that is kept.
+        rest = max(longest, self._rest(configuration, rungs)) if planned else 0.0
+        return planned + first + rest <= self._context.watch.left - self._reserve
+
+    def _rest(self, configuration: Configuration, rungs: tuple[int, ...]) -> float:
+        if len(rungs) == 1:
+            return 0.0
+        return self._forecast.seconds(configuration, rungs[1], rungs[0])
+
+    def _refuse(self, configuration: Configuration, rungs: tuple[int, ...]) -> None:
+        self._refused[configuration.title] = self._forecast.safe(configuration, rungs[0])
+
+    def _steps_per_epoch(self) -> int:
+        size = int(TRAINING.defaults()["batch_size"])
+        samples = len(self._context.splits.train)
+        return max(1, min(math.ceil(samples / size), samples // 2))
+
+    def _ladder(self) -> tuple[int, ...]:
+        """The rungs of the study: decided once, so that its trials can be compared."""
+        context = self._context
+        stored = context.store.get("plan", {}).get("ladder")
+        if stored is not None:
+            return tuple(int(rung) for rung in stored)
+        epochs = context.request.epochs
+        affordable = math.inf
+        if context.request.budget_seconds is None:
+            if epochs is None:
+                affordable = max(EPOCHS * self._each, 150)
+        elif epochs is None:
+            window = max(1.0, context.watch.left - self._reserve)
+            cheapest = min(
+                self._forecast.step(recipe)
+                for recipe in self._recipes
+                if recipe.backbone == self._candidates[0].card.id
+            )
+            affordable = max(self._each, window * SHARE_OF_ONE / cheapest)
+        found = ladder(self._each, epochs=epochs, affordable=affordable)
+        context.store.put("plan", {"ladder": list(found)})
+        return found
+
+    # Running -----------------------------------------------------------------------------------
+
+    def run(self, bracket: Bracket) -> Iterator[Event]:
+        """Trains a batch to its end."""
+        yield from run(
+            self._context,
+            self._proposals,
+            bracket,
+            self._forecast,
+            reserve=self._reserve,
+            synchronous=self._synchronous,
+        )
+
+    def resume(self, bracket: Bracket) -> Iterator[Event]:
+        """Goes on with the batch that an earlier session was at."""
+        taken = [
+            trial
+            for trial in bracket.trials
+            if self._proposals.take(trial.row.number, trial.row.configuration)
+        ]
+        for trial in taken:
+            for point in trial.row.curve:
+                self._proposals.report(trial.row.number, point.value, point.step)
+        if taken:
+            yield from self.run(Bracket(ladder=bracket.ladder, trials=taken))
+
+    def untried(self) -> Iterator[Event]:
+        """Says which recipes were not tried for lack of time."""
+        left = {
+            recipe.title: recipe for recipe in self._recipes if not self._proposals.tried(recipe)
+        }
+        context = self._context
+        for title, recipe in left.items():
+            if context.request.budget_seconds is not None:
+                needed = self._refused.get(title) or self._forecast.safe(recipe, self.ladder[0])
+                reason = f"about {needed:.0f} s of fine-tuning did not fit into the budget"
+                if title not in self._refused:
+                    reason = "others promised more for their time, and the budget ended"
+            else:
+                reason = "the number of trials was used up before it"
+            context.exclude(title, reason)
+        context.store.put("why_not", to_json(context.why_not))
+        if left and context.request.budget_seconds is not None:
+            text = (
+                f"{len(left)} of {len(self._recipes)} fine-tuning recipes were not tried for lack "
+                "of time; a larger --budget tries them. `show --why` lists them."
+            )
+            context.notes.append(text)
+            yield Note(text=text)
+
+    def _past(self) -> list[Outcome]:
+        return [row for row in self._context.outcomes if row.stage == NAME]
 
 
-def predict_seconds(context: Context, configuration: Configuration, epochs: int) -> float:
-    """Predicted time of a trial: from trials alike where there are any, else from the probe."""
-    alike = [
-        row.seconds / row.curve[-1].epoch
-        for row in context.outcomes
-        if row.stage == NAME
-        and row.curve
-        and row.configuration.backbone == configuration.backbone
-        and row.configuration.strategy == configuration.strategy
-        and row.device == str(context.device)
+def neighbours(configuration: Configuration, space: JointSpace) -> list[Configuration]:
+    """The same at a third and at three times the learning rate of the strategy, within bounds."""
+    name = f"strategy/{configuration.strategy}/lr"
+    param = next(
+        (p for p in space.strategies[configuration.strategy].params if p.name == "lr"), None
+    )
+    value = configuration.params.get(name)
+    if not isinstance(param, Float) or not isinstance(value, float):
+        return []
+    rates = {min(max(value * factor, param.low), param.high) for factor in (1 / SPREAD, SPREAD)}
+    return [
+        replace(configuration, params={**configuration.params, name: rate})
+        for rate in sorted(rates)
+        if rate != value
     ]
-    if alike:
-        return statistics.median(alike[-5:]) * epochs
-    arm = context.candidates[configuration.backbone]
-    return _epoch_seconds(context, arm, _reach(context, configuration, arm)) * epochs
 
 
-def _recipes(context: Context, space: JointSpace, arms: list[Candidate]) -> list[Configuration]:
-    """Each strategy at its defaults on each backbone with its best head, likely ones first."""
-    order = {name: place for place, name in enumerate(ORDER)}
-    strategies = sorted(space.strategies, key=lambda name: (order.get(name, len(order)), name))
-    found = []
-    for place, arm in enumerate(arms):
-        head, params = _best_head(context, arm.card.id)
-        for rank, strategy in enumerate(strategies):
-            found.append((place + rank, place, space.default(arm.card.id, head, strategy, params)))
-    # Diagonally: a worse backbone's first recipe comes with a better one's second.
-    return [configuration for _, _, configuration in sorted(found, key=lambda item: item[:2])]
+def _best_frozen(context: Context) -> dict[str, float]:
+    """Value of the best frozen head of each backbone."""
+    best: dict[str, float] = {}
+    for row in context.outcomes:
+        if row.stage != NAME and row.state == "finished" and row.value is not None:
+            name = row.configuration.backbone
+            best[name] = max(best.get(name, -math.inf), row.value)
+    return best
 
 
 def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]:
@@ -213,3 +384,6 @@ def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]
     return best.head, {
         name: value for name, value in best.params.items() if name.startswith("head/")
     }
+
+
+__all__ = ["KEEP", "NAME", "choose_backbones", "neighbours", "tune"]

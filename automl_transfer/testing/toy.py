@@ -71,6 +71,18 @@ class _Encoder:
             batch = batch + self._noise * torch.randn(batch.shape, generator=generator)
         return batch
 
+    @property
+    def views(self) -> int:
+        return 0 if self._noise else 1
+
+    def choose(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        import torch
+
+        return torch.zeros(count, dtype=torch.int64)
+
+    def view(self, rows: Sequence[NDArray[Any]], index: int) -> Batch:
+        return self.batch(rows)
+
 
 def _numbers(line: str) -> tuple[str, NDArray[np.float32]]:
     label, *rest = line.split(",")

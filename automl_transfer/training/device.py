@@ -103,9 +103,22 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """A batch, or a dictionary of them, on ``device``; four axes become channels-last."""
     if isinstance(batch, dict):
         return {key: to_device(value, device) for key, value in batch.items()}
-    if batch.dim() == 4:
-        return batch.to(device, non_blocking=True, memory_format=torch.channels_last)
-    return batch.to(device, non_blocking=True)
+    # In two steps: a copy that changes the layout as well would wait for the device.
+    return laid_out(batch.to(device, non_blocking=True))
+
+
+def laid_out(batch: Batch) -> Batch:
+    """A batch, or a dictionary of them, with four axes as channels-last."""
+    if isinstance(batch, dict):
+        return {key: laid_out(value) for key, value in batch.items()}
+    return batch.contiguous(memory_format=torch.channels_last) if batch.dim() == 4 else batch
+
+
+def pinned(batch: Batch) -> Batch:
+    """A batch, or a dictionary of them, in memory from which it is copied without waiting."""
+    if isinstance(batch, dict):
+        return {key: pinned(value) for key, value in batch.items()}
+    return batch.pin_memory()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,40 +1,34 @@
-"""Frozen features, computed once for each sample and network, and kept.
-
-A key names everything that a feature depends on; under it lie shards of (ids, matrix), each
-written whole or not at all, so that more samples cost only their own forward passes.
-"""
+"""Frozen features, computed once for each sample and network, and kept."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import logging
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from automl_transfer.contracts import Backbone
-from automl_transfer.dataset import Sample
-from automl_transfer.errors import DivergedError, OutOfMemoryError, PluginError, TrialError
+from automl_transfer.contracts import Backbone, Batch
+from automl_transfer.errors import DivergedError, PluginError, TrialError
 from automl_transfer.jsonable import digest, to_json
-from automl_transfer.training.device import autocast, is_out_of_memory, to_device
+from automl_transfer.training.array_cache import ArrayCache
+from automl_transfer.training.array_group import ArrayGroup
+from automl_transfer.training.batch_sizes import BatchSizes
+from automl_transfer.training.device import autocast
+from automl_transfer.training.matrix import GrowingMatrix
+from automl_transfer.training.passes import passes
 from automl_transfer.training.rows import RowStore
 
-_LOG = logging.getLogger(__name__)
 REVISION = 1
 """Raised when the meaning of a stored feature changes."""
-CPU_BATCH = 8
-DEVICE_BATCH = 64
 SHARD = 1024
-"""Samples between two writes: what a kill can lose."""
+"""Most samples between two writes: what a kill can lose."""
+SHARD_SECONDS = 10.0
+"""Longest time between two writes."""
+_READ = 2048
+"""Features that are read at once."""
 
 
 class StoppedError(TrialError):
@@ -53,90 +47,18 @@ class FeatureKey:
     """Digest of the backbone's card."""
     encoder: str
     """Digest of the preprocessing."""
-    boundary: str = "pooled"
+    boundary: str = "end"
+    """Where in the network; ``end`` is what it returns."""
+    pooling: str = "own"
+    """How places become one vector; ``own`` is the network's way."""
     dtype: str = "float32"
     view: str = "plain"
     revision: int = REVISION
 
     @property
     def digest(self) -> str:
-        """Name of the directory of its shards."""
+        """Key of its group in the cache."""
         return digest(to_json(self), 32)
-
-
-class FeatureCache:
-    """Shards of features in a directory that may be deleted at any moment.
-
-    A shard is named by the SHA-256 of its contents: whatever does not fit its name is damaged.
-    Several processes may read and write at once.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def read(self, key: FeatureKey) -> dict[str, NDArray[np.float32]]:
-        """Every sample id with its feature, shape (width,). Damaged shards are removed."""
-        found: dict[str, NDArray[np.float32]] = {}
-        for path in self._shards(key):
-            try:
-                content = path.read_bytes()
-                if _name(content) != path.name:
-                    raise ValueError("the contents do not fit the name")
-                shard = load(content)
-                ids = [bytes(row).hex() for row in shard["ids"]]
-                found.update(zip(ids, shard["features"], strict=True))
-            except (OSError, SafetensorError, KeyError, ValueError):
-                _remove(path)
-        if len({feature.shape for feature in found.values()}) > 1:
-            # Two shapes under one key: the network has changed behind its card.
-            self.forget(key)
-            return {}
-        return found
-
-    def write(self, key: FeatureKey, ids: Sequence[str], features: NDArray[np.float32]) -> None:
-        """Adds a shard: sample ids (hexadecimal) and their features, shape (n, width).
-
-        Raises:
-            PluginError: An id is not made of an even number of hexadecimal digits, the same for
-                all.
-            OSError: The directory cannot be written to.
-        """
-        try:
-            codes = np.array([list(bytes.fromhex(id)) for id in ids], dtype=np.uint8)
-        except ValueError as error:
-            lengths = sorted({len(id) for id in ids})
-            raise PluginError(
-                "Sample.id must be an even number of hexadecimal digits, as many for each sample "
-                f"of a modality, but got ids such as {ids[0]!r} of lengths {lengths}. Make them "
-                "with automl_transfer.jsonable.digest."
-            ) from error
-        content = save({"ids": codes, "features": np.ascontiguousarray(features, np.float32)})
-        directory = self.directory / key.digest
-        directory.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=directory, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(name, directory / _name(content))
-        finally:
-            _remove(Path(name))
-
-    def forget(self, key: FeatureKey) -> None:
-        """Removes all that is kept under a key."""
-        for path in self._shards(key):
-            _remove(path)
-
-    def _shards(self, key: FeatureKey) -> list[Path]:
-        return sorted((self.directory / key.digest).glob("*.safetensors"))
-
-
-def _name(content: bytes) -> str:
-    return f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def extract(
@@ -144,12 +66,42 @@ def extract(
     backbone: Backbone,
     rows: RowStore,
     positions: NDArray[np.int64],
-    cache: FeatureCache,
+    cache: ArrayCache,
     key: FeatureKey,
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[NDArray[np.float32], int]:
+    """As :func:`extracting`; ``progress`` is called with what that yields."""
+    run = extracting(
+        backbone=backbone,
+        rows=rows,
+        positions=positions,
+        cache=cache,
+        key=key,
+        device=device,
+        should_stop=should_stop,
+    )
+    while True:
+        try:
+            tick = next(run)
+        except StopIteration as stop:
+            found: tuple[NDArray[np.float32], int] = stop.value
+            return found
+        if progress is not None:
+            progress(*tick)
+
+
+def extracting(
+    *,
+    backbone: Backbone,
+    rows: RowStore,
+    positions: NDArray[np.int64],
+    cache: ArrayCache,
+    key: FeatureKey,
+    device: torch.device,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[tuple[int, int], None, tuple[NDArray[np.float32], int]]:
     """Frozen features of some samples, from the cache where they are there.
 
     Args:
@@ -159,122 +111,168 @@ def extract(
         cache: Where features are kept.
         key: What they depend on.
         device: Where to compute.
-        progress: Called with how many are done, and how many there are.
         should_stop: Looked at after each batch.
+
+    Yields:
+        How many are done, and how many there are, after each batch.
 
     Returns:
         Features of shape (n, width) in the order of ``positions``, and how many of them were
-        computed now.
+        computed now. A large matrix is a read-only map of a file without a name; see
+        :func:`.matrix.give_back`.
 
     Raises:
-        StoppedError: ``should_stop`` said so.
+        StoppedError: ``should_stop`` said so. What was done is kept.
         DivergedError: A feature is not finite.
         OutOfMemoryError: Not even one sample fits into memory.
         PluginError: Features or ids of samples do not have the form that the contract asks for.
     """
-    samples: list[Sample] = [rows.samples[int(place)] for place in positions]
-    known = cache.read(key)
-    missing = {
-        sample.id: int(place)
-        for sample, place in zip(samples, positions, strict=True)
-        if sample.id not in known
-    }
-    ids = list(missing)
-    module = backbone.module.to(device).eval()
-    if device.type in ("cuda", "cpu"):
-        module.to(memory_format=torch.channels_last)
-    batches = _batches(backbone, rows, [missing[id] for id in ids], device)
-    pending: list[NDArray[np.float32]] = []
-    done = written = 0
-
-    def keep() -> None:
-        nonlocal written
-        if not pending:
-            return
-        block = np.concatenate(pending)
-        pending.clear()
-        known.update(zip(ids[written:done], block, strict=True))
-        try:
-            cache.write(key, ids[written:done], block)
-        except OSError as error:
-            # Without its cache a search is slower, not wrong.
-            _LOG.warning("Features cannot be kept in %s: %s", cache.directory, error)
-        written = done
-
+    positions = np.asarray(positions, dtype=np.int64)
+    group = cache.group(key.digest)
+    matrix, there = _known(group, rows, positions, cache)
+    todo = _Todo(rows, positions, there)
+    writer = _Writer(group)
+    done, total = 0, len(positions)
+    stale = False
     try:
-        for values in batches:
-            pending.append(values)
+        for values in _computed(backbone, rows, todo.positions, device):
+            width = values.shape[1]
+            if matrix is None:
+                matrix = GrowingMatrix(total, width, cache.home)
+            elif matrix.width != width:
+                stale = done == 0
+                if stale:
+                    break
+                raise PluginError(
+                    "A backbone must return features of one width, but returned "
+                    f"{sorted({matrix.width, width})}."
+                )
+            places, sources = todo.places(done, done + len(values))
+            matrix.put(places, values[sources])
+            writer.add(todo.ids[done : done + len(values)], values)
             done += len(values)
-            if done - written >= SHARD:
-                keep()
-            if progress is not None:
-                progress(len(samples) - len(ids) + done, len(samples))
-            if done < len(ids) and should_stop():
-                raise StoppedError(f"Stopped after {done} of {len(ids)} samples.")
+            yield total - len(todo.ids) + done, total
+            if done < len(todo.ids) and should_stop():
+                raise StoppedError(f"Stopped after {done} of {len(todo.ids)} samples.")
     finally:
-        keep()
-    found = [known[sample.id] for sample in samples]
-    if len({len(feature) for feature in found}) > 1:
+        writer.flush()
+        rows.flush()
+    if stale:
         # What was kept is of another width: the network has changed behind its card.
-        cache.forget(key)
-        if len(ids) == len({sample.id for sample in samples}):
-            raise PluginError(
-                "A backbone must return features of one width, but returned "
-                f"{sorted({len(feature) for feature in found})}."
-            )
-        return extract(
+        group.forget()
+        again = extracting(
             backbone=backbone,
             rows=rows,
             positions=positions,
             cache=cache,
             key=key,
             device=device,
-            progress=progress,
             should_stop=should_stop,
         )
-    return np.stack(found).astype(np.float32), len(ids)
+        return (yield from again)
+    if matrix is None:
+        return np.zeros((0, 0), dtype=np.float32), 0
+    return matrix.done(), done
 
 
-def _batches(
-    backbone: Backbone, rows: RowStore, places: list[int], device: torch.device
-) -> Iterator[NDArray[np.float32]]:
-    """Features of the samples at ``places``, batch by batch; smaller ones when memory runs out."""
-    size = CPU_BATCH if device.type == "cpu" else DEVICE_BATCH
-    start = 0
-    while start < len(places):
-        chosen = places[start : start + size]
-        try:
-            values = _forward(backbone, rows, chosen, device)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(chosen) == 1:
-                raise OutOfMemoryError(
-                    f"One sample must fit into memory, but does not: {error}"
-                ) from error
-            size = len(chosen) // 2
+def _known(
+    group: ArrayGroup, rows: RowStore, positions: NDArray[np.int64], cache: ArrayCache
+) -> tuple[GrowingMatrix | None, NDArray[np.bool_]]:
+    """A matrix with the features that are kept, and which those are; None if there are none."""
+    matrix: GrowingMatrix | None = None
+    there = np.zeros(len(positions), dtype=bool)
+    for start in range(0, len(positions), _READ):
+        block = positions[start : start + _READ]
+        values, found = group.find([rows.samples[int(place)].id for place in block])
+        if not found.any():
             continue
+        if matrix is None:
+            matrix = GrowingMatrix(len(positions), values.shape[1], cache.home)
+        if values.shape[1:] != (matrix.width,):
+            continue  # another process has replaced them in between
+        matrix.put(start + np.flatnonzero(found), values[found])
+        there[start : start + len(block)] = found
+    return matrix, there
+
+
+class _Todo:
+    """The samples whose features are not there: each once, with all its places."""
+
+    def __init__(
+        self, rows: RowStore, positions: NDArray[np.int64], there: NDArray[np.bool_]
+    ) -> None:
+        lacking = np.flatnonzero(~there)
+        numbers: dict[str, int] = {}
+        of_place = np.array(
+            [
+                numbers.setdefault(rows.samples[int(place)].id, len(numbers))
+                for place in positions[lacking]
+            ],
+            dtype=np.int64,
+        )
+        self.ids = list(numbers)
+        self.positions = positions[lacking[np.unique(of_place, return_index=True)[1]]]
+        order = np.argsort(of_place, kind="stable")
+        self._numbers, self._places = of_place[order], lacking[order]
+
+    def places(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of the matrix for the samples from ``start`` to ``stop``, and which is whose."""
+        first, last = np.searchsorted(self._numbers, [start, stop])
+        return self._places[first:last], self._numbers[first:last] - start
+
+
+class _Writer:
+    """Collects features for shards of a good size."""
+
+    def __init__(self, group: ArrayGroup) -> None:
+        self._group = group
+        self._ids: list[str] = []
+        self._values: list[NDArray[np.float32]] = []
+        self._written = time.monotonic()
+
+    def add(self, ids: list[str], values: NDArray[np.float32]) -> None:
+        """Takes the features of a batch."""
+        self._ids += ids
+        self._values.append(values)
+        if len(self._ids) >= SHARD or time.monotonic() - self._written >= SHARD_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is there."""
+        ids, values = self._ids, self._values
+        self._ids, self._values = [], []
+        self._written = time.monotonic()
+        if ids:
+            try:
+                self._group.write(ids, np.concatenate(values))
+            except ValueError:
+                # Kept ones of another width: whoever needs them will find out, and forget them.
+                return
+
+
+def _computed(
+    backbone: Backbone, rows: RowStore, positions: NDArray[np.int64], device: torch.device
+) -> Iterator[NDArray[np.float32]]:
+    """Features of the samples at ``positions``, batch by batch."""
+    module = backbone.module.to(device).eval()
+    if device.type in ("cuda", "cpu"):
+        module.to(memory_format=torch.channels_last)
+
+    def forward(batch: Batch) -> torch.Tensor:
+        with torch.inference_mode(), autocast(device):
+            return backbone.features(batch).float()
+
+    for chosen, values in passes(forward, rows, positions, device, BatchSizes(device)):
+        if values.ndim != 2 or len(values) != len(chosen):
+            raise PluginError(
+                f"A backbone must return features of shape ({len(chosen)}, width), but returned "
+                f"{values.shape}."
+            )
         wrong = ~np.isfinite(values).all(axis=1)
         if wrong.any():
-            sample = rows.samples[chosen[int(wrong.argmax())]]
+            sample = rows.samples[int(chosen[int(wrong.argmax())])]
             raise DivergedError(
                 f"Every feature must be finite, but those of {sample.source!r} are not. Leave "
                 "this backbone out."
             )
         yield values
-        start += len(chosen)
-
-
-def _forward(
-    backbone: Backbone, rows: RowStore, places: list[int], device: torch.device
-) -> NDArray[np.float32]:
-    batch = to_device(rows.encoder.batch(rows.rows(places)), device)
-    with torch.inference_mode(), autocast(device):
-        features = backbone.features(batch)
-    if features.dim() != 2 or len(features) != len(places):
-        raise PluginError(
-            f"A backbone must return features of shape ({len(places)}, width), but returned "
-            f"{tuple(features.shape)}."
-        )
-    values: NDArray[np.float32] = features.float().cpu().numpy()
-    return values

@@ -82,8 +82,13 @@ def train_head(
             check_time()
         mean = float(losses) / len(features)
         if not math.isfinite(mean):
-            raise DivergedError(
-                f"The head's training loss must be finite, but is {mean} at lr {lr:g}. A smaller "
-                "learning rate may help."
-            )
+            raise diverged(mean, lr)
         yield mean
+
+
+def diverged(loss: float, lr: float) -> DivergedError:
+    """The error of a training whose loss is not finite."""
+    return DivergedError(
+        f"The head's training loss must be finite, but is {loss} at lr {lr:g}. A smaller learning "
+        "rate may help."
+    )

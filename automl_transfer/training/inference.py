@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from automl_transfer.contracts import Batch
-from automl_transfer.training.device import autocast, to_device
+from automl_transfer.training.batch_sizes import BatchSizes
+from automl_transfer.training.device import autocast
 from automl_transfer.training.model import TransferModel
+from automl_transfer.training.passes import passes
 from automl_transfer.training.rows import RowStore
 
 BATCH = 64
@@ -22,9 +24,9 @@ def predict(
 ) -> NDArray[np.float32]:
     """Class probabilities of the plain view, shape (n, c). Puts the model into eval mode."""
     model.eval()
-    found = [
-        logits.softmax(dim=1).cpu().numpy() for logits in _passes(model, rows, positions, device)
-    ]
+    found = list(
+        _passes(lambda batch: model(batch).float().softmax(dim=1), rows, positions, device)
+    )
     return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
 
 
@@ -46,7 +48,7 @@ def pooled(
     """
     found = []
     for values in _passes(features, rows, positions, device):
-        found.append(values.cpu().numpy())
+        found.append(values)
         check()
     return np.concatenate(found)
 
@@ -56,13 +58,13 @@ def _passes(
     rows: RowStore,
     positions: NDArray[np.int64],
     device: torch.device,
-) -> Iterator[torch.Tensor]:
-    size = CPU_BATCH if device.type == "cpu" else BATCH
-    for start in range(0, len(positions), size):
-        chosen = rows.rows(positions[start : start + size])
-        batch = to_device(rows.encoder.batch(chosen), device)
+) -> Iterator[NDArray[np.float32]]:
+    def run(batch: Batch) -> torch.Tensor:
         # Not inference_mode: layers that keep something in eval mode (LeViT its attention biases)
         # would keep a tensor that no later training may touch.
         with torch.no_grad(), autocast(device):
-            values = forward(batch)
-        yield values.float()
+            return forward(batch).float()
+
+    size = CPU_BATCH if device.type == "cpu" else BATCH
+    for _, values in passes(run, rows, positions, device, BatchSizes(device, fixed=size)):
+        yield values

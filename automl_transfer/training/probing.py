@@ -17,12 +17,15 @@ REPORTS = 10
 """Reports of a head-only trial at the most."""
 
 
-def probe(run: Run, frozen: torch.Tensor, phase: Phase) -> Generator[EpochReport, None, None]:
+def probe(
+    run: Run, frozen: torch.Tensor | None, phase: Phase
+) -> Generator[EpochReport, None, None]:
     """Trains the head; reports only where the plan has nothing else to train.
 
     Args:
         run: The trial.
-        frozen: Features of the training part before any training, shape (n, d).
+        frozen: Features of the training part before any training, shape (n, d); None where the
+            backbone has moved.
         phase: Of the plan.
     """
     alone = not run.plan.trains_backbone
@@ -30,7 +33,7 @@ def probe(run: Run, frozen: torch.Tensor, phase: Phase) -> Generator[EpochReport
     applied = freeze.AppliedPhase(network, run.stages, phase)
     before = freeze.fingerprints(network, applied.frozen)
     applied.switch()
-    if not run.original:
+    if frozen is None or not run.original:
         run.model.eval()
         values = pooled(
             run.model.features, run.train.rows, run.train.positions, run.device, run.check_time

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl_transfer.contracts import Stage
+from automl_transfer.contracts import Backbone, Stage
 from automl_transfer.errors import DivergedError, TrialError
 from automl_transfer.plan import FreezePlan
-from automl_transfer.training.inference import predict
+from automl_transfer.training.activation_store import ActivationStore
+from automl_transfer.training.device import autocast
+from automl_transfer.training.feed import Kept, ahead
+from automl_transfer.training.inference import BATCH, CPU_BATCH, predict
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.rows import RowStore
 
@@ -30,6 +35,8 @@ class Settings:
 
     epochs: int
     """Of the phases that train stages, together."""
+    steps: int | None = None
+    """Of those phases, in place of ``epochs``."""
     head_epochs: int = 30
     """Of each phase that trains the head alone."""
     batch_size: int = 32
@@ -58,6 +65,8 @@ class EpochReport:
 
     epoch: int
     epochs: int
+    step: int
+    """Steps of the phases that train stages; of a trial that has none, the epoch."""
     loss: float
     probabilities: NDArray[np.float32]
     """Of the evaluated part, plain view, shape (n_eval, c)."""
@@ -69,7 +78,10 @@ class Run:
     """What the phases of one trial share."""
 
     model: TransferModel
+    backbone: Backbone
     stages: Sequence[Stage]
+    units: Sequence[str]
+    """Of :func:`automl_transfer.training.boundary.units`, before any adapter."""
     plan: FreezePlan
     head_lr: float
     head_weight_decay: float
@@ -80,27 +92,41 @@ class Run:
     device: torch.device
     should_stop: Callable[[], bool]
     started: float
+    activations: ActivationStore | None = None
+    compile: bool = False
     original: bool = True
     """The backbone is still as it was when frozen features were computed."""
+    moved: set[str] = field(default_factory=set)
+    """Tensors of the backbone that phases which are over have trained, by plain name."""
+    kept: Kept | None = None
+    """What of the evaluated part crosses the boundary of the present phase."""
     checked: int = 0
     """Tensors that had to stay as they were, and did."""
     trained: int = 0
     """Numbers of the backbone, or beside it, that trained."""
     probabilities: NDArray[np.float32] | None = None
     epoch: int = 0
+    notes: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def labels(self) -> torch.Tensor:
         """Of the training part, shape (n,)."""
         return torch.from_numpy(self.train.labels).to(self.device)
 
-    @property
+    @cached_property
     def weights(self) -> torch.Tensor | None:
         """Of the classes, shape (c,)."""
         given = self.settings.class_weights
         return None if given is None else torch.tensor(given, device=self.device)
 
-    def report(self, epoch: int, epochs: int, loss: float) -> Generator[EpochReport, None, None]:
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch of a phase that trains stages."""
+        return steps_per_epoch(len(self.train.positions), self.settings.batch_size)
+
+    def report(
+        self, epoch: int, epochs: int, loss: float, step: int | None = None
+    ) -> Generator[EpochReport, None, None]:
         """Evaluates the model as it stands; silent without a part to evaluate on.
 
         Raises:
@@ -108,16 +134,7 @@ class Run:
         """
         if self.evaluate is None:
             return
-        if self.original and self.evaluate.features is not None:
-            frozen = torch.from_numpy(np.ascontiguousarray(self.evaluate.features))
-            self.model.head.eval()
-            with torch.no_grad():
-                logits = self.model.classify(frozen.to(self.device))
-            probabilities = logits.float().softmax(dim=1).cpu().numpy()
-        else:
-            probabilities = predict(
-                self.model, self.evaluate.rows, self.evaluate.positions, self.device
-            )
+        probabilities = self._evaluated(self.evaluate)
         if not np.isfinite(probabilities).all():
             raise DivergedError(
                 "Every predicted probability must be finite, but after epoch "
@@ -127,10 +144,32 @@ class Run:
         yield EpochReport(
             epoch=epoch,
             epochs=epochs,
+            step=epoch if step is None else step,
             loss=loss,
             probabilities=probabilities,
             seconds=time.monotonic() - self.started,
         )
+
+    def _evaluated(self, part: Part) -> NDArray[np.float32]:
+        if self.original and part.features is not None:
+            frozen = torch.from_numpy(np.ascontiguousarray(part.features))
+            self.model.head.eval()
+            with torch.no_grad():
+                logits = self.model.classify(frozen.to(self.device))
+            found: NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()
+            return found
+        if self.kept is None:
+            return predict(self.model, part.rows, part.positions, self.device)
+        return np.concatenate(list(self._through(self.kept, len(part.positions))))
+
+    def _through(self, kept: Kept, count: int) -> Iterator[NDArray[np.float32]]:
+        self.model.eval()
+        size = CPU_BATCH if self.device.type == "cpu" else BATCH
+        pieces = np.split(np.arange(count), range(size, count, size))
+        for chosen, loaded in ahead(kept, [(piece, None) for piece in pieces]):
+            with torch.no_grad(), autocast(self.device):
+                logits = self.model.classify(kept.features(chosen, loaded).float())
+            yield logits.float().softmax(dim=1).cpu().numpy()
 
     def check_time(self) -> None:
         """Breaks the trial off when its time is over.
@@ -140,3 +179,11 @@ class Run:
         """
         if self.should_stop():
             raise OutOfTimeError("The budget ended.")
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Batches of an epoch.
+
+    Batch statistics of a single sample are no statistics: two to a batch at least.
+    """
+    return max(1, min(math.ceil(samples / batch_size), samples // 2))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
+
+from automl_transfer.training.calibration import best_sharpness
 
 
 def class_means(features: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
@@ -32,28 +32,70 @@ class CosineSimilarity(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Class scores, shape (n, c)."""
-        return self.scale * functional.linear(
-            functional.normalize(features, dim=1), functional.normalize(self.weight, dim=1)
-        )
+        return self.scale * cosines(features, self.weight)
 
 
-class EuclideanSimilarity(nn.Module):
-    """Negative squared distance to each class vector, by the width of the features."""
+class NearestMean(nn.Module):
+    """Similarity to the class means: by angle or by distance, whichever suits the features."""
+
+    by_angle: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.classes = classes
         self.weight = nn.Parameter(torch.randn(classes, width) / width**0.5)
+        self.register_buffer("by_angle", torch.ones((), dtype=torch.bool))
+        self.register_buffer("scale", torch.ones(()))
 
     def fit(self, features: torch.Tensor, labels: torch.Tensor) -> None:
-        """Sets the class vectors to the class means."""
-        self.weight.copy_(class_means(features, labels, self.classes))
+        """Sets the class vectors, the measure and its scale.
+
+        Measure and scale are those with the least log-loss when each sample in turn is left out
+        of the mean of its class.
+        """
+        unit = functional.normalize(features, dim=1)
+        found = []
+        for by_angle, values in ((True, unit), (False, features)):
+            scores = _left_out(values, labels, self.classes, by_angle)
+            scale, log_loss = best_sharpness(scores.double().cpu().numpy(), labels.cpu().numpy())
+            found.append((log_loss, by_angle, scale, values))
+        _, by_angle, scale, values = min(found, key=lambda one: one[0])
+        self.weight.copy_(class_means(values, labels, self.classes))
+        self.by_angle.fill_(by_angle)
+        self.scale.fill_(scale)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Class scores, shape (n, c).
+        """Class scores, shape (n, c)."""
+        return self.scale * torch.where(
+            self.by_angle, cosines(features, self.weight), nearness(features, self.weight)
+        )
 
-        The distance is divided by the width's square root: standardised features are about
-        ``width`` apart, and scores of that size would make every probability 0 or 1.
-        """
-        distance: torch.Tensor = torch.cdist(features, self.weight)
-        return -torch.square(distance) / math.sqrt(features.shape[1])
+
+def cosines(features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Cosine of each feature and each vector, shape (n, c)."""
+    return functional.linear(
+        functional.normalize(features, dim=1), functional.normalize(vectors, dim=1)
+    )
+
+
+def nearness(features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Negative squared distances, shape (n, c), but for a summand that all classes share."""
+    return functional.linear(features, 2 * vectors, -vectors.square().sum(dim=1))
+
+
+def _left_out(
+    values: torch.Tensor, labels: torch.Tensor, classes: int, by_angle: bool
+) -> torch.Tensor:
+    """Scores of samples, shape (n, c), each with the mean of its class taken without it."""
+    means = class_means(values, labels, classes)
+    rows = torch.arange(len(values), device=values.device)
+    others = (torch.bincount(labels, minlength=classes)[labels] - 1).unsqueeze(1)  # (n, 1)
+    own = (means[labels] * (others + 1) - values) / others.clamp(min=1)  # (n, d)
+    if by_angle:
+        scores = values @ functional.normalize(means, dim=1).T
+        scores[rows, labels] = (values * functional.normalize(own, dim=1)).sum(dim=1)
+        return scores
+    scores = nearness(values, means)
+    scores[rows, labels] = (own * (2 * values - own)).sum(dim=1)
+    return scores

@@ -1,9 +1,11 @@
-"""Trains one configuration, phase by phase, and proves its freeze strategy."""
+"""Trains one configuration from beginning to end, and proves its freeze strategy."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +18,17 @@ from automl_transfer.errors import DivergedError, OutOfMemoryError
 from automl_transfer.outcome import FreezeProof
 from automl_transfer.plan import FreezePlan
 from automl_transfer.training import freeze
+from automl_transfer.training.activation_store import ActivationStore
+from automl_transfer.training.boundary import units
 from automl_transfer.training.device import is_out_of_memory
-from automl_transfer.training.fine_tuning import fine_tune
+from automl_transfer.training.fine_tuning import FineTuning
 from automl_transfer.training.head import fit
 from automl_transfer.training.inference import pooled
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.probing import probe
 from automl_transfer.training.reset import reset
 from automl_transfer.training.run import EpochReport, OutOfTimeError, Part, Run, Settings
+from automl_transfer.training.schedule import epoch_ends, phase_ends
 
 __all__ = ["EpochReport", "OutOfTimeError", "Part", "Settings", "TrialResult", "run_trial"]
 
@@ -55,6 +60,8 @@ def run_trial(
     settings: Settings,
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
+    activations: ActivationStore | None = None,
+    compile: bool = False,
 ) -> Generator[EpochReport, None, TrialResult]:
     """Trains a head, and a backbone as the plan says; yields a report after each epoch.
 
@@ -72,9 +79,11 @@ def run_trial(
         classes: Number of classes.
         train: To learn from.
         evaluate: To report on; None reports nothing.
-        settings: Epochs, batch sizes, seed.
+        settings: Epochs or steps, batch sizes, seed.
         device: Where to train.
         should_stop: Looked at after each step.
+        activations: Keeps what crosses the boundary of the frozen part; None recomputes it.
+        compile: Compile the network's modules.
 
     Raises:
         DivergedError: Features, loss or predictions are not finite.
@@ -84,22 +93,12 @@ def run_trial(
         PluginError: The plan names unknown stages.
         TrialError: The plan trains stages in which there is nothing to train.
     """
-    freeze.check_plan(plan, stages)
-    torch.manual_seed(settings.seed)
-    try:
-        backbone.module.to(device)
-        if plan.start == "scratch":
-            reset(backbone.module, settings.seed)
-        reference = _reference(backbone, plan, train, device, should_stop)
-        model = TransferModel(backbone, head(reference.shape[1]), reference.shape[1]).to(device)
-        frozen = torch.from_numpy(np.ascontiguousarray(reference)).to(device)
-        if plan.start == "pretrained":
-            # Features of random weights say nothing of the scale that they will have.
-            model.scaler.fit(frozen)
-        run = Run(
-            model=model,
+    with memory_named(settings):
+        run, frozen = begin(
+            backbone=backbone,
             stages=stages,
             plan=plan,
+            head=head,
             head_lr=head_lr,
             head_weight_decay=head_weight_decay,
             closed_form=closed_form,
@@ -108,27 +107,123 @@ def run_trial(
             settings=settings,
             device=device,
             should_stop=should_stop,
-            started=time.monotonic(),
-            original=plan.start == "pretrained",
+            activations=activations,
+            compile=compile,
         )
-        fit(model.head, model.scaler(frozen), run.labels)
-        epochs = epochs_of(plan, settings.epochs)
-        for phase, share in zip(plan.phases, epochs, strict=True):
-            if phase.trains:
-                yield from fine_tune(run, phase, share, sum(epochs))
-            else:
+        if plan.trains_backbone:
+            yield from _epochs(run, frozen)
+        else:
+            for phase in plan.phases:
                 yield from probe(run, frozen, phase)
+        return result_of(run, classes)
+
+
+def _epochs(run: Run, frozen: torch.Tensor) -> Generator[EpochReport, None, None]:
+    each = run.steps_per_epoch
+    if run.settings.steps is None:
+        ends = epoch_ends(epochs_of(run.plan, run.settings.epochs), each)
+    else:
+        ends = phase_ends(run.plan, run.settings.steps)
+    steps = ends[-1]
+    epochs = math.ceil(steps / each)
+    training = FineTuning(run, ends, frozen)
+    for epoch in range(1, epochs + 1):
+        loss = training.advance(min(steps, epoch * each), rung=steps)
+        run.epoch = epoch
+        yield from run.report(epoch, epochs, loss, training.step)
+    training.leave()
+
+
+@contextlib.contextmanager
+def memory_named(settings: Settings) -> Iterator[None]:
+    """Within, whatever means that memory ran out is an :class:`OutOfMemoryError`."""
+    try:
+        yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"A batch of {settings.batch_size} must fit into memory, but does not: {error}"
             ) from error
         raise
+
+
+def begin(
+    *,
+    backbone: Backbone,
+    stages: Sequence[Stage],
+    plan: FreezePlan,
+    head: Callable[[int], nn.Module],
+    head_lr: float,
+    head_weight_decay: float,
+    closed_form: bool,
+    train: Part,
+    evaluate: Part | None,
+    settings: Settings,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    activations: ActivationStore | None,
+    compile: bool,
+    width: int | None = None,
+) -> tuple[Run, torch.Tensor]:
+    """Builds the model of a trial, its head fitted, and computes the features it starts from.
+
+    The arguments are those of :func:`run_trial`. With the ``width`` of the features, for a trial
+    that goes on, nothing is computed: scaler and head are as they were built, and the features
+    that are returned are none.
+    """
+    freeze.check_plan(plan, stages)
+    torch.manual_seed(settings.seed)
+    backbone.module.to(device)
+    if device.type in ("cuda", "cpu"):
+        backbone.module.to(memory_format=torch.channels_last)
+    if plan.start == "scratch":
+        reset(backbone.module, settings.seed)
+    if width is None:
+        reference = _reference(backbone, plan, train, device, should_stop)
+    else:
+        reference = np.zeros((0, width), dtype=np.float32)
+    model = TransferModel(backbone, head(reference.shape[1]), reference.shape[1]).to(device)
+    frozen = torch.from_numpy(np.ascontiguousarray(reference)).to(device)
+    if plan.start == "pretrained" and width is None:
+        # Features of random weights say nothing of the scale that they will have.
+        model.scaler.fit(frozen)
+    run = Run(
+        model=model,
+        backbone=backbone,
+        stages=stages,
+        units=units(backbone.module, stages),
+        plan=plan,
+        head_lr=head_lr,
+        head_weight_decay=head_weight_decay,
+        closed_form=closed_form,
+        train=train,
+        evaluate=evaluate,
+        settings=settings,
+        device=device,
+        should_stop=should_stop,
+        started=time.monotonic(),
+        activations=activations,
+        compile=compile,
+        original=plan.start == "pretrained",
+    )
+    if width is None:
+        fit(model.head, model.scaler(frozen), run.labels)
+    return run, frozen
+
+
+def result_of(run: Run, classes: int) -> TrialResult:
+    """What a trial that has ended leaves behind."""
     empty = np.zeros((0, classes), dtype=np.float32)
+    in_head = sum(tensor.numel() for tensor in run.model.head.parameters())
+    untrained_head = run.closed_form and not run.trained
     return TrialResult(
-        model=model.eval(),
+        model=run.model.eval(),
         probabilities=empty if run.probabilities is None else run.probabilities,
-        proof=_proof(run),
+        proof=FreezeProof(
+            trainable_parameters=run.trained + (0 if untrained_head else in_head),
+            total_parameters=sum(tensor.numel() for tensor in run.model.parameters()),
+            frozen_tensors=run.checked,
+        ),
         epochs=run.epoch,
     )
 
@@ -173,13 +268,3 @@ def _reference(
             "backbone out."
         )
     return found
-
-
-def _proof(run: Run) -> FreezeProof:
-    in_head = sum(tensor.numel() for tensor in run.model.head.parameters())
-    untrained_head = run.closed_form and not run.trained
-    return FreezeProof(
-        trainable_parameters=run.trained + (0 if untrained_head else in_head),
-        total_parameters=sum(tensor.numel() for tensor in run.model.parameters()),
-        frozen_tensors=run.checked,
-    )

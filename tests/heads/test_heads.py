@@ -51,8 +51,8 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
     return centres[labels] + torch.randn(30, WIDTH, generator=generator), labels
 
 
-def test_the_four_heads_are_there() -> None:
-    assert {card.id for card in HEADS} == {"linear", "mlp", "cosine", "prototype"}
+def test_the_five_heads_are_there() -> None:
+    assert {card.id for card in HEADS} == {"linear", "mlp", "cosine", "prototype", "ridge"}
 
 
 @pytest.mark.parametrize(("card", "params"), CASES)
@@ -107,24 +107,100 @@ def test_a_class_without_samples_breaks_nothing(card: HeadCard, params: dict) ->
     assert all(torch.isfinite(p.grad).all() for p in head.parameters())
 
 
+def card_of(id: str) -> HeadCard:
+    return next(card for card in HEADS if card.id == id)
+
+
+def left_out(scores_of, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The scores of each sample by the class means of all others."""
+    found = []
+    for i in range(len(labels)):
+        rest = torch.arange(len(labels)) != i
+        means = torch.stack([features[rest & (labels == k)].mean(dim=0) for k in range(CLASSES)])
+        found.append(scores_of(features[i], means))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("by_angle", [True, False])
+def test_a_prototype_takes_the_measure_and_scale_that_suit_samples_left_out(
+    by_angle: bool,
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(90) % CLASSES
+    noise = torch.randn(90, WIDTH, generator=generator)
+    if by_angle:  # lengths say nothing, and vary
+        features = torch.eye(CLASSES, WIDTH)[labels] + 0.4 * noise
+        features *= torch.exp(2 * torch.randn(90, 1, generator=generator))
+    else:  # only lengths say something
+        features = torch.ones(WIDTH) * labels[:, None] + noise
+    head = build(card_of("prototype"), {})
+    with torch.no_grad():
+        head.fit(features, labels)
+    assert bool(head.by_angle) is by_angle
+    if by_angle:
+        unit = torch.nn.functional.normalize(features, dim=1)
+        scores = left_out(lambda x, m: torch.cosine_similarity(x, m, dim=1), unit, labels)
+    else:
+        scores = left_out(lambda x, m: -(x - m).square().sum(dim=1), features, labels)
+
+    def log_loss(scale: float) -> float:
+        return float(torch.nn.functional.cross_entropy(scale * scores, labels))
+
+    assert log_loss(float(head.scale)) <= min(log_loss(2.0**e) for e in range(-6, 8)) + 2e-3
+
+
+def test_a_prototype_keeps_what_it_has_chosen_in_its_state() -> None:
+    features, labels = data()
+    head, other = build(card_of("prototype"), {}), build(card_of("prototype"), {})
+    with torch.no_grad():
+        head.fit(10 * labels[:, None] + features, labels)
+    assert not head.by_angle
+    other.load_state_dict(head.state_dict())
+    torch.testing.assert_close(other(features), head(features))
+
+
 def test_a_sample_upon_its_own_prototype_has_a_finite_gradient() -> None:
-    card = next(card for card in HEADS if card.id == "prototype")
-    head = build(card, {"distance": "euclidean"})
+    head = build(card_of("prototype"), {})
     features = torch.eye(CLASSES, WIDTH)
     labels = torch.arange(CLASSES)
     with torch.no_grad():
         head.fit(features, labels)
-    torch.nn.functional.cross_entropy(head(features), labels).backward()
-    assert all(torch.isfinite(p.grad).all() for p in head.parameters())
+        for by_angle in (True, False):
+            head.by_angle.fill_(by_angle)
+            with torch.enable_grad():
+                loss = torch.nn.functional.cross_entropy(head(features), labels)
+            gradients = torch.autograd.grad(loss, list(head.parameters()))
+            assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_the_ridge_head_says_how_sure_it_is_and_trains_on() -> None:
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(600) % CLASSES
+    features = torch.eye(CLASSES, WIDTH)[labels] + 0.6 * torch.randn(
+        600, WIDTH, generator=generator
+    )
+    head = build(card_of("ridge"), {})
+    with torch.no_grad():
+        head.fit(features[:300], labels[:300])
+        logits = head(features[300:])
+    sure = logits.softmax(dim=1).max(dim=1).values
+    hit = (logits.argmax(dim=1) == labels[300:]).float()
+    assert abs(float(sure.mean() - hit.mean())) < 0.06
+    at = {
+        scale: float(torch.nn.functional.cross_entropy(scale * logits, labels[300:]))
+        for scale in (0.25, 0.5, 1.0, 2.0, 4.0)
+    }
+    assert min(at, key=at.get) == 1.0
+    assert all(parameter.requires_grad for parameter in head.parameters())
 
 
 def test_the_linear_head_starts_without_a_preference() -> None:
-    card = next(card for card in HEADS if card.id == "linear")
+    card = card_of("linear")
     assert not build(card, Space(card.space).defaults())(data()[0]).any()
 
 
 def test_length_does_not_count_for_the_cosine_head() -> None:
-    card = next(card for card in HEADS if card.id == "cosine")
+    card = card_of("cosine")
     head = build(card, Space(card.space).defaults())
     features, _ = data()
     torch.testing.assert_close(head(features), head(7 * features))

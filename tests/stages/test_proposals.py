@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_transfer.configuration import Configuration
+from automl_transfer.contracts import BuildPruner, BuildSampler
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import CurvePoint, Outcome
+from automl_transfer.pruners import hyperband, median, none, rungs
+from automl_transfer.samplers import gp, random, tpe
 from automl_transfer.space import Choice, Float, Int, Param, Space, When
-from automl_transfer.stages.halving import SuccessiveHalving
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.proposals import Proposals, frozen_trial, trial_seed
 
@@ -103,7 +105,7 @@ def outcome(
 @settings(max_examples=15, deadline=None)
 @given(space=joint_spaces(), seed=st.integers(0, 1000))
 def test_every_proposal_is_a_point_of_the_space(space: JointSpace, seed: int) -> None:
-    proposals = Proposals(space=space, seed=seed, past=[])
+    proposals = Proposals(space=space, seed=seed, past=[], sampler=tpe.build)
     for number in range(4):
         configuration = proposals.next(number)
         if configuration is None:
@@ -130,7 +132,7 @@ def test_defaults_are_points_of_the_space(space: JointSpace) -> None:
 @settings(max_examples=10, deadline=None)
 @given(space=joint_spaces(), seed=st.integers(0, 1000))
 def test_rows_rebuild_the_study(space: JointSpace, seed: int) -> None:
-    first = Proposals(space=space, seed=seed, past=[])
+    first = Proposals(space=space, seed=seed, past=[], sampler=tpe.build)
     rows = []
     for number in range(5):
         configuration = first.next(number)
@@ -138,7 +140,7 @@ def test_rows_rebuild_the_study(space: JointSpace, seed: int) -> None:
             break
         rows.append(outcome(configuration, number, value=0.1 * number))
         first.tell(rows[-1])
-    again = Proposals(space=space, seed=seed, past=rows)
+    again = Proposals(space=space, seed=seed, past=rows, sampler=tpe.build)
     assert first.next(len(rows)) == again.next(len(rows))
 
 
@@ -148,36 +150,70 @@ def test_nothing_is_proposed_twice_and_the_end_is_noticed() -> None:
         heads={"proto": Space((Choice(name="d", choices=("x", "y", "z"), default="x"),))},
         strategies={"frozen": Space()},
     )
-    proposals = Proposals(space=small, seed=0, past=[])
+    proposals = Proposals(space=small, seed=0, past=[], sampler=tpe.build)
     seen = []
     while (configuration := proposals.next(len(seen))) is not None:
-        seen.append(configuration)
         proposals.tell(outcome(configuration, len(seen)))
+        seen.append(configuration)
         assert len(seen) <= 3
     assert len({row.digest for row in seen}) == len(seen) == 3
 
 
-def test_enqueued_configurations_come_first_and_only_once() -> None:
+def test_a_given_configuration_is_taken_once() -> None:
     recipes = [SPACE.default(backbone, "linear", "last") for backbone in SPACE.backbones]
-    done = outcome(recipes[0], 0)
-    proposals = Proposals(space=SPACE, seed=0, past=[done])
-    proposals.enqueue(recipes + recipes)
-    assert proposals.next(1) == recipes[1]
+    proposals = Proposals(space=SPACE, seed=0, past=[outcome(recipes[0], 0)], sampler=tpe.build)
+    assert not proposals.take(1, recipes[0])
+    assert proposals.take(1, recipes[1]) and not proposals.take(2, recipes[1])
     proposals.tell(outcome(recipes[1], 1))
     assert proposals.next(2) not in recipes
 
 
+def test_a_configuration_of_another_space_is_not_taken() -> None:
+    other = replace(SPACE.default("a/one", "linear", "last"), backbone="z/gone")
+    assert not Proposals(space=SPACE, seed=0, past=[], sampler=tpe.build).take(0, other)
+
+
 def test_a_failed_configuration_is_not_tried_again() -> None:
     recipe = SPACE.default("a/one", "linear", "last")
-    proposals = Proposals(space=SPACE, seed=0, past=[outcome(recipe, 0, state="failed")])
-    proposals.enqueue([recipe])
-    assert proposals.queued == 0
+    past = [outcome(recipe, 0, state="failed")]
+    assert not Proposals(space=SPACE, seed=0, past=past, sampler=tpe.build).take(1, recipe)
+
+
+def test_what_is_put_back_is_no_trial_and_not_asked_again() -> None:
+    recipe = SPACE.default("a/one", "linear", "last")
+    proposals = Proposals(space=SPACE, seed=0, past=[], sampler=tpe.build)
+    proposals.take(0, recipe)
+    proposals.put_back(0)
+    assert not proposals.take(1, recipe)
+
+
+@pytest.mark.parametrize("sampler", [tpe.build, random.build, gp.build])
+def test_choices_that_are_made_are_kept_to(sampler: BuildSampler) -> None:
+    proposals = Proposals(space=SPACE, seed=0, past=[], sampler=sampler, startup=2)
+    fixed = {"backbone": "b/two", "strategy": "full"}
+    for number in range(5):
+        configuration = proposals.next(number, fixed)
+        assert configuration is not None
+        assert (configuration.backbone, configuration.strategy) == ("b/two", "full")
+    for number in range(5):
+        assert number in proposals._open
+
+
+def test_many_open_trials_are_told_in_any_order() -> None:
+    proposals = Proposals(space=SPACE, seed=0, past=[], sampler=tpe.build)
+    asked = {number: proposals.next(number) for number in range(6)}
+    for number in (4, 0, 5, 1, 3, 2):
+        configuration = asked[number]
+        assert configuration is not None
+        proposals.tell(outcome(configuration, number))
+    assert len({row.digest for row in asked.values() if row is not None}) == 6
+    assert proposals.next(6) is not None
 
 
 def test_trials_of_a_backbone_that_is_gone_are_kept_but_not_proposed() -> None:
     gone = replace(SPACE.default("b/two", "linear", "last"), backbone="z/gone")
     past = [outcome(gone, number, value=0.99) for number in range(1)]
-    proposals = Proposals(space=SPACE, seed=0, past=past)
+    proposals = Proposals(space=SPACE, seed=0, past=past, sampler=tpe.build)
     assert len(proposals._study.trials) == 1
     for number in range(1, 15):
         configuration = proposals.next(number)
@@ -185,16 +221,19 @@ def test_trials_of_a_backbone_that_is_gone_are_kept_but_not_proposed() -> None:
         proposals.tell(outcome(configuration, number))
 
 
-def test_successive_halving_stops_what_is_behind() -> None:
-    proposals = Proposals(space=SPACE, seed=0, past=[], pruner=SuccessiveHalving())
-    pruned = []
-    for number, value in enumerate([0.9, 0.8, 0.2, 0.1]):
+@pytest.mark.parametrize("build", [median.build, hyperband.build, none.build, rungs.build])
+def test_a_pruner_of_optuna_sees_what_is_reported(build: BuildPruner) -> None:
+    pruner = build(rungs=(10, 30, 90))
+    proposals = Proposals(space=SPACE, seed=0, past=[], sampler=random.build, pruner=pruner)
+    pruned = False
+    for number in range(12):
         configuration = proposals.next(number)
         assert configuration is not None
-        pruned.append(proposals.report(value, 1))
-        state = "pruned" if pruned[-1] else "finished"
-        proposals.tell(outcome(configuration, number, state=state, value=value))
-    assert pruned == [False, False, True, True]
+        for step in (10, 30, 90):
+            proposals.report(number, 0.9 - 0.07 * number, step)
+            pruned |= proposals.should_prune(number)
+        proposals.tell(outcome(configuration, number))
+    assert pruned == (build in (median.build, hyperband.build))
 
 
 @pytest.mark.parametrize("state", ["finished", "pruned", "failed"])

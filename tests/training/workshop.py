@@ -18,6 +18,7 @@ from automl_transfer.jsonable import digest
 from automl_transfer.plugins import load_registry
 from automl_transfer.space import Space
 from automl_transfer.testing import toy
+from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.rows import RowStore
 from automl_transfer.training.stages import stage_views, stages_of
 from automl_transfer.training.trial import (
@@ -57,6 +58,16 @@ class Arrays:
         if generator is not None and self.noise:
             batch = batch + self.noise * torch.randn(batch.shape, generator=generator)
         return batch
+
+    @property
+    def views(self) -> int:
+        return 0 if self.noise else 1
+
+    def choose(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.zeros(count, dtype=torch.int64)
+
+    def view(self, rows: Sequence[np.ndarray], index: int) -> torch.Tensor:
+        return self.batch(rows)
 
 
 def samples(n: int, classes: int = 3) -> list[Sample]:
@@ -104,10 +115,12 @@ def train(
     plan: Any = None,
     n: int = 12,
     noise: float = 0.0,
+    encoder: Arrays | None = None,
     settings: Settings | None = None,
     features: np.ndarray | None = None,
     evaluate: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
+    activations: ActivationStore | None = None,
 ) -> Followed:
     """Trains on the first two thirds of ``n`` samples and reports on the rest."""
     stages = stages_of(network, any_card())
@@ -115,7 +128,7 @@ def train(
         values = Space(strategy.space).defaults() | (params or {})
         plan = REGISTRY.load(strategy)(stages=stage_views(network.module, stages), params=values)
     head_params = Space(head.space).defaults()
-    rows = row_store(shape, n, noise=noise)
+    rows = RowStore(encoder or Arrays(shape, noise), samples(n))
     labels = np.array([sample.label for sample in rows.samples])
     places = np.arange(n)
     cut = 2 * n // 3
@@ -138,6 +151,7 @@ def train(
         settings=settings or Settings(epochs=1, head_epochs=3, batch_size=4),
         device=CPU,
         should_stop=should_stop,
+        activations=activations,
     )
     reports = []
     while True:

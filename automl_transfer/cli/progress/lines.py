@@ -15,11 +15,12 @@ from automl_transfer.events import (
     Progress,
     SearchStarted,
     StageStarted,
+    Standing,
     TrialEnded,
     TrialReported,
 )
 from automl_transfer.outcome import Outcome
-from automl_transfer.report.figures import counted, duration, metric_words, score
+from automl_transfer.report.figures import counted, duration, interval, metric_words, score
 from automl_transfer.report.text import plain
 
 PAUSE = 5.0
@@ -49,16 +50,34 @@ def line_of(event: Event, board: Board) -> str | None:
             return f"left out: {event.backbone}: {_brief(event.reason)}"
         case BackboneScreened():
             took = "from the cache" if event.cached else duration(event.seconds)
-            return f"screened {event.backbone}: {event.ranker} {event.score:.3f} ({took})"
+            text = f"{event.backbone}: {event.ranker} {event.score:.3f} on {event.samples} samples"
+            if event.verdict:
+                return f"{text}; {event.verdict}"
+            return f"screened {text} ({took})"
+        case Standing():
+            return standing_text(event)
         case TrialReported():
+            step = f", step {event.point.step}" if event.point.step else ""
             return (
-                f"trial {event.number}: epoch {event.point.epoch} of {event.epochs}, "
+                f"trial {event.number}: epoch {event.point.epoch} of {event.epochs}{step}, "
                 f"{metric_words(board.metric)} {score(board.metric, event.point.value)}"
             )
         case TrialEnded():
             return _trial(event.outcome, board)
         case _:
             return None
+
+
+def standing_text(event: Standing) -> str:
+    """The best backbone so far, and how many others cannot be told from it."""
+    best = event.rows[0]
+    alike = sum(1 for row in event.rows[1:] if row.value >= best.interval.low)
+    others = f"; {counted(alike, 'other')} within its interval" if alike else ""
+    return (
+        f"so far: {best.backbone} with a ridge head, {metric_words(event.metric)} "
+        f"{score(event.metric, best.value)} ({interval(event.metric, best.interval)}), each of "
+        f"{best.samples} samples left out in turn{others}"
+    )
 
 
 def _data(event: DataLoaded) -> str:

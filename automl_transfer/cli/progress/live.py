@@ -12,13 +12,20 @@ from rich.text import Text
 from automl_transfer.cli.progress.board import Board
 from automl_transfer.cli.progress.lines import line_of
 from automl_transfer.cli.terminal import rich_table
-from automl_transfer.events import BackboneExcluded, DataLoaded, Event, Note, TrialEnded
+from automl_transfer.events import (
+    BackboneExcluded,
+    DataLoaded,
+    Event,
+    Note,
+    Standing,
+    TrialEnded,
+)
 from automl_transfer.report.figures import duration, metric_words, score
 from automl_transfer.report.ranking import provisional_table, tally
 from automl_transfer.report.text import plain
 
 TOP = 5
-WORTH_KEEPING = (Note, BackboneExcluded, DataLoaded)
+WORTH_KEEPING = (Note, BackboneExcluded, DataLoaded, Standing)
 """Events whose line stays above the table."""
 
 

@@ -17,11 +17,14 @@ from automl_transfer.modalities.image import CARD
 from automl_transfer.modalities.image.input import ImageInput
 from automl_transfer.modalities.image.plain_view import REVISION, plain_view
 from automl_transfer.modalities.image.reading import content_id, decode, read_bytes
-from automl_transfer.modalities.image.training_view import training_view
+from automl_transfer.modalities.image.training_view import mirrored, training_view
 from automl_transfer.space import Scalar, Space
 
 if TYPE_CHECKING:
     import torch
+
+_LATER = ("mean", "std")
+"""Parts of the input that only :meth:`ImageEncoder.batch` looks at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,12 @@ class ImageEncoder:
         """Identity of the plain view."""
         return digest({"input": to_json(self.input), "revision": REVISION})
 
+    @property
+    def rows_digest(self) -> str:
+        """Identity of what :meth:`prepare` makes: nothing is normalised yet."""
+        pixels = {key: value for key, value in to_json(self.input).items() if key not in _LATER}
+        return digest({"pixels": pixels, "revision": REVISION})
+
     def prepare(self, sample: Sample) -> NDArray[np.uint8]:
         """The plain view of one sample, shape (h, w, channels), before it is normalised.
 
@@ -86,10 +95,7 @@ class ImageEncoder:
             rows: Of :meth:`prepare`, at least one.
             generator: On the CPU; with it, the training view that ``augment`` asks for.
         """
-        import torch
-
-        pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2)
-        images = pixels.to(torch.float32, memory_format=torch.contiguous_format)
+        images = _stacked(rows)
         if generator is not None and self.augment != "none":
             images = training_view(
                 images,
@@ -97,7 +103,37 @@ class ImageEncoder:
                 flip="flip" in self.augment,
                 generator=generator,
             )
+        return self._normalised(images)
+
+    @property
+    def views(self) -> int:
+        """One, or two with mirror images; crops are without number."""
+        return {"none": 1, "flip": 2}.get(self.augment, 0)
+
+    def choose(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Which images to mirror (1) and which not (0), with the draws of :meth:`batch`."""
+        import torch
+
+        if self.augment == "none":
+            return torch.zeros(count, dtype=torch.int64)
+        return mirrored(count, generator).to(torch.int64)
+
+    def view(self, rows: Sequence[NDArray[Any]], index: int) -> torch.Tensor:
+        """Plain images (0) or their mirror images (1), as :meth:`batch` returns them."""
+        images = _stacked(rows)
+        return self._normalised(images.flip(-1) if index else images)
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        import torch
+
         shape = (1, -1, 1, 1)
         mean = torch.tensor(self.input.mean).reshape(shape)
         std = torch.tensor(self.input.std).reshape(shape)
         return images.div_(255).sub_(mean).div_(std)
+
+
+def _stacked(rows: Sequence[NDArray[Any]]) -> torch.Tensor:
+    import torch
+
+    pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2)
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format)

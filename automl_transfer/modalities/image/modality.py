@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.contracts import Progress
+from automl_transfer.contracts import KeepRows, Progress
 from automl_transfer.dataset import DataOptions, Dataset, Quarantined, Recognition, Sample, take
 from automl_transfer.errors import DataError
 from automl_transfer.layouts import (
@@ -25,22 +23,13 @@ from automl_transfer.layouts import (
     walk,
 )
 from automl_transfer.modalities.image.encoder import ImageEncoder
-from automl_transfer.modalities.image.reading import (
-    SUFFIXES,
-    content_id,
-    decode,
-    open_image,
-    read_bytes,
-)
+from automl_transfer.modalities.image.inspecting import Views, in_threads, inspect
+from automl_transfer.modalities.image.reading import SUFFIXES, open_image
 from automl_transfer.space import Scalar
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 _PEEK = 500
 """Files or rows that are looked at to recognise the data."""
 _RAW_SIDE = 32
-_THREADS = min(8, os.cpu_count() or 1)
 
 
 def build() -> ImageModality:
@@ -84,8 +73,28 @@ class ImageModality:
         Raises:
             DataError: The layout is unknown, nothing can be read, or a class has too few images.
         """
+        return self._open(path, options, None, progress)
+
+    def open_prepared(
+        self,
+        path: Path,
+        options: DataOptions,
+        inputs: Sequence[Mapping[str, Any]],
+        keep: KeepRows,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """As :meth:`open`, and keeps the plain views for ``inputs`` while a file is open.
+
+        Raises:
+            DataError: As there.
+        """
+        return self._open(path, options, Views(inputs, keep), progress)
+
+    def _open(
+        self, path: Path, options: DataOptions, views: Views | None, progress: Progress | None
+    ) -> Dataset:
         listing = read_layout(path, options, SUFFIXES, "image")
-        inspected = _inspect([entry.path for entry in listing.entries], progress)
+        inspected = inspect([entry.path for entry in listing.entries], progress, views)
         label = {name: place for place, name in enumerate(listing.classes)}
         samples: list[Sample] = []
         broken: list[Quarantined] = []
@@ -121,7 +130,7 @@ class ImageModality:
             ``paths``; and for each path None, or the reason why it cannot be.
         """
         files = [Path(os.path.abspath(path)) for path in paths]
-        found = _inspect(files, None)
+        found = inspect(files)
         samples = tuple(
             Sample(id=id, source=str(file), label=0)
             for file, (id, error) in zip(files, found, strict=True)
@@ -153,40 +162,8 @@ class ImageModality:
             small = image.resize((_RAW_SIDE, _RAW_SIDE), Image.Resampling.BOX)
             return np.asarray(small, dtype=np.float32).reshape(-1) / np.float32(255)
 
-        rows = list(_in_threads(vector, take(dataset.samples, positions)))
+        rows = list(in_threads(vector, take(dataset.samples, positions)))
         return np.stack(rows) if rows else np.zeros((0, 3 * _RAW_SIDE**2), dtype=np.float32)
-
-
-def _inspect(files: Sequence[Path], progress: Progress | None) -> list[tuple[str, str | None]]:
-    """Content id, and None or why it cannot be used, of each file."""
-    results: list[tuple[str, str | None]] = []
-    # Pillow warns of odd metadata and of sizes; what matters of it comes back as a reason.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for result in _in_threads(_check, files):
-            results.append(result)
-            if progress is not None:
-                progress(len(results), len(files))
-    return results
-
-
-def _check(file: Path) -> tuple[str, str | None]:
-    try:
-        content = read_bytes(file)
-        decode(content)
-    except DataError as error:
-        return "", str(error)
-    return content_id(content), None
-
-
-def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
-    """Results in order. Decoders let go of the interpreter's lock, so threads do run at once."""
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        yield from pool.map(function, items)
-    finally:
-        # Without this an interrupt would first decode all that is left.
-        pool.shutdown(cancel_futures=True)
 
 
 def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:

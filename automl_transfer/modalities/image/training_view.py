@@ -34,10 +34,10 @@ def training_view(
     from torch.nn import functional
 
     count = len(images)
-    draws = torch.rand((count, 5), generator=generator)
-    mirrored = draws[:, 4] < 0.5 if flip else torch.zeros(count, dtype=torch.bool)
+    draws = _draws(count, generator)
+    mirror = _mirror(draws) if flip else torch.zeros(count, dtype=torch.bool)
     if not crop:
-        return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        return torch.where(mirror[:, None, None, None], images.flip(-1), images)
     area = SMALLEST_AREA + (1 - SMALLEST_AREA) * draws[:, 0]
     low, high = (math.log(aspect) for aspect in ASPECTS)
     aspect = torch.exp(low + (high - low) * draws[:, 1])
@@ -45,9 +45,24 @@ def training_view(
     tall = torch.sqrt(area / aspect).clamp(max=1)
     # Rows of the matrices map output to input coordinates, both from -1 to 1.
     matrices = torch.zeros((count, 2, 3))
-    matrices[:, 0, 0] = torch.where(mirrored, -wide, wide)
+    matrices[:, 0, 0] = torch.where(mirror, -wide, wide)
     matrices[:, 0, 2] = (2 * draws[:, 2] - 1) * (1 - wide)
     matrices[:, 1, 1] = tall
     matrices[:, 1, 2] = (2 * draws[:, 3] - 1) * (1 - tall)
     grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def mirrored(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Which of ``count`` images :func:`training_view` would mirror, shape (count,), bool."""
+    return _mirror(_draws(count, generator))
+
+
+def _draws(count: int, generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    return torch.rand((count, 5), generator=generator)
+
+
+def _mirror(draws: torch.Tensor) -> torch.Tensor:
+    return draws[:, 4] < 0.5

@@ -1,0 +1,54 @@
+"""LogME: how likely the labels are under a linear model, its weights integrated out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.cards import RankerCard
+
+CARD = RankerCard(
+    id="logme",
+    factory="automl_transfer.rankers.logme:score",
+    summary="logarithm of maximum evidence (arXiv:2102.11005)",
+)
+RATIOS = 2.0 ** np.arange(-30, 10.25, 0.25)
+"""Precision of the weights over that of the noise, in units of the sum of the eigenvalues."""
+
+
+def score(
+    *,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    seed: int,
+) -> float:
+    """Mean over the classes of the highest log evidence of a sample's one-hot label.
+
+    Weights are normal with precision alpha, labels normal about the linear model with precision
+    beta; the evidence is taken where it is highest over the two (You et al., arXiv:2102.11005).
+    At a ratio t = alpha / beta the best beta has a closed form, so that what remains is one curve
+    over t, in terms of the eigenvalues s of x'x: looked up on a grid, it has no local maximum to
+    get caught in, as the paper's fixed-point iteration may.
+
+    Args:
+        features: Shape (n, d), frozen; may be memory-mapped.
+        labels: Shape (n,).
+        classes: Number of classes.
+        seed: Not needed: nothing is left to chance.
+    """
+    from automl_transfer.training.spectrum import Targets, spectrum
+
+    found = spectrum(Targets.as_they_are(features, labels, classes))
+    n = len(labels)
+    counts = np.bincount(labels, minlength=classes).astype(float)
+    # That a class without samples has none is certain, whatever the features.
+    counts, energy = counts[counts > 0], found.targets[:, counts > 0] ** 2  # (c,), (r, c)
+    out_of_reach = np.maximum(counts - energy.sum(axis=0), 0.0)
+    ratios = RATIOS * max(float(found.eigenvalues.sum()), np.finfo(float).tiny)
+    kept = ratios[:, None] / (ratios[:, None] + found.eigenvalues)  # t / (t + s), (T, r)
+    # The squared residual plus t times the squared length of the weights.
+    misfit = np.maximum(kept @ energy + out_of_reach, 1e-12 * counts)
+    log_volume = np.log(kept).sum(axis=1)[:, None]
+    evidence = 0.5 * (log_volume - n * (1 + np.log(2 * np.pi / n) + np.log(misfit)))  # (T, c)
+    return float(evidence.max(axis=0).mean() / n)

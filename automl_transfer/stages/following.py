@@ -1,0 +1,65 @@
+"""Follows a function that reports by a callback, so that a stage can yield while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+from automl_transfer.contracts import Progress
+
+T = TypeVar("T")
+SECONDS = 0.5
+"""Between two looks."""
+_PATIENCE = 5.0
+"""For a function that is to end early, but does not report and so does not know it yet."""
+
+
+class _AbandonedError(BaseException):
+    """Raised in the function where it reports, when nobody follows it any more."""
+
+
+def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None, T]:
+    """Runs ``work`` in a thread.
+
+    Args:
+        work: Calls its argument with how many are done and how many there are.
+
+    Yields:
+        The latest of these, as often as one looks.
+
+    Returns:
+        What ``work`` returned; what it raised is raised here.
+    """
+    latest: tuple[int, int] | None = None
+    results: list[T] = []
+    errors: list[BaseException] = []
+    abandoned = threading.Event()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal latest
+        if abandoned.is_set():
+            raise _AbandonedError
+        latest = (done, total)
+
+    def run() -> None:
+        try:
+            results.append(work(progress))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="following")
+    thread.start()
+    told: tuple[int, int] | None = None
+    try:
+        while thread.is_alive():
+            thread.join(SECONDS)
+            if latest is not None and latest != told:
+                told = latest
+                yield told
+    finally:
+        abandoned.set()
+        thread.join(_PATIENCE)
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,282 @@
+"""Head-only trials on cached features: closed-form ones at once, iterative ones by the pack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.contracts import Backbone
+from automl_transfer.errors import DivergedError, PluginError
+from automl_transfer.events import Event, Progress, TrialEnded, TrialReported, TrialStarted
+from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
+from automl_transfer.scoring import scores
+from automl_transfer.stages.checkpoint import keep_best
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.rows import begun, checked, failed, store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from automl_transfer.training.frozen import FrozenFeatures
+    from automl_transfer.training.packed import HeadReport, HeadResult
+
+NAME = "heads"
+PREDICTIONS = 1 << 20
+"""Bytes of a trial's predictions up to which those of all trials of a pack are kept."""
+BEST = 8
+"""Trials of a pack whose predictions are kept in any case."""
+
+
+@dataclass(kw_only=True)
+class _Trial:
+    row: Outcome
+    build: Callable[[], nn.Module] | None = None
+    head: Any = None
+    probabilities: NDArray[np.float32] | None = None
+    curve: list[CurvePoint] = field(default_factory=list)
+
+
+class HeadTrials:
+    """Trials of heads on the frozen features of one backbone."""
+
+    def __init__(self, context: Context, candidate: Candidate) -> None:
+        from automl_transfer.training.frozen import FrozenFeatures
+
+        self._context = context
+        self._candidate = candidate
+        splits, labels = context.splits, context.dataset.labels
+        self._labels = labels[splits.val]
+        self._data: FrozenFeatures = FrozenFeatures.scaled(
+            candidate.features_at(splits.train),
+            labels[splits.train],
+            candidate.features_at(splits.val),
+        )
+
+    def closed_form(self, configurations: Sequence[Configuration]) -> Iterator[Event]:
+        """Fits heads by their formula, a trial each, stored one by one."""
+        from automl_transfer.training.frozen import fitted
+
+        for configuration in configurations:
+            trial = self._begin(configuration, self._context.next_number)
+            yield TrialStarted(number=trial.row.number, stage=NAME, configuration=configuration)
+            started = time.monotonic()
+            if trial.build is not None:
+                try:
+                    made = fitted(trial.build, self._data, trial.row.seed)
+                    self._finish(trial, made.head, made.probabilities, 1, made.loss, started)
+                except (Exception, SystemExit) as error:
+                    trial.row = failed(trial.row, error)
+            trial.row = replace(trial.row, seconds=time.monotonic() - started)
+            store(self._context, [trial.row])
+            yield from self._told([trial])
+
+    def pack(
+        self,
+        asked: Sequence[tuple[int, Configuration]],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[Event]:
+        """Trains iterative heads together; all rows are stored at once.
+
+        Args:
+            asked: Numbers and configurations.
+            should_stop: Looked at after each step; what is done until then counts.
+        """
+        from automl_transfer.training.frozen import seeded
+        from automl_transfer.training.packed import HeadRun, train_heads
+
+        started = time.monotonic()
+        trials = [self._begin(configuration, number) for number, configuration in asked]
+        runs, running = [], []
+        for trial in trials:
+            if trial.build is None:
+                continue
+            try:
+                head = seeded(trial.build, trial.row.seed)
+            except (Exception, SystemExit) as error:
+                trial.row = failed(trial.row, error)
+                continue
+            params = trial.row.configuration.of("head", trial.row.configuration.head)
+            runs.append(
+                HeadRun(
+                    build=lambda head=head: head,  # type: ignore[misc]
+                    lr=float(params.get("lr", 1e-2)),
+                    weight_decay=float(params.get("weight_decay", 1e-4)),
+                )
+            )
+            running.append(trial)
+        steps = train_heads(
+            runs=runs,
+            features=self._data.train,
+            labels=self._data.labels,
+            evaluate_features=self._data.evaluate,
+            classes=len(self._context.task.classes),
+            seed=self._context.request.seed,
+            device=self._context.device,
+            should_stop=should_stop,
+        )
+        stop: list[int] | None = None
+        results: Sequence[HeadResult] = ()
+        while runs:
+            try:
+                reports = steps.send(stop) if stop is not None else next(steps)
+            except StopIteration as end:
+                results = end.value
+                break
+            for report in reports:
+                running[report.run].curve.append(self._point(report))
+            stop = _behind(reports, running)
+            last = max((report.epoch for report in reports), default=0)
+            total = max((report.epochs for report in reports), default=0)
+            yield Progress(
+                what=f"{len(runs)} heads on {self._candidate.card.id}", done=last, total=total
+            )
+        for result in results:
+            self._settle(running[result.run], result, started)
+        seconds = (time.monotonic() - started) / max(1, len(trials))
+        for trial in trials:
+            trial.row = replace(trial.row, seconds=seconds)
+        store(self._context, [trial.row for trial in trials])
+        for trial in trials:
+            yield TrialStarted(
+                number=trial.row.number, stage=NAME, configuration=trial.row.configuration
+            )
+            yield from self._told([trial])
+
+    def _begin(self, configuration: Configuration, number: int) -> _Trial:
+        """A trial, and how to build its head; failed already if its plan or head cannot be."""
+        context = self._context
+        trial = _Trial(row=begun(context, configuration, number, NAME))
+        try:
+            plan = context.registry.load(context.strategy(configuration.strategy))(
+                stages=self._candidate.views,
+                params=configuration.of("strategy", configuration.strategy),
+            )
+            if plan.trains_backbone or plan.start != "pretrained":
+                raise PluginError(
+                    "A strategy whose card says trains_backbone=False must return a plan that "
+                    f"trains no stage of the pretrained network, but {configuration.strategy!r} "
+                    "does not."
+                )
+            factory = context.registry.load(context.head(configuration.head))
+        except (Exception, SystemExit) as error:
+            trial.row = failed(trial.row, error)
+            return trial
+        params = configuration.of("head", configuration.head)
+        trial.build = lambda: factory(
+            width=self._candidate.width, classes=len(context.task.classes), params=params
+        )
+        return trial
+
+    def _point(self, report: HeadReport) -> CurvePoint:
+        metric = self._context.task.metric
+        value = float("nan")
+        if np.isfinite(report.probabilities).all():
+            value = scores(report.probabilities, self._labels)[metric]
+        return CurvePoint(
+            epoch=report.epoch, value=value, loss=float(report.loss), seconds=report.seconds
+        )
+
+    def _settle(self, trial: _Trial, result: HeadResult, started: float) -> None:
+        trial.curve = [
+            point for point in trial.curve if np.isfinite([point.value, point.loss]).all()
+        ]
+        if result.error is not None:
+            trial.row = failed(replace(trial.row, curve=tuple(trial.curve)), result.error)
+            return
+        try:
+            self._finish(
+                trial, result.head, result.probabilities, result.epochs, result.loss, started
+            )
+        except DivergedError as error:
+            trial.row = failed(trial.row, error)
+            return
+        if result.stopped:
+            reason = f"behind the others of its pack after epoch {result.epochs}"
+            trial.row = replace(trial.row, state="pruned", reason=reason)
+            trial.head = None
+
+    def _finish(
+        self,
+        trial: _Trial,
+        head: nn.Module,
+        probabilities: NDArray[np.float32],
+        epochs: int,
+        loss: float,
+        started: float,
+    ) -> None:
+        from automl_transfer.training.frozen import size
+
+        if not np.isfinite(probabilities).all():
+            raise DivergedError("Every predicted probability must be finite, but some are not.")
+        metrics = checked(scores(probabilities, self._labels))
+        value = metrics[self._context.task.metric]
+        if not trial.curve or trial.curve[-1].epoch < epochs:
+            seconds = time.monotonic() - started
+            trial.curve.append(CurvePoint(epoch=epochs, value=value, loss=loss, seconds=seconds))
+        numbers = size(head)
+        closed = self._context.head(trial.row.configuration.head).closed_form
+        trial.head, trial.probabilities = head, probabilities
+        trial.row = replace(
+            trial.row,
+            state="finished",
+            value=value,
+            metrics=metrics,
+            epochs=epochs,
+            curve=tuple(trial.curve),
+            proof=FreezeProof(
+                trainable_parameters=0 if closed else numbers,
+                total_parameters=self._candidate.parameters + numbers,
+                # Only its features were there: the network itself was never touched.
+                frozen_tensors=sum(len(stage.tensors) for stage in self._candidate.stages),
+            ),
+        )
+
+    def _told(self, trials: Sequence[_Trial]) -> Iterator[Event]:
+        context = self._context
+        for trial in trials:
+            row = trial.row
+            if trial.probabilities is not None and row.state == "finished":
+                small = trial.probabilities.nbytes <= PREDICTIONS
+                if small or self._is_among_best(row):
+                    context.files.write_predictions(row.number, trial.probabilities)
+            if row.curve:
+                yield TrialReported(number=row.number, point=row.curve[-1], epochs=row.epochs)
+            yield TrialEnded(outcome=row)
+            if trial.head is not None:
+                head = trial.head
+                keep_best(context, row.number, lambda head=head: self._model(head))  # type: ignore[misc]
+
+    def _is_among_best(self, row: Outcome) -> bool:
+        from automl_transfer.stages.context import finished
+
+        return row.number in {best.number for best in finished(self._context.outcomes)[:BEST]}
+
+    def _model(self, head: nn.Module) -> Any:
+        from automl_transfer.training.frozen import assembled
+
+        backbone: Backbone = self._candidate.build()
+        return assembled(backbone, head, self._data.scaler)
+
+
+def _behind(reports: Sequence[HeadReport], trials: Sequence[_Trial]) -> list[int]:
+    """Half-way through, the worse half of the runs that are still going; never one alone."""
+    live = [report.run for report in reports if report.epoch < report.epochs]
+    if len(live) < 4:
+        return []
+    report = next(report for report in reports if report.run == live[0])
+    curve = trials[live[0]].curve
+    before = curve[-2].epoch if len(curve) > 1 else 0
+    if not before < report.epochs / 2 <= report.epoch:
+        return []
+    ranked = sorted(live, key=lambda run: _order(trials[run].curve[-1].value), reverse=True)
+    return ranked[(len(ranked) + 1) // 2 :]
+
+
+def _order(value: float) -> float:
+    return value if np.isfinite(value) else -np.inf

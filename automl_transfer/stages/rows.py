@@ -1,0 +1,66 @@
+"""From a configuration that is asked to a row that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.errors import AutomlTransferError, DivergedError, TrialError
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages.context import Context
+from automl_transfer.stages.proposals import trial_seed
+
+
+def begun(context: Context, configuration: Configuration, number: int, stage: str) -> Outcome:
+    """The row of a trial that is about to run."""
+    candidate = context.candidates[configuration.backbone]
+    registry = context.registry
+    return Outcome(
+        number=number,
+        stage=stage,
+        configuration=configuration,
+        state="running",
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=trial_seed(context.request.seed, number),
+        device=str(context.device),
+        generation=context.generation,
+        providers={
+            configuration.backbone: registry.provider("backbone", configuration.backbone),
+            configuration.head: registry.provider("head", configuration.head),
+            configuration.strategy: registry.provider("strategy", configuration.strategy),
+        },
+        weights=candidate.weights.sha256 if candidate.weights else None,
+    )
+
+
+def failed(row: Outcome, error: BaseException) -> Outcome:
+    """The row of a trial that an error has ended. A plugin's bug is that trial's own."""
+    if isinstance(error, TrialError):
+        reason = f"{error.kind}: {error}"
+    else:
+        text = str(error) if isinstance(error, AutomlTransferError) else repr(error)
+        reason = f"error: {text}"
+    return replace(row, state="failed", reason=reason[:2000])
+
+
+def checked(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics, if they are numbers.
+
+    Raises:
+        DivergedError: One is not finite.
+    """
+    wrong = {name: value for name, value in metrics.items() if not np.isfinite(value)}
+    if wrong:
+        raise DivergedError(f"Every metric must be finite, but got {wrong}.")
+    return metrics
+
+
+def store(context: Context, rows: Sequence[Outcome]) -> None:
+    """Keeps the rows of trials that have ended, durably and at one go."""
+    context.store.append(*rows)
+    context.outcomes.extend(rows)
+    context.outcomes.sort(key=lambda row: row.number)

@@ -1,0 +1,217 @@
+"""Heads of one kind, trained as one stacked computation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from automl_transfer.training.schedule import factor
+from automl_transfer.training.stack import Noise, Stack
+
+EVALUATED = 1 << 22
+"""Class scores computed at once in evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the heads of all packs share."""
+
+    features: torch.Tensor
+    """Shape (n, d), where it lies: batches are moved to ``device``."""
+    labels: torch.Tensor
+    """Shape (n,), on ``device``."""
+    evaluate: torch.Tensor
+    """Features to predict, shape (m, d)."""
+    classes: int
+    epochs: int
+    batch_size: int
+    seed: int
+    class_weights: torch.Tensor | None
+    """Shape (c,), on ``device``."""
+    device: torch.device
+    check_time: Callable[[], None]
+    """Called after each step; may raise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """A number for each head, shape (R,) each."""
+
+    lr: torch.Tensor
+    weight_decay: torch.Tensor
+    label_smoothing: torch.Tensor
+
+    def keep(self, places: torch.Tensor) -> Rates:
+        """Those at ``places``."""
+        return Rates(
+            lr=self.lr[places],
+            weight_decay=self.weight_decay[places],
+            label_smoothing=self.label_smoothing[places],
+        )
+
+
+class Pack:
+    """A stack in training: its parameters, the state of AdamW, how far it is.
+
+    AdamW's direction is Adam's step from zero at a rate of one (torch's own, fused where there is
+    such a kernel); rate and decay, which each head has its own of, are applied to it here. The
+    order of operations is that of ``torch.optim.AdamW``.
+    """
+
+    def __init__(self, stack: Stack, rates: Rates, recipe: Recipe) -> None:
+        self.stack = stack
+        self.recipe = recipe
+        self.rates = rates
+        self.epoch = 0
+        self.seconds = 0.0
+        self.losses = torch.full((stack.heads,), math.nan)
+        self._order = torch.Generator().manual_seed(recipe.seed)
+        self._direction = {
+            name: torch.zeros_like(
+                stack.tensors[name], memory_format=torch.contiguous_format
+            ).requires_grad_()
+            for name in stack.trained
+        }
+        self._adam = self._optimizer()
+        self._prepare()
+
+    def _optimizer(self) -> torch.optim.Optimizer | None:
+        if not self._direction:
+            return None
+        fused = self.recipe.device.type in ("cpu", "cuda") and all(
+            tensor.dtype in (torch.float32, torch.float64) for tensor in self._direction.values()
+        )
+        return torch.optim.Adam(list(self._direction.values()), lr=1.0, fused=fused)
+
+    def _prepare(self) -> None:
+        rates, along = self.rates, self.stack.along
+        self._lr = {name: along(rates.lr, name) for name in self.stack.trained}
+        self._shrink = {
+            name: along(rates.lr * rates.weight_decay, name) for name in self.stack.trained
+        }
+        self._smooths = bool((rates.label_smoothing > 0).any())
+
+    def advance(self, until: int) -> None:
+        """Trains up to the end of the epoch ``until``; leaves the mean losses in ``losses``."""
+        recipe = self.recipe
+        n = len(recipe.features)
+        per_epoch = math.ceil(n / recipe.batch_size)
+        started = time.monotonic()
+        finite = torch.ones(self.stack.heads, dtype=torch.bool, device=recipe.device)
+        mean = torch.full((self.stack.heads,), math.nan, device=recipe.device)
+        while self.epoch < until:
+            permutation = torch.randperm(n, generator=self._order)
+            sums = torch.zeros(self.stack.heads, device=recipe.device)
+            step = self.epoch * per_epoch
+            for chosen in torch.split(permutation, recipe.batch_size):
+                sums += self._step(chosen, step, recipe.epochs * per_epoch) * len(chosen)
+                step += 1
+                recipe.check_time()
+            mean = sums / n
+            finite &= mean.isfinite()
+            self.epoch += 1
+        self.losses = torch.where(finite, mean, math.nan).cpu()
+        self.seconds += time.monotonic() - started
+
+    def _step(self, chosen: torch.Tensor, step: int, steps: int) -> torch.Tensor:
+        """One step of all heads; returns their losses, shape (R,)."""
+        recipe, stack = self.recipe, self.stack
+        places = chosen.to(recipe.device)
+        source = places if recipe.features.device == recipe.device else chosen
+        features = recipe.features[source].to(recipe.device, non_blocking=True)
+        losses = self._losses(
+            stack.scores(stack, features, Noise(seed=recipe.seed, step=step)),
+            recipe.labels[places],
+        )
+        if self._adam is None:
+            return losses.detach()
+        # No head's loss depends on another's parameters: the gradient of the sum is each's own.
+        gradients = torch.autograd.grad(losses.sum(), [stack.tensors[n] for n in stack.trained])
+        with torch.no_grad():
+            for name, gradient in zip(stack.trained, gradients, strict=True):
+                self._direction[name].zero_()
+                # The fused kernel walks through memory, whatever the strides say.
+                self._direction[name].grad = gradient.contiguous()
+            self._adam.step()
+            rate = factor(step, steps)
+            for name in stack.trained:
+                tensor = stack.tensors[name]
+                tensor.mul_(1 - rate * self._shrink[name])
+                tensor.addcmul_(self._direction[name], self._lr[name], value=rate)
+        return losses.detach()
+
+    def _losses(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of each head, shape (R,), as ``functional.cross_entropy`` has it."""
+        scores = scores.float()
+        b, heads, classes = scores.shape
+        weights = self.recipe.class_weights
+        joint = functional.cross_entropy(
+            scores.reshape(b * heads, classes),
+            labels.repeat_interleave(heads),
+            weight=weights,
+            reduction="none",
+        )
+        total: torch.Tensor | int = b if weights is None else weights[labels].sum()
+        losses = joint.view(b, heads).sum(dim=0) / total
+        if not self._smooths:
+            return losses
+        likely = scores.log_softmax(dim=2)
+        even = -(likely if weights is None else likely * weights).mean(dim=2).sum(dim=0) / total
+        share = self.rates.label_smoothing
+        return (1 - share) * losses + share * even
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of the evaluated part, shape (R, m, c)."""
+        recipe, stack = self.recipe, self.stack
+        started = time.monotonic()
+        pieces = []
+        rows = 64
+        start = 0
+        with torch.no_grad():
+            while start < len(recipe.evaluate):
+                features = recipe.evaluate[start : start + rows].to(recipe.device)
+                found = stack.scores(stack, features, None).float().softmax(dim=2)
+                pieces.append(found.transpose(0, 1).cpu())
+                start += len(features)
+                rows = max(64, EVALUATED // (found.shape[1] * found.shape[2]))
+        self.seconds += time.monotonic() - started
+        if not pieces:
+            return np.zeros((stack.heads, 0, recipe.classes), dtype=np.float32)
+        joined: NDArray[np.float32] = torch.cat(pieces, dim=1).numpy()
+        return joined
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Drops all heads but those at ``places``, ascending."""
+        if len(places) == self.stack.heads:
+            return
+        masks = {name: self.stack.which(places, name) for name in self.stack.trained}
+        old = self._adam.state if self._adam is not None else {}
+        states = {name: old.get(tensor, {}) for name, tensor in self._direction.items()}
+        self._direction = {
+            name: tensor.detach()[masks[name]].requires_grad_()
+            for name, tensor in self._direction.items()
+        }
+        self._adam = self._optimizer()
+        for name, state in states.items():
+            assert self._adam is not None
+            self._adam.state[self._direction[name]] = {
+                key: value[masks[name]] if value.dim() else value for key, value in state.items()
+            }
+        self.stack.keep(places)
+        index = torch.tensor(list(places))
+        self.rates = self.rates.keep(index.to(self.rates.lr.device))
+        self.losses = self.losses[index]
+        self._prepare()
+
+    def write(self, place: int, head: nn.Module) -> None:
+        """Puts the parameters of the head at ``place`` into its module."""
+        with torch.no_grad():
+            self.stack.write(self.stack.of(place), head)

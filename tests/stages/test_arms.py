@@ -1,0 +1,137 @@
+"""Which arm is tried next, which backbone goes on, how long a trial is."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_transfer.cards import BackboneCard, CostCard, WeightsCard
+from automl_transfer.stages.arms import Arm, expected_improvement, ranked
+from automl_transfer.stages.ladder import FACTOR, FIRST, ladder, shortened
+from automl_transfer.stages.screen import OF_A_CLASS, first_positions
+from automl_transfer.stages.verdicts import FirstLook, judge
+
+
+def arm(name: str, cost: float, frozen: float = 0.8, values: tuple[float, ...] = ()) -> Arm:
+    return Arm(backbone=name, strategy="last-stages", cost=cost, frozen=frozen, values=values)
+
+
+def names(arms: list[Arm]) -> list[str]:
+    return [one.backbone for one in arms]
+
+
+def test_of_equal_promise_the_cheaper_arm_comes_first() -> None:
+    assert names(ranked([arm("dear", 20), arm("cheap", 5)], 0.8, 0.0)) == ["cheap", "dear"]
+
+
+def test_at_the_end_a_better_arm_may_cost_more() -> None:
+    arms = [arm("good", 4, frozen=0.81), arm("cheap", 1, frozen=0.79)]
+    assert names(ranked(arms, 0.8, 0.0))[0] == "cheap"
+    assert names(ranked(arms, 0.8, 1.0))[0] == "good"
+
+
+def test_hopeless_arms_are_left_out() -> None:
+    arms = [arm("good", 1), arm("bad", 1, frozen=0.5)]
+    assert names(ranked(arms, 0.82, 0.5)) == ["good"]
+
+
+def test_an_arm_that_disappointed_is_passed_over() -> None:
+    arms = [arm("tried", 1, frozen=0.8, values=(0.78, 0.77, 0.76)), arm("new", 1, frozen=0.8)]
+    assert names(ranked(arms, 0.8, 0.5))[0] == "new"
+
+
+@given(mean=st.floats(-1, 1), deviation=st.floats(1e-3, 1), incumbent=st.floats(-1, 1))
+def test_expected_improvement_is_that_of_a_normal_variable(
+    mean: float, deviation: float, incumbent: float
+) -> None:
+    # By numerical integration over ten deviations.
+    grid = np.linspace(mean - 10 * deviation, mean + 10 * deviation, 20001)
+    density = np.exp(-(((grid - mean) / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi))
+    gain = np.maximum(grid - incumbent, 0) * density
+    assert expected_improvement(mean, deviation, incumbent) == pytest.approx(
+        float(np.trapezoid(gain, grid)), abs=1e-5
+    )
+
+
+@given(each=st.integers(1, 5000), affordable=st.floats(1, 1e6))
+def test_rungs_ascend_to_what_is_affordable(each: int, affordable: float) -> None:
+    rungs = ladder(each, epochs=None, affordable=affordable)
+    assert list(rungs) == sorted(set(rungs)) and rungs[0] >= 1
+    assert rungs[-1] <= max(1, affordable)
+    if len(rungs) > 1:
+        assert rungs[0] == max(each, FIRST)
+        assert all(after >= 1.9 * before for before, after in itertools.pairwise(rungs))
+
+
+def test_the_ladder_of_little_data_and_of_much() -> None:
+    assert ladder(18, epochs=None, affordable=1e9) == (150, 450)
+    assert ladder(1000, epochs=None, affordable=1e9) == (1000, 3000, 12000)
+    assert ladder(18, epochs=None, affordable=200) == (200,)
+    assert ladder(18, epochs=5, affordable=1e9) == (90,)
+    assert FACTOR == 3
+
+
+def test_a_shorter_training_must_still_be_an_epoch() -> None:
+    assert shortened((150, 450), 80.5, 20) == (80,)
+    assert shortened((150, 450), 10, 20) is None
+
+
+def look(name: str, hits: list[int], gmacs: float = 1.0) -> FirstLook:
+    card = BackboneCard(
+        id=f"a/{name}",
+        factory="a.b:c",
+        modality="vectors",
+        family="a",
+        weights=WeightsCard(sources=("dir:x",)),
+        cost=CostCard(params=10, gmacs=gmacs),
+    )
+    return FirstLook(card=card, score=float(np.mean(hits)), hits=np.array(hits, dtype=bool))
+
+
+def shared(share: float, n: int = 200) -> list[int]:
+    return [int(place < share * n) for place in range(n)]
+
+
+def test_the_clearly_worse_half_stops() -> None:
+    looks = [look(name, shared(share)) for name, share in
+             (("best", 0.9), ("good", 0.8), ("poor", 0.6), ("bad", 0.5))]  # fmt: skip
+    verdicts = judge(looks)
+    assert [name for name, verdict in verdicts.items() if verdict.kept] == ["a/best", "a/good"]
+    assert "30.0 points behind a/best" in verdicts["a/poor"].reason
+
+
+def test_what_cannot_be_told_from_the_best_goes_on() -> None:
+    rng = np.random.default_rng(0)
+    alike = [list(rng.permutation(shared(0.8))) for _ in range(4)]
+    looks = [look(str(place), hits) for place, hits in enumerate(alike)]
+    assert all(verdict.kept for verdict in judge(looks).values())
+
+
+def test_two_backbones_always_go_on() -> None:
+    verdicts = judge([look("best", shared(0.9)), look("bad", shared(0.1))])
+    assert all(verdict.kept for verdict in verdicts.values())
+
+
+def test_the_largest_of_many_is_kept_as_a_hedge_only() -> None:
+    shares = (0.9, 0.85, 0.8, 0.5, 0.4, 0.3)
+    looks = [look(str(place), shared(share)) for place, share in enumerate(shares)]
+    looks[5] = look("large", shared(0.3), gmacs=9.0)
+    verdicts = judge(looks)
+    assert verdicts["a/large"].kept and "hedge" in verdicts["a/large"].reason
+    assert not verdicts["a/3"].kept and not verdicts["a/4"].kept
+    assert not judge(looks[:4] + looks[5:])["a/large"].kept
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=2000), st.integers(0, 100))
+def test_the_first_look_has_some_of_each_class(labels: list[int], seed: int) -> None:
+    values = np.array(labels)
+    chosen = first_positions(values, seed)
+    assert list(chosen) == sorted(set(chosen.tolist()))
+    for label in np.unique(values):
+        have, all_ = int((values[chosen] == label).sum()), int((values == label).sum())
+        assert have >= min(all_, OF_A_CLASS)
+    assert len(chosen) >= min(len(values), 200)
