@@ -164,7 +164,8 @@ class FiniteViews(Protocol):
     """What an encoder has as well whose training view is one of a few: they can be kept.
 
     ``batch(rows, generator)`` must be ``view(rows, choose(len(rows), generator))``, with the same
-    draws. An encoder without it varies without bound.
+    draws, and an index the same view for all encoders of one ``digest``. An encoder without it
+    varies without bound.
     """
 
     @property

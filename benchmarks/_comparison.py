@@ -256,9 +256,7 @@ def reach(results: Results, system: str) -> str:
         if not seeds or not ladder:
             continue
         good = [place for place, (_, value) in enumerate(ladder) if value >= target]
-        lasting = [
-            place for place in good if all(value >= target for _, value in ladder[place:])
-        ]
+        lasting = [place for place in good if all(value >= target for _, value in ladder[place:])]
         cells = []
         for places in (good, lasting):
             ratio = ladder[places[0]][0] / longest if places else float("inf")

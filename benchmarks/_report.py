@@ -1,8 +1,8 @@
 """What every table here says of itself: the machine, the versions, the command.
 
-    import _report
-    text = _report.page("Title", "What it shows.", _report.table(["case", "ratio"], rows))
-    _report.write(Path(__file__).with_suffix(".md"), text)
+import _report
+text = _report.page("Title", "What it shows.", _report.table(["case", "ratio"], rows))
+_report.write(Path(__file__).with_suffix(".md"), text)
 """
 
 from __future__ import annotations

@@ -230,8 +230,9 @@ def main() -> None:
         "Last-stage fine-tuning from kept activations",
         f"`last-stages` with k = 1 and its other defaults, a linear head, batch 32, "
         f"{options.epochs} epochs, {options.device.type}; {count} images of "
-        f"`{options.data.name}`, {views} of each in training; 80 % to train and 20 % to evaluate after each epoch. "
-        f"{options.seeds} seeds, of splits as well; both trainings of a seed one after the other.",
+        f"`{options.data.name}`, {views} of each in training; 80 % to train and 20 % to evaluate "
+        f"after each epoch. {options.seeds} seeds, of splits as well; both trainings of a seed "
+        "one after the other.",
         "- **an epoch**: training and evaluation, median of all epochs but the first; ratio: "
         "median of the seeds (and range).\n"
         "- **in all**: from the built network to the last evaluation, with finding the boundary "

@@ -44,7 +44,15 @@ from torch.nn import functional  # noqa: E402
 
 EPOCHS = 12
 PARTS = ("train", "val", "test")
-PRETRAINED = ("input_size", "mean", "std", "interpolation", "crop_pct", "num_classes", "classifier")
+PRETRAINED = (
+    "input_size",
+    "mean",
+    "std",
+    "interpolation",
+    "crop_pct",
+    "num_classes",
+    "classifier",
+)
 RATES = {"linear_probe": (1e-4, 3e-2), "last_block": (3e-5, 3e-3), "full": (1e-5, 1e-3)}
 
 
@@ -183,7 +191,7 @@ def fit(
     flip: bool,
     seed: int,
     clock: Clock,
-    epochs: Callable[[float], int] = lambda seconds_per_step: EPOCHS,
+    epochs: Callable[[int, float], int] = lambda steps, seconds_per_step: EPOCHS,
 ) -> Iterator[int]:
     """Trains, and yields after each epoch.
 
@@ -191,7 +199,8 @@ def fit(
         net: Is changed.
         pixels: Shape (n, 3, side, side).
         labels: Shape (n,).
-        epochs: Given the seconds of a step once they are known, how many there shall be.
+        epochs: Given the steps done and the seconds of one, how many epochs there shall be in all;
+            asked after a few steps and after each epoch.
         clock: Training is broken off with OutOfTime when it is over.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -230,8 +239,10 @@ def fit(
                 raise OutOfTime
             durations.append(time.perf_counter() - began)
             if step == 4:
-                wanted = max(epoch + 1, min(EPOCHS, epochs(sum(durations[1:]) / 3)))
+                wanted = max(epoch + 1, min(EPOCHS, epochs(step, np.median(durations[1:]))))
         epoch += 1
+        if step >= 4:
+            wanted = max(epoch, min(EPOCHS, epochs(step, np.median(durations[1:]))))
         yield epoch
 
 

@@ -464,13 +464,13 @@ def _no_small(backbone: BackboneCard) -> str | None:
 
 def test_a_time_budget_is_kept(toy: ToySearch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget_module, "MINIMUM_SECONDS", 1.0)
-    toy.run(toy.request(trials=None, epochs=None, budget_seconds=12.0))
+    toy.run(toy.request(trials=None, epochs=None, budget_seconds=20.0))
     study = toy.study()
     assert study.status["state"] == "finished"
     strategies = {row.configuration.strategy for row in study.trials}
     assert "frozen" in strategies and len(strategies) > 1
     # Not a time of this machine: what the search itself says that it has spent of what it had.
-    assert study.status["spent"] <= 12.0 * 1.1
+    assert study.status["spent"] <= 20.0 * 1.1
 
 
 def test_the_python_api_does_the_same(toy: ToySearch) -> None:
@@ -530,7 +530,7 @@ def test_a_search_whose_time_is_used_up_can_be_repeated(toy: ToySearch) -> None:
     again = toy.study().recommendation
     assert again is not None and before is not None
     assert [row.number for row in again.ranking] == [row.number for row in before.ranking]
-    assert not [row for row in again.why_not if row.what.startswith("toy/")]
+    assert not {row.what for row in again.why_not} & {"toy/small", "toy/wide"}
 
 
 def test_a_wrong_option_leaves_no_study_behind(toy: ToySearch) -> None:
@@ -568,7 +568,7 @@ def test_a_euclidean_prototype_as_the_best_head_starts_fine_tunes(toy: ToySearch
 
 
 def test_a_best_head_whose_plugin_is_gone_does_not_stop_a_resume(toy: ToySearch) -> None:
-    request = toy.request(heads=(), strategies=("frozen", "last-stages"), trials=8)
+    request = toy.request(heads=(), strategies=("frozen", "last-stages"), trials=14)
 
     @hookimpl
     def automl_transfer_heads() -> list[HeadCard]:
@@ -577,7 +577,7 @@ def test_a_best_head_whose_plugin_is_gone_does_not_stop_a_resume(toy: ToySearch)
     plugin = SimpleNamespace(__name__="good", automl_transfer_heads=automl_transfer_heads)
     toy.run(request, [plugin])
     assert "good/head" in {row.configuration.head for row in toy.study().trials}
-    toy.run(replace(request, trials=14))
+    toy.run(replace(request, trials=18))
     recommendation = toy.study().recommendation
     assert recommendation is not None
     assert recommendation.winner.configuration.head != "good/head"
@@ -615,4 +615,4 @@ def test_default_heads_are_tried_even_when_screening_took_long(
     monkeypatch.setattr(stage, "SHARE", 0.0)
     toy.run(toy.request(trials=None, budget_seconds=25.0, strategies=("frozen", "last-stages")))
     tried = {row.configuration.head for row in toy.study().trials if row.stage == "heads"}
-    assert tried == {"linear", "mlp", "cosine", "prototype"}
+    assert tried == {"linear", "mlp", "cosine", "prototype", "ridge"}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.errors import StudyError
+from automl_transfer.errors import StudyError, TrialError
 from automl_transfer.events import Event, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import CurvePoint, Outcome
@@ -246,9 +246,15 @@ def _advance(
 
 
 def _tuning(context: Context, trial: OpenTrial, ladder: tuple[int, ...], stop: Stop) -> Tuning:
-    """The training of a trial: new, or as an earlier session has parked it."""
+    """The training of a trial from its beginning."""
     from automl_transfer.training.tuning import Tuning
 
+    return Tuning(**_options(context, trial, ladder, stop))
+
+
+def _options(
+    context: Context, trial: OpenTrial, ladder: tuple[int, ...], stop: Stop
+) -> dict[str, Any]:
     configuration = trial.row.configuration
     candidate = context.candidates[configuration.backbone]
     options = arguments(
@@ -260,13 +266,32 @@ def _tuning(context: Context, trial: OpenTrial, ladder: tuple[int, ...], stop: S
         seed=trial.row.seed,
         should_stop=stop,
     )
-    options |= {"backbone": candidate.build, "ladder": ladder}
-    if trial.row.steps:
+    return options | {"backbone": candidate.build, "ladder": ladder}
+
+
+def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
+    """Gives the trials of an earlier session their checkpoints back.
+
+    One whose checkpoint is gone or damaged starts again, and comes to the same result.
+    """
+    from automl_transfer.training.tuning import Tuning
+
+    def stop() -> bool:
+        return context.watch.left <= reserve
+
+    for trial in bracket.trials:
+        if not trial.row.steps:
+            continue
         try:
-            return Tuning.load(_parked(context, trial.row.number), **options)
-        except StudyError:  # damaged or gone: from the beginning, with the same result
-            trial.row = replace(trial.row, steps=0, curve=(), value=None)
-    return Tuning(**options)
+            trial.tuning = Tuning.load(
+                _parked(context, trial.row.number),
+                **_options(context, trial, bracket.ladder, stop),
+            )
+            trial.probabilities = trial.tuning.probabilities
+        except StudyError:
+            trial.row = replace(
+                trial.row, state="running", steps=0, epochs=0, curve=(), value=None, metrics={}
+            )
 
 
 def _end_early(context: Context, proposals: Proposals, bracket: Bracket) -> Iterator[Event]:
@@ -296,10 +321,9 @@ def _close(
     model = None
     if trial.row.state == "finished":
         try:
-            tuning = trial.tuning or _tuning(context, trial, bracket.ladder, lambda: False)
-            if not trial.row.steps:
-                tuning.advance(bracket.ladder[0])
-            result = tuning.finish()
+            if trial.tuning is None:
+                raise TrialError("A trial must have been trained to be finished.")
+            result = trial.tuning.finish()
             trial.row = replace(trial.row, proof=result.proof)
             context.files.write_predictions(trial.row.number, result.probabilities)
             model = result.model

@@ -98,7 +98,7 @@ def load(context: Context) -> Iterator[Event]:
 
 def _opened(context: Context, modality: Modality) -> Generator[Event, None, Dataset]:
     """Opens the data; where the modality can do so, it prepares them for all backbones as well."""
-    from automl_transfer.training.rows import RowKeeper
+    from automl_transfer.training.row_keeper import RowKeeper
 
     path, options = Path(context.request.data), context.request.options
 

@@ -82,6 +82,7 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
     Raises:
         EmptySpaceError: No backbone can run.
     """
+    earlier = {row["backbone"]: row["samples"] for row in context.store.get("screen", [])}
     looks = yield from _first_looks(context)
     verdicts = judge([look.first for look in looks])
     for look in looks:
@@ -98,6 +99,13 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         share = SHARE if context.candidates else FIRST_SHARE
         # A resumed search has spent its share already, but has a share of what is left.
         limit = max(context.watch.share(share), begun + share * left)
+        more = len(context.splits.development) - look.event.samples
+        known = earlier.get(look.card.id, 0) >= len(context.splits.development)
+        needed = 0.0 if known else more * look.seconds_per_sample
+        if context.candidates and needed and context.watch.elapsed + needed > limit:
+            late = f"the {needed:.0f} s that the rest of its features need were not left"
+            yield _excluded(context, look.card.id, f"{late}; it was {verdicts[look.card.id].text}")
+            continue
         try:
             candidate = yield from _last_look(context, look, limit)
         except Exception as error:  # a broken backbone must not end the search
@@ -191,6 +199,8 @@ def _excluded(context: Context, id: str, reason: str) -> BackboneExcluded:
 
 
 def _words(error: Exception) -> str:
+    if getattr(error, "kind", "") == "out-of-time":
+        return f"the time for screening was used up: {error}"
     if isinstance(error, AutomlTransferError):
         return str(error)
     return f"{type(error).__name__}: {error}"

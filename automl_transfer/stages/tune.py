@@ -16,7 +16,7 @@ from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.space import Choice, Float, Scalar, Space
 from automl_transfer.stages.arms import Arm, ranked
-from automl_transfer.stages.bracket import KEEP, Bracket, OpenTrial, run
+from automl_transfer.stages.bracket import Bracket, OpenTrial, run, unpark
 from automl_transfer.stages.context import Candidate, Context, finished
 from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.joint import JointSpace
@@ -31,6 +31,8 @@ EPOCHS = 5
 """Of a trial when the budget is in trials, if that is more than the first rung."""
 BATCH = 9
 """Trials that are compared with each other at each rung."""
+FAILURES = 3
+"""After so many failed trials, and none that was not, an arm is left alone."""
 OF_AN_ARM = 3
 """Proposals of the sampler for one arm in one batch."""
 SHARE_OF_ONE = 0.3
@@ -184,12 +186,23 @@ class _Stage:
                 ),
             )
             for recipe in self._recipes
+            if not self._is_broken(recipe)
         ]
         value = best[0].value if best else None
         if context.request.budget_seconds is None:
             # Without a clock, what a trial costs must not decide: it would differ by machine.
             arms = [replace(arm, cost=1.0) for arm in arms]
         return ranked(arms, value if value is not None else floor, spent)
+
+    def _is_broken(self, recipe: Configuration) -> bool:
+        """Whether an arm has failed time and again, and never given a value."""
+        rows = [
+            row
+            for row in self._past()
+            if row.configuration.backbone == recipe.backbone
+            and row.configuration.strategy == recipe.strategy
+        ]
+        return len(rows) >= FAILURES and all(row.state == "failed" for row in rows)
 
     def _open(
         self, number: int, arm: Arm, rungs: tuple[int, ...], planned: float, longest: float
@@ -309,11 +322,13 @@ class _Stage:
             for trial in bracket.trials
             if self._proposals.take(trial.row.number, trial.row.configuration)
         ]
+        resumed = Bracket(ladder=bracket.ladder, trials=taken)
+        unpark(self._context, resumed, self._reserve)
         for trial in taken:
             for point in trial.row.curve:
                 self._proposals.report(trial.row.number, point.value, point.step)
         if taken:
-            yield from self.run(Bracket(ladder=bracket.ladder, trials=taken))
+            yield from self.run(resumed)
 
     def untried(self) -> Iterator[Event]:
         """Says which recipes were not tried for lack of time."""
@@ -385,5 +400,3 @@ def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]
         name: value for name, value in best.params.items() if name.startswith("head/")
     }
 
-
-__all__ = ["KEEP", "NAME", "choose_backbones", "neighbours", "tune"]

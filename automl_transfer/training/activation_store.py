@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -84,7 +83,8 @@ class ActivationStore:
             found = Activations(
                 cache=self.cache,
                 memory=self.memory,
-                key=replace(self.key, dtype=kind),
+                key=self.key,
+                dtype=kind,
                 boundary=boundary,
                 rows=rows,
                 positions=positions,

@@ -97,6 +97,7 @@ class Activations:
         cache: ArrayCache | None,
         memory: Memory,
         key: FeatureKey,
+        dtype: str,
         boundary: Boundary,
         rows: RowStore,
         positions: NDArray[np.int64],
@@ -109,7 +110,7 @@ class Activations:
         self._rows = rows
         self._views = views
         self._device = device
-        self._dtype: torch.dtype = getattr(torch, key.dtype)
+        self._dtype: torch.dtype = getattr(torch, dtype)
         # Files of equal content have one id, and one row.
         ids = [rows.samples[int(place)].id for place in positions]
         self._ids = list(dict.fromkeys(ids))
@@ -123,7 +124,11 @@ class Activations:
         keys = [
             [
                 replace(
-                    key, boundary=f"{boundary.key}/{place}/{form.shape}", view=str(view)
+                    key,
+                    boundary=f"{boundary.key}/{place}/{form.shape}",
+                    # The key's own says how it was computed, this how it is kept.
+                    dtype=f"{key.dtype}/{dtype}",
+                    view=str(view),
                 ).digest
                 for place, form in enumerate(self._forms)
             ]
@@ -145,8 +150,8 @@ class Activations:
 
     @property
     def held(self) -> bool:
-        """Whether all of them are in memory or on the device: reading is then no work."""
-        return self._held is not None
+        """Whether all of them are where the network is: reading is then no work."""
+        return self._held is not None and self._held[0].device.type == self._device.type
 
     def fill(self, check: Callable[[], None]) -> None:
         """Computes what is missing, block by block, and takes it into memory if it fits.
@@ -183,7 +188,7 @@ class Activations:
         index = self._index[torch.from_numpy(chosen)]
         if self._held is not None:
             flat = _to(index + views * len(self._ids), self._held[0].device)
-            stored = [tensor.index_select(0, flat) for tensor in self._held]
+            stored = [self._selected(tensor, flat) for tensor in self._held]
         else:
             stored = self._read(index, views)
         return tuple(form.loaded(value) for form, value in zip(self._forms, stored, strict=True))
@@ -283,6 +288,14 @@ class Activations:
                 self._compute_and_keep(block, view, groups, held, check)
             else:
                 self._take(held, view, block, values)
+
+    def _selected(self, tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """A copy of rows; whatever the network does to it does not reach what is kept."""
+        if self._device.type == "cuda" and tensor.device.type == "cpu":
+            shape = (len(places), *tensor.shape[1:])
+            target = torch.empty(shape, dtype=tensor.dtype, pin_memory=True)
+            return torch.index_select(tensor, 0, places, out=target)
+        return tensor.index_select(0, places)
 
     def _read(self, index: torch.Tensor, views: torch.Tensor) -> list[torch.Tensor]:
         assert self._groups is not None

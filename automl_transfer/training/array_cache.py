@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -107,6 +109,11 @@ class ArrayCache:
             "place with AUTOML_TRANSFER_CACHE_DIR."
         )
 
+    def _say(self, text: str) -> None:
+        if not self._told:
+            self._told = True
+            _LOG.warning("%s", text)
+
     def _is_full(self, now: float) -> bool:
         """Whether it is known that nothing can be freed."""
         since, held = self._full
@@ -143,28 +150,29 @@ class ArrayCache:
     def _files(self) -> list[_File]:
         """All shards. Removes unfinished ones of processes that were killed."""
         found = []
-        for path in self.home.glob("*/*"):
-            try:
-                state = path.stat()
-            except OSError:
-                continue
+        for path, state in _entries(self.home):
             if path.suffix == UNFINISHED and time.time() - state.st_mtime > _ABANDONED_SECONDS:
                 remove(path)
             elif path.suffix in (SUFFIX, UNFINISHED):
-                found.append(
-                    _File(
-                        path=path,
-                        group=path.parent.name,
-                        bytes=state.st_size,
-                        used=state.st_mtime,
-                    )
-                )
+                size, used = state.st_size, state.st_mtime
+                found.append(_File(path=path, group=path.parent.name, bytes=size, used=used))
         return found
 
-    def _say(self, text: str) -> None:
-        if not self._told:
-            self._told = True
-            _LOG.warning("%s", text)
+
+def _entries(home: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Files in the subdirectories; others may remove them while we look."""
+    for directory in _listed(home):
+        for file in _listed(directory.path) if directory.is_dir(follow_symlinks=False) else ():
+            with contextlib.suppress(OSError):
+                yield Path(file.path), file.stat(follow_symlinks=False)
+
+
+def _listed(directory: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def usual_limit(directory: Path) -> int:
@@ -173,7 +181,8 @@ def usual_limit(directory: Path) -> int:
     while not there.exists() and there != there.parent:
         there = there.parent
     try:
-        taken = sum(path.stat().st_size for path in directory.glob(f"*/*{SUFFIX}"))
-        return min(MOST_BYTES, int(MOST_OF_FREE * (shutil.disk_usage(there).free + taken)))
+        free = shutil.disk_usage(there).free
     except OSError:
         return MOST_BYTES
+    taken = sum(state.st_size for path, state in _entries(directory) if path.suffix == SUFFIX)
+    return min(MOST_BYTES, int(MOST_OF_FREE * (free + taken)))

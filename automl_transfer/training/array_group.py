@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.errors import PluginError
+from automl_transfer.training.row_index import NOWHERE, RowIndex, encode_ids
 from automl_transfer.training.shard import (
     SUFFIX,
     DamagedError,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _TOUCH_SECONDS = 60.0
 """A shard in use is marked as used at most this often."""
-_NOT_FOUND = -1
 
 
 class ArrayGroup:
@@ -45,10 +45,7 @@ class ArrayGroup:
         self._shards: dict[str, Shard] = {}
         self._names: list[str] = []
         self._touched: dict[str, float] = {}
-        # Sorted by id: a dictionary would take ten times the memory.
-        self._ids: NDArray[np.bytes_] = np.empty(0, dtype="S1")
-        self._shard: NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self._place: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        self._index = RowIndex()
         self._form: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
     @property
@@ -73,8 +70,8 @@ class ArrayGroup:
         distinct = list(dict.fromkeys(ids))
         with self._lock:
             self._look()
-            shards, _ = self._locate(encode_ids(distinct))
-        return [id for id, shard in zip(distinct, shards, strict=True) if shard == _NOT_FOUND]
+            shards, _ = self._index.locate(encode_ids(distinct))
+        return [id for id, shard in zip(distinct, shards, strict=True) if shard == NOWHERE]
 
     def write(self, ids: Sequence[str], rows: NDArray[Any]) -> bool:
         """Adds a shard.
@@ -104,14 +101,18 @@ class ArrayGroup:
             self._check(form, codes)
         if not len(ids) or not self._cache.admit(rows.nbytes, self._share):
             return False
-        try:
-            shard = write_shard(self.directory, codes, rows)
-        except OSError as error:
-            self._cache.failed(error)
-            return False
-        with self._lock:
-            self._add(shard)
-        return True
+        for _ in range(2):
+            try:
+                shard = write_shard(self.directory, codes, rows)
+            except FileNotFoundError:
+                continue  # somebody has deleted the directory in this very moment
+            except OSError as error:
+                self._cache.failed(error)
+                return False
+            with self._lock:
+                self._add(shard)
+            return True
+        return False
 
     def find(self, ids: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Rows of the samples that have one.
@@ -123,10 +124,10 @@ class ArrayGroup:
         codes = encode_ids(ids)
         there = np.zeros(len(ids), dtype=bool)
         with self._lock:
-            shards, places = self._locate(codes)
-            if (shards == _NOT_FOUND).any():
+            shards, places = self._index.locate(codes)
+            if (shards == NOWHERE).any():
                 self._look()
-                shards, places = self._locate(codes)
+                shards, places = self._index.locate(codes)
             form = self._form
         if form is None:
             return np.empty((len(ids), 0), dtype=np.float32), there
@@ -137,8 +138,8 @@ class ArrayGroup:
                 break
             with self._lock:
                 self._look()
-                shards, places = self._locate(codes)
-            shards[there] = _NOT_FOUND
+                shards, places = self._index.locate(codes)
+            shards[there] = NOWHERE
         return rows, there
 
     def read(self, ids: Sequence[str]) -> NDArray[Any]:
@@ -156,7 +157,7 @@ class ArrayGroup:
         """The ids that have a row at this moment, ascending; see :func:`encode_ids`."""
         with self._lock:
             self._look()
-            return self._ids
+            return self._index.ids
 
     def forget(self) -> None:
         """Removes all rows."""
@@ -175,7 +176,7 @@ class ArrayGroup:
     ) -> bool:
         """Reads what can be read, and marks it; whether no shard was lost."""
         whole = True
-        for number in np.unique(shards[shards != _NOT_FOUND]).tolist():
+        for number in np.unique(shards[shards != NOWHERE]).tolist():
             wanted = np.flatnonzero(shards == number)
             wanted = wanted[np.argsort(places[wanted], kind="stable")]
             with self._lock:
@@ -206,9 +207,7 @@ class ArrayGroup:
                 f"The rows of a group have one form, {self._form[1]} of shape {self._form[0]}, "
                 f"but got {form[1]} of shape {form[0]}."
             )
-        if len(codes) and len(self._ids) and codes.dtype != self._ids.dtype:
-            lengths = sorted({2 * self._ids.itemsize, 2 * codes.itemsize})
-            raise _bad_ids(f"of lengths {lengths}")
+        self._index.check(codes)
 
     def _look(self) -> None:
         """Takes in what the directory holds now."""
@@ -238,14 +237,7 @@ class ArrayGroup:
     def _add(self, shard: Shard) -> None:
         if shard.path.name in self._shards:
             self._drop(shard.path.name)
-        order = np.argsort(shard.ids, kind="stable").astype(np.int32)
-        ids = shard.ids[order]
-        if not len(self._ids):
-            self._ids = self._ids.astype(ids.dtype)
-        at = np.searchsorted(self._ids, ids)
-        self._ids = np.insert(self._ids, at, ids)
-        self._shard = np.insert(self._shard, at, len(self._names))
-        self._place = np.insert(self._place, at, order)
+        self._index.add(len(self._names), shard.ids)
         self._names.append(shard.path.name)
         self._shards[shard.path.name] = shard
         self._form = (shard.shape, shard.dtype)
@@ -254,40 +246,7 @@ class ArrayGroup:
         shard = self._shards.pop(name, None)
         if shard is None:
             return
-        stays = self._shard != len(self._names) - 1 - self._names[::-1].index(name)
-        self._ids, self._shard = self._ids[stays], self._shard[stays]
-        self._place = self._place[stays]
+        self._index.remove(len(self._names) - 1 - self._names[::-1].index(name))
         self._touched.pop(name, None)
         if damaged:
             remove(shard.path)
-
-    def _locate(self, codes: NDArray[np.bytes_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Number of the shard, -1 where there is none, and place in it; both of shape (n,)."""
-        nowhere = np.full(len(codes), _NOT_FOUND, dtype=np.int32)
-        if not len(self._ids) or codes.dtype != self._ids.dtype:
-            return nowhere, nowhere
-        at = np.minimum(np.searchsorted(self._ids, codes), len(self._ids) - 1)
-        return np.where(self._ids[at] == codes, self._shard[at], nowhere), self._place[at]
-
-
-def encode_ids(ids: Sequence[str]) -> NDArray[np.bytes_]:
-    """Ids of samples as bytes, shape (n,).
-
-    Raises:
-        PluginError: An id is not made of an even number of hexadecimal digits, the same for all.
-    """
-    lengths = sorted({len(id) for id in ids})
-    try:
-        if len(lengths) > 1:
-            raise ValueError
-        codes = [bytes.fromhex(id) for id in ids]
-    except ValueError as error:
-        raise _bad_ids(f"such as {ids[0]!r} of lengths {lengths}") from error
-    return np.array(codes, dtype=f"S{max(1, lengths[0] // 2 if lengths else 1)}")
-
-
-def _bad_ids(found: str) -> PluginError:
-    return PluginError(
-        "Sample.id must be an even number of hexadecimal digits, as many for each sample of a "
-        f"modality, but got ids {found}. Make them with automl_transfer.jsonable.digest."
-    )

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from automl_transfer.errors import OutOfMemoryError
+from automl_transfer.training.alike import stack_alone
 from automl_transfer.training.device import is_out_of_memory
 from automl_transfer.training.head import diverged, fit
 from automl_transfer.training.head_runs import HeadReport, HeadResult, HeadRun
-from automl_transfer.training.kinds import Kind, alone, kind_of
+from automl_transfer.training.kinds import Kind, kind_of
 from automl_transfer.training.pack import Pack, Rates, Recipe
 from automl_transfer.training.run import OutOfTimeError
 from automl_transfer.training.similarity import CosineSimilarity
@@ -243,7 +244,9 @@ class _Training:
                     recipe.device
                 ),
             )
-            team.pack = Pack(team.kind.stack(team.heads, recipe.device), rates, recipe)
+            by_itself = len(runs) == 1 and not team.kind.trusted
+            stack = stack_alone if by_itself else team.kind.stack
+            team.pack = Pack(stack(team.heads, recipe.device), rates, recipe)
         pack = team.pack
         before = pack.seconds
         pack.advance(until)
@@ -290,11 +293,7 @@ class _Training:
             else [[index] for index in team.members]
         )
         return [
-            _Team(
-                kind=team.kind if full else alone(members[0]),
-                members=members,
-                heads=[self._head(index) for index in members],
-            )
+            _Team(kind=team.kind, members=members, heads=[self._head(index) for index in members])
             for members in parts
         ]
 

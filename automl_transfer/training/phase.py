@@ -25,8 +25,8 @@ from automl_transfer.training.stages import tensor_names
 _LOG = logging.getLogger(__name__)
 CLIP = 1.0
 """Largest norm of the gradient."""
-TRIED = 4
-"""Samples on which a boundary is tried."""
+TRIED = 5
+"""Samples on which a boundary is tried; a number that few other axes have."""
 
 
 class PhaseTraining:
@@ -175,7 +175,7 @@ class PhaseTraining:
         """Feeds the training and the evaluation from kept activations where it can."""
         run = self._run
         store = run.activations
-        if store is None or run.plan.start == "scratch":
+        if store is None or run.plan.start == "scratch" or len(run.train.positions) < 2:
             return None
         rows = run.train.rows
         batch = rows.encoder.batch(rows.rows(run.train.positions[:TRIED]))

@@ -49,7 +49,7 @@ class Stack:
     def along(self, values: torch.Tensor, name: str) -> torch.Tensor:
         """A number for each head, shape (R,), in a shape that multiplies the tensor ``name``."""
         owned = values[self.owners[name]]
-        return owned.reshape(*owned.shape, *[1] * (self.tensors[name].dim() - 1))
+        return owned.reshape((*owned.shape, *[1] * (self.tensors[name].dim() - 1)))
 
     def sizes(self) -> torch.Tensor:
         """How many trained numbers each head has, shape (R,)."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from automl_transfer.contracts import Backbone, Stage
@@ -126,6 +127,11 @@ class Tuning:
     def step(self) -> int:
         """Of the last rung that was finished; 0 before the first."""
         return 0 if self._end is None else self._end.step
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of the evaluated part at the last rung that was finished, shape (n_eval, c)."""
+        return self._probabilities
 
     @property
     def seconds_per_step(self) -> float | None:

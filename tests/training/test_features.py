@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import nn
 
 from automl_transfer.dataset import Sample
 from automl_transfer.errors import DivergedError, OutOfMemoryError, PluginError
-from automl_transfer.jsonable import digest
-from automl_transfer.training.features import FeatureCache, FeatureKey, StoppedError, extract
+from automl_transfer.training import matrix
+from automl_transfer.training.array_cache import ArrayCache
+from automl_transfer.training.features import FeatureKey, StoppedError, extract, extracting
 from automl_transfer.training.rows import RowStore
 from tests.training.test_trial import Failing
 from tests.training.workshop import CPU, Arrays, backbone, row_store, samples
@@ -34,7 +34,7 @@ def run(directory: Path, network=None, n: int = 20, rows: RowStore | None = None
         backbone=network or linear(),
         rows=rows,
         positions=np.arange(len(rows.samples)),
-        cache=FeatureCache(directory),
+        cache=ArrayCache(directory),
         key=KEY,
         device=CPU,
         **options,
@@ -42,7 +42,7 @@ def run(directory: Path, network=None, n: int = 20, rows: RowStore | None = None
 
 
 def shards(directory: Path) -> list[Path]:
-    return sorted((directory / KEY.digest).iterdir())
+    return sorted((directory / "arrays" / KEY.digest).iterdir())
 
 
 def test_features_are_computed_once(tmp_path: Path) -> None:
@@ -62,26 +62,56 @@ def test_features_come_in_the_order_of_the_positions(tmp_path: Path) -> None:
         backbone=linear(),
         rows=rows,
         positions=np.array([4, 0, 4]),
-        cache=FeatureCache(tmp_path),
+        cache=ArrayCache(tmp_path),
         key=KEY,
         device=CPU,
     )
     np.testing.assert_array_equal(found, everything[[4, 0, 4]])
 
 
-def test_another_key_shares_nothing(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path)
-    cache.write(KEY, ["00"], np.zeros((1, 2), np.float32))
-    others = [
+@pytest.mark.parametrize(
+    "other",
+    [
         FeatureKey(weights="x", card="c", encoder="e"),
         FeatureKey(weights="w", card="x", encoder="e"),
         FeatureKey(weights="w", card="c", encoder="x"),
         FeatureKey(weights="w", card="c", encoder="e", view="flipped"),
-    ]
-    assert [cache.read(key) for key in others] == [{}] * 4
+        FeatureKey(weights="w", card="c", encoder="e", boundary="stage 3"),
+        FeatureKey(weights="w", card="c", encoder="e", pooling="none"),
+        FeatureKey(weights="w", card="c", encoder="e", dtype="float16"),
+    ],
+)
+def test_another_key_shares_nothing(other: FeatureKey) -> None:
+    assert other.digest != KEY.digest
 
 
-@pytest.mark.parametrize("place", [0, 9, 40, -1])
+def test_copies_are_computed_once(tmp_path: Path) -> None:
+    rows = row_store(n=6)
+    copies = [*rows.samples, replace(rows.samples[2], source="2")]
+    seen: list[int] = []
+
+    class Counting(nn.Linear):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(len(batch))
+            return super().forward(batch)
+
+    found, computed = run(tmp_path, backbone(Counting(8, 5)), rows=RowStore(rows.encoder, copies))
+    assert (computed, sum(seen)) == (6, 6)
+    np.testing.assert_array_equal(found[6], found[2])
+
+
+def test_a_search_under_another_name_computes_nothing(tmp_path: Path) -> None:
+    """Neither the place of a file nor its label nor its number are part of a key."""
+    first, _ = run(tmp_path, n=12)
+    old = samples(12)
+    moved = [replace(sample, source=str(11 - place), label=0) for place, sample in enumerate(old)]
+    encoder = Arrays((8,))
+    found, computed = run(tmp_path, rows=RowStore(encoder, moved, ArrayCache(tmp_path)))
+    assert (computed, encoder.prepared) == (0, [])
+    np.testing.assert_array_equal(found, first)
+
+
+@pytest.mark.parametrize("place", [0, 9, 40, 300, -1])
 def test_a_flipped_bit_costs_a_computation_and_nothing_else(tmp_path: Path, place: int) -> None:
     right, _ = run(tmp_path)
     (shard,) = shards(tmp_path)
@@ -89,8 +119,9 @@ def test_a_flipped_bit_costs_a_computation_and_nothing_else(tmp_path: Path, plac
     content[place] ^= 4
     shard.write_bytes(content)
     mended, computed = run(tmp_path)
-    assert computed == 20
-    np.testing.assert_array_equal(mended, right)
+    assert computed > 0
+    # One sample by itself may round otherwise than among others.
+    np.testing.assert_allclose(mended, right, rtol=1e-5)
     assert run(tmp_path)[1] == 0
 
 
@@ -117,31 +148,7 @@ def test_a_directory_that_cannot_be_written_to_makes_it_slower_only(
     (tmp_path / "file").write_text("")
     found, computed = run(tmp_path / "file")
     assert (found.shape, computed) == ((20, 5), 20)
-    assert "Features cannot be kept" in caplog.text
-
-
-def _write_many(directory: str) -> int:
-    cache = FeatureCache(Path(directory))
-    for start in range(20):
-        ids = [digest(start + place, 32) for place in range(10)]
-        cache.write(KEY, ids, np.full((10, 4), 1.0, np.float32))
-        cache.read(KEY)
-    return len(cache.read(KEY))
-
-
-def test_two_threads_may_write_at_once(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        counts = list(pool.map(_write_many, [str(tmp_path)] * 2))
-    assert counts == [29, 29]
-    assert all(path.suffix == ".safetensors" for path in shards(tmp_path))
-
-
-@pytest.mark.slow
-def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        counts = list(pool.map(_write_many, [str(tmp_path)] * 2))
-    assert counts == [29, 29]
-    assert all(path.suffix == ".safetensors" for path in shards(tmp_path))
+    assert caplog.text.count("Nothing can be kept in") == 1
 
 
 def test_what_was_done_before_the_stop_is_kept(tmp_path: Path) -> None:
@@ -202,49 +209,100 @@ def test_features_of_another_form_are_the_plugins_error(tmp_path: Path) -> None:
         run(tmp_path, backbone(nn.Unflatten(1, (8, 1))))
 
 
-@pytest.mark.parametrize("ids", [["abc"], ["zz"], ["ab", "abcd"]])
-def test_ids_that_are_no_hexadecimal_numbers_are_the_plugins_error(
-    tmp_path: Path, ids: list[str]
-) -> None:
+def test_ids_that_are_no_hexadecimal_numbers_are_the_plugins_error(tmp_path: Path) -> None:
+    odd = [replace(sample, id="img-1") for sample in samples(1)]
     with pytest.raises(PluginError, match="Sample.id must be an even number of hexadecimal"):
-        FeatureCache(tmp_path).write(KEY, ids, np.zeros((len(ids), 2), np.float32))
+        run(tmp_path, rows=RowStore(Arrays((8,)), odd))
 
 
-def test_rows_are_prepared_once_up_to_the_limit() -> None:
+def test_backbones_whose_width_varies_are_the_plugins_error(tmp_path: Path) -> None:
+    class Growing(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            self.width = getattr(self, "width", 3) + 1
+            return batch[:, : self.width]
+
+    with pytest.raises(PluginError, match=r"features of one width, but returned \[4, 5\]"):
+        run(tmp_path, backbone(Growing()))
+
+
+def test_one_can_follow_it_and_stop_listening(tmp_path: Path) -> None:
+    def follow():
+        return extracting(
+            backbone=linear(),
+            rows=row_store(n=20),
+            positions=np.arange(20),
+            cache=ArrayCache(tmp_path),
+            key=KEY,
+            device=CPU,
+        )
+
+    run_ = follow()
+    assert next(run_) == (8, 20)
+    run_.close()
+    rest = follow()
+    assert [next(rest), next(rest)] == [(16, 20), (20, 20)]
+    with pytest.raises(StopIteration) as end:
+        next(rest)
+    assert (end.value.value[0].shape, end.value.value[1]) == ((20, 5), 12)
+
+
+def test_the_next_batch_is_prepared_while_the_network_computes(tmp_path: Path) -> None:
     encoder = Arrays((8,))
-    rows = RowStore(encoder, samples(6), limit_bytes=4 * 32)
-    first = rows.rows([3, 1, 3])
-    np.testing.assert_array_equal(first[0], first[2])
-    rows.rows([1, 3])
-    assert sorted(encoder.prepared) == ["1", "3"]
-    rows.rows(range(6))
-    rows.rows(range(6))
-    assert len(encoder.prepared) == 2 + 4 + 2, "two of six find no room"
+    second = threading.Event()
+
+    class Watched(Arrays):
+        def prepare(self, sample: Sample) -> np.ndarray:
+            if sample.source == "15":
+                second.set()
+            return encoder.prepare(sample)
+
+    class Waiting(nn.Linear):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            assert second.wait(20), "the second batch is not prepared before the first is done"
+            return super().forward(batch)
+
+    run(tmp_path, backbone(Waiting(8, 5)), rows=RowStore(Watched((8,)), samples(16)))
 
 
-def test_rows_are_shared_by_training_views_and_by_no_one_else() -> None:
-    encoder = Arrays((8,))
-    rows = RowStore(encoder, samples(3))
-    rows.rows([0, 1, 2])
-    other = rows.seen_by(Arrays((8,), noise=1.0))
-    np.testing.assert_array_equal(other.rows([1])[0], rows.rows([1])[0])
-    assert len(encoder.prepared) == 3
-    with pytest.raises(ValueError, match="encoders of one plain view, but got 'else'"):
-        rows.seen_by(Arrays((8,), digest="else"))
+def test_a_large_matrix_is_a_file_that_nobody_has_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, _ = run(tmp_path / "a")
+    monkeypatch.setattr(matrix, "MEMORY_BYTES", 100)
+    for computed in (20, 0):
+        large, count = run(tmp_path / "b")
+        assert count == computed
+        assert isinstance(large, np.memmap) and not large.flags.writeable
+        matrix.give_back(large)
+        matrix.give_back(large[3:5])
+        np.testing.assert_array_equal(large, small)
+    assert {path.suffix for path in (tmp_path / "b").rglob("*") if path.is_file()} == {
+        ".safetensors"
+    }
 
 
-def test_rows_may_be_asked_for_from_many_threads() -> None:
-    rows = RowStore(Arrays((8,)), samples(40), limit_bytes=40 * 32)
-    barrier = threading.Barrier(4)
+def test_a_large_matrix_is_in_memory_where_there_is_no_room_for_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, _ = run(tmp_path)
+    monkeypatch.setattr(matrix, "MEMORY_BYTES", 100)
 
-    def ask(seed: int) -> list[np.ndarray]:
-        barrier.wait()
-        return rows.rows(np.random.default_rng(seed).permutation(40))
+    def full(handle: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
 
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(ask, range(4)))
-    for seed, answer in enumerate(found):
-        order = np.random.default_rng(seed).permutation(40)
-        expected = RowStore(Arrays((8,)), samples(40)).rows(order)
-        np.testing.assert_array_equal(answer, expected)
-    assert rows._memory.bytes == 40 * 32
+    monkeypatch.setattr(matrix, "_reserve", full)
+    found, _ = run(tmp_path)
+    assert not isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, small)
+
+
+def test_no_samples_have_no_features(tmp_path: Path) -> None:
+    found, computed = extract(
+        backbone=linear(),
+        rows=row_store(),
+        positions=np.array([], dtype=np.int64),
+        cache=ArrayCache(tmp_path),
+        key=KEY,
+        device=CPU,
+    )
+    assert (len(found), computed) == (0, 0)

@@ -23,6 +23,7 @@ from automl_transfer.errors import (
 from automl_transfer.plan import Adapter, FreezePlan, Phase, from_probed_head
 from automl_transfer.space import Space
 from automl_transfer.training.activation_store import ActivationStore
+from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.features import FeatureKey
 from automl_transfer.training.run import OutOfTimeError, Part, Settings
 from automl_transfer.training.schedule import decay_start, factor, phase_ends
@@ -401,3 +402,22 @@ def test_phases_end_at_their_shares_of_the_full_length() -> None:
     assert phase_ends(PLANS["phases"], 40) == (0, 12, 12, 40, 40)
     assert phase_ends(PLANS["phases"], 1) == (0, 1, 1, 2, 2)
     assert phase_ends(PLANS["last"], 40) == (0, 40)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("memory_bytes", [10**8, 0], ids=["held", "on disk"])
+def test_a_device_trains_from_kept_activations_as_it_would_without(
+    tmp_path, memory_bytes: int
+) -> None:
+    key = FeatureKey(weights="w", card="c", encoder="arrays")
+    store = ActivationStore(cache=ArrayCache(tmp_path, 10**8), key=key, memory_bytes=memory_bytes)
+    device = torch.device("cuda:0")
+    kept, recomputed = tuning(device=device, activations=store), tuning(device=device)
+    for rung in LADDER:
+        np.testing.assert_allclose(
+            kept.advance(rung).probabilities, recomputed.advance(rung).probabilities, atol=0.05
+        )
+    assert kept.seconds_per_step is not None
+    kept.save(tmp_path / "parked")
+    again = Tuning.load(tmp_path / "parked", **arguments(device=device))
+    np.testing.assert_array_equal(again.finish().probabilities, kept.finish().probabilities)

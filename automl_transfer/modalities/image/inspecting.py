@@ -1,4 +1,4 @@
-"""Reads every file once: who it is, whether it can be used, and its plain views while it is open."""
+"""Reads every file once: its identity, whether it can be used, and its plain views."""
 
 from __future__ import annotations
 
