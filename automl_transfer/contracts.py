@@ -258,6 +258,17 @@ class OpensPrepared(Protocol):
         ...
 
 
+@runtime_checkable
+class RawRows(Protocol):
+    """What a modality has as well whose raw features are rows of an encoder: they can be kept."""
+
+    @property
+    def raw_input(self) -> Mapping[str, Any]:
+        """An ``input`` for :meth:`Modality.encoder`; its rows, made flat, are the raw features in
+        any unit."""
+        ...
+
+
 class WriteSampleData(Protocol):
     """The factory of a sample-data card."""
 

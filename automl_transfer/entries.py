@@ -52,6 +52,16 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a registry looked for plugins: another process that looks there gets the same."""
+
+    disabled: tuple[str, ...] = ()
+    extra: tuple[object, ...] = ()
+    builtin: bool = True
+    third_party: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry(Generic[CardT]):
     """A card and who provides it."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST_REASON = 2000
+
 
 class AutomlTransferError(Exception):
     """Base of every error that is the user's to see. Ends a command with exit code 1."""
@@ -78,6 +80,14 @@ class FreezeViolationError(TrialError):
     """A tensor that the freeze strategy declared frozen has moved."""
 
     kind = "freeze-violation"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a trial failed, as its row says it. A plugin's bug is that trial's own."""
+    if isinstance(error, TrialError):
+        return f"{error.kind}: {error}"[:_LONGEST_REASON]
+    text = str(error) if isinstance(error, AutomlTransferError) else repr(error)
+    return f"error: {text}"[:_LONGEST_REASON]
 
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import pluggy
 from pluggy import PluginValidationError
 
 from automl_transfer import __version__, hookspecs
-from automl_transfer.entries import Origin, Quarantine, Stage, normalised, set_aside
+from automl_transfer.entries import Origin, Quarantine, Sources, Stage, normalised, set_aside
 from automl_transfer.errors import PluginError, did_you_mean
 from automl_transfer.gather import HookCalls
 from automl_transfer.hookspecs import API, GROUP
@@ -66,7 +66,10 @@ def load_registry(
                 door.admit(origin, point.load)
     for plugin in extra:
         door.admit(_origin_of(plugin), lambda plugin=plugin: plugin)
-    return Registry(HookCalls(door.manager, door.origins), door.refused)
+    sources = Sources(
+        disabled=tuple(disabled), extra=tuple(extra), builtin=builtin, third_party=third_party
+    )
+    return Registry(HookCalls(door.manager, door.origins), door.refused, sources)
 
 
 class _Door:

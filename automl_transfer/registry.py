@@ -22,7 +22,7 @@ from automl_transfer.cards import (
     WeightsCard,
 )
 from automl_transfer.contracts import LocalWeights
-from automl_transfer.entries import AnyCard, CardT, Entry, Origin, Quarantine, one_line
+from automl_transfer.entries import AnyCard, CardT, Entry, Origin, Quarantine, Sources, one_line
 from automl_transfer.errors import (
     PluginError,
     UsageError,
@@ -83,6 +83,7 @@ _KINDS: tuple[Kind[AnyCard], ...] = (
     SAMPLE_DATA,
 )
 _MOST_LISTED = 12
+_DEFAULT = Sources()
 
 _log = logging.getLogger(__name__)
 
@@ -100,13 +101,20 @@ class Registry:
     pruners: Mapping[str, Entry[PrunerCard]]
     sample_data: Mapping[str, Entry[SampleDataCard]]
 
-    def __init__(self, calls: HookCalls, set_aside: Sequence[Quarantine] = ()) -> None:
+    def __init__(
+        self,
+        calls: HookCalls,
+        set_aside: Sequence[Quarantine] = (),
+        sources: Sources = _DEFAULT,
+    ) -> None:
         """Asks every plugin for its cards.
 
         Args:
             calls: The hooks of the registered plugins.
             set_aside: Plugins that could not be registered.
+            sources: Where they were looked for.
         """
+        self.sources = sources
         self._calls = calls
         self._set_aside = tuple(set_aside)
         self._resolved: dict[str, Entry[BackboneCard]] = {}
@@ -136,6 +144,24 @@ class Registry:
                 for id, item in self._listed(kind).items()
             ]
         )
+
+    @property
+    def inventory(self) -> dict[str, str]:
+        """Each listed member, in words, with who provides it and a digest of its card."""
+        return {
+            f"the {kind.word} {id!r}": f"{item.provider}, card {digest(to_json(item.card), 8)}"
+            for kind in _KINDS
+            for id, item in self._listed(kind).items()
+        }
+
+    def differences(self, inventory: Mapping[str, str]) -> list[str]:
+        """How the :attr:`inventory` of another process differs from this one, in words."""
+        ours, gone = self.inventory, "missing"
+        return [
+            f"{name} is {ours.get(name, gone)} here and {inventory.get(name, gone)} there"
+            for name in sorted(ours.keys() | inventory.keys())
+            if ours.get(name) != inventory.get(name)
+        ]
 
     def warnings(self) -> list[str]:
         """One line for each plugin of which something was set aside, for standard error."""
@@ -202,6 +228,14 @@ class Registry:
         if found is None and wanted is BACKBONES:
             return self._backbone(id).provider
         return (found or self._member(wanted, id)).provider
+
+    def resolved(self, id: str) -> Entry[BackboneCard]:
+        """The backbone ``id`` with who provides it; errors as :meth:`backbone`."""
+        return self._backbone(id)
+
+    def remember(self, item: Entry[BackboneCard]) -> None:
+        """Takes a backbone as :meth:`resolved` gave it in another process with these plugins."""
+        self._resolved[item.card.id] = item
 
     def load(self, card: AnyCard) -> Callable[..., Any]:
         """Imports the factory of a card.

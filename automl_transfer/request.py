@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _QUERY_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _CONTINUES = frozenset(
-    {"budget_seconds", "trials", "device", "studies", "storage", "study", "cache_size"}
+    {"budget_seconds", "trials", "device", "devices", "studies", "storage", "study", "cache_size"}
 )
 """Fields that may differ when a study is resumed."""
 
@@ -47,6 +48,47 @@ def parse_size(text: str) -> int:
             f"nothing), but got {text!r}."
         )
     return round(float(found[1]) * _SIZES[found[2].lower()])
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """Names in a text such as ``0,1`` or ``cuda:0,cuda:1``; see :func:`named_devices`."""
+    return named_devices(text.split(","))
+
+
+def named_devices(names: Sequence[str]) -> tuple[str, ...]:
+    """Devices by their full names: ``0`` and ``cuda`` are ``cuda:0``.
+
+    Raises:
+        UsageError: One is no name of a device, they are of several kinds, or one that is not the
+            CPU is there twice.
+    """
+    found = tuple(map(_named_device, names))
+    kinds = sorted({name.partition(":")[0] for name in found})
+    if len(kinds) > 1:
+        raise UsageError(
+            "--devices must be of one kind, since a trial may go to any of them, but got "
+            f"{' and '.join(kinds)} in {','.join(found)!r}."
+        )
+    twice = sorted({name for name in found if name != "cpu" and found.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"--devices must name each device once (only cpu may be repeated), but got {twice[0]} "
+            f"{found.count(twice[0])} times."
+        )
+    return found
+
+
+def _named_device(name: str) -> str:
+    name = name.strip()
+    if name in ("cpu", "mps"):
+        return name
+    number = name.removeprefix("cuda:") if name != "cuda" else "0"
+    if not re.fullmatch(r"[0-9]{1,4}", number):
+        raise UsageError(
+            "--devices must be a list such as 0,1 or cuda:0,cuda:1 or cpu,cpu, but got "
+            f"{name!r} in it."
+        )
+    return f"cuda:{int(number)}"
 
 
 def hide_password(url: str) -> str:
@@ -82,6 +124,8 @@ class SearchRequest:
     trials: int | None = None
     seed: int = 0
     device: str = "auto"
+    devices: tuple[str, ...] = ()
+    """One process each for fine-tuning; the search itself runs on the first. Empty: ``device``."""
     metric: str = "auto"
     backbones: tuple[str, ...] = ()
     """Names or globs; empty: the portfolio."""
@@ -107,6 +151,7 @@ class SearchRequest:
         self._make_paths_absolute()
         self._keep_out_of_the_data()
         require_metric(self.metric)
+        self._name_devices()
         if not 0 <= self.seed < _SEEDS:
             raise UsageError(
                 f"--seed must be a whole number from 0 to {_SEEDS - 1}, but got {self.seed}."
@@ -127,6 +172,15 @@ class SearchRequest:
             raise UsageError(f"--cache-size must be at least 0, but got {self.cache_size}.")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs must be at least 1, but got {self.epochs}.")
+
+    def _name_devices(self) -> None:
+        object.__setattr__(self, "devices", named_devices(self.devices))
+        one = "cuda:0" if self.device == "cuda" else self.device
+        if self.devices and one not in ("auto", self.devices[0]):
+            raise UsageError(
+                "The search itself runs on the first of --devices, but got --devices "
+                f"{','.join(self.devices)} with --device {self.device}. Leave out --device."
+            )
 
     def _make_paths_absolute(self) -> None:
         root = self.options.root
@@ -151,6 +205,11 @@ class SearchRequest:
                 "The user's data are never written to: --studies must lie outside --data, but "
                 f"{str(studies)!r} lies in {str(data)!r}; give --studies DIR."
             )
+
+    @property
+    def first_device(self) -> str:
+        """Where the search itself runs."""
+        return self.devices[0] if self.devices else self.device
 
     @property
     def budget(self) -> Budget:
@@ -193,6 +252,7 @@ class SearchRequest:
             ("--trials", self.trials, None),
             ("--seed", self.seed, 0),
             ("--device", self.device, "auto"),
+            ("--devices", ",".join(self.devices), ""),
             ("--metric", self.metric, "auto"),
             ("--portfolio", self.portfolio, "small"),
             ("--max-params", self.max_params, None),

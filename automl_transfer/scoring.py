@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from automl_transfer.recommendation import Interval
 
 _WEIGHTS_AT_ONCE = 1 << 21
 """Numbers of a block of resamples."""
+_NEIGHBOURS_AT_ONCE = 4096
+_QUERIES_AT_ONCE = 1024
 _TINY = 1e-7
 """Probabilities are clipped to [tiny, 1] in the log-loss, as scikit-learn does."""
 
@@ -87,12 +91,36 @@ def knn_predict(
     queries: NDArray[np.float32],
     classes: int,
     neighbours: int = 5,
+    block_done: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
-    """Class shares among the nearest neighbours by cosine similarity, shape (m, classes)."""
-    from sklearn.neighbors import KNeighborsClassifier
+    """Class shares among the nearest neighbours by cosine similarity, shape (m, classes).
 
-    model = KNeighborsClassifier(n_neighbors=min(neighbours, len(labels)), metric="cosine")
-    model.fit(train, labels)
+    Goes through both in blocks, so that memory-mapped features are never copied whole; after each
+    block of ``train`` it calls ``block_done``.
+    """
+    count = min(neighbours, len(labels))
+    wanted = _unit(queries)
+    nearest = np.full((len(queries), count), -np.inf, dtype=np.float32)
+    votes = np.zeros((len(queries), count), dtype=np.int64)
+    for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
+        known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
+        for first in range(0, len(queries), _QUERIES_AT_ONCE):
+            rows = slice(first, first + _QUERIES_AT_ONCE)
+            near = np.concatenate([nearest[rows], wanted[rows] @ known.T], axis=1)
+            best = np.argpartition(-near, count - 1, axis=1)[:, :count]
+            nearest[rows] = np.take_along_axis(near, best, axis=1)
+            before = np.take_along_axis(votes[rows], np.minimum(best, count - 1), axis=1)
+            new = labels[start + np.maximum(best - count, 0)]
+            votes[rows] = np.where(best < count, before, new)
+        block_done()
     shares = np.zeros((len(queries), classes), dtype=np.float32)
-    shares[:, model.classes_] = model.predict_proba(queries)
+    np.add.at(shares, (np.arange(len(queries))[:, None], votes), np.float32(1 / count))
     return shares
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    values = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    found: NDArray[np.float32] = np.divide(values, lengths, dtype=np.float32)
+    return found

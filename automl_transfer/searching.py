@@ -19,7 +19,7 @@ from automl_transfer.jsonable import to_json
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
-from automl_transfer.request import SearchRequest, hide_password, parse_size
+from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
@@ -38,16 +38,23 @@ PAUSE = 0.5
 """Seconds between two notes of the time spent."""
 
 
-def run_search(request: SearchRequest, registry: Registry) -> Iterator[Event]:
+def run_search(
+    request: SearchRequest, registry: Registry, started: float | None = None
+) -> Iterator[Event]:
     """Runs or resumes a search, and yields what happens.
 
     Everything is stored before it is yielded: a consumer that stops, or is killed, loses at most
     the trial under way, and the same request resumes the study.
 
+    Args:
+        request: What is asked.
+        registry: Of the plugins.
+        started: When the user began to wait, by the monotonic clock; now when None.
+
     Raises:
         AutomlTransferError: Something that the user must see to; see its ``exit_code``.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     budget = request.budget  # refuses a search without an end before anything is made
     with _offline(request.offline):
         # Whatever is wrong with the request is said before a study is made of it.
@@ -154,18 +161,40 @@ def _only_one(files: StudyDirectory) -> Iterator[None]:
 
 def _stages(context: Context) -> Iterator[Event]:
     from automl_transfer.training.device import choose_device, describe, prepare_process
-    from automl_transfer.training.activation_store import ActivationStore
-    from automl_transfer.training.array_cache import ArrayCache
-    from automl_transfer.training.features import FeatureKey
 
-    context.device = choose_device(context.request.device)
+    for name in context.request.devices:
+        choose_device(name, "--devices")
+    context.set_device(choose_device(context.request.first_device))
     prepare_process(context.device)
-    context.cache = ArrayCache(cache_directory(), context.request.cache_size)
-    context.activations = ActivationStore(
-        cache=context.cache, key=FeatureKey(weights="", card="", encoder="")
-    )
-    context.speeds = Speeds(cache_directory() / "speeds.json", describe(context.device))
+    with _workers(context):
+        machine = describe(context.device)
+        if context.workers is not None and context.workers.sharing > 1:
+            machine += f", shared by {context.workers.sharing} processes"
+        context.speeds = Speeds(cache_directory() / "speeds.json", machine)
+        yield from _in_turn(context)
+
+
+@contextlib.contextmanager
+def _workers(context: Context) -> Iterator[None]:
+    """Processes for fine-tuning, if there are several devices; none of them outlives the block."""
+    from automl_transfer.stages.workers import Workers
+
+    devices = context.request.devices
+    if len(devices) < 2 or not any(card.trains_backbone for card in context.strategies):
+        yield
+        return
+    context.workers = Workers(devices, context.registry, context.files.path / "workers")
+    try:
+        yield
+    finally:
+        context.workers.close()
+        context.workers = None
+
+
+def _in_turn(context: Context) -> Iterator[Event]:
     yield from load(context)
+    if context.workers is not None:
+        context.workers.check()
     stored = context.files.read_recommendation()
     used_up = context.trials_left() <= 0 or context.watch.left <= 0
     if stored is not None and used_up and stored.trials_total == len(context.outcomes):
@@ -298,6 +327,7 @@ def search(
     storage: str | None = None,
     seed: int = 0,
     device: str = "auto",
+    devices: str | Sequence[str] = (),
     metric: str = "auto",
     backbones: Sequence[str] = (),
     heads: Sequence[str] = (),
@@ -329,6 +359,9 @@ def search(
         storage: SQLAlchemy URL for the rows; an SQLite file in the study when None.
         seed: Decides splits, proposals and training.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        devices: Several to fine-tune on at once, as a list or as text (``"0,1"``): one process
+            each, so that a script must call this below ``if __name__ == "__main__":``. The rest
+            of the search runs on the first.
         metric: ``auto`` or a member of :data:`automl_transfer.task.METRICS`.
         backbones: Names or globs; the portfolio and installed plugins when empty.
         heads: Names or globs; all when empty.
@@ -367,6 +400,7 @@ def search(
         trials=trials,
         seed=seed,
         device=device,
+        devices=parse_devices(devices) if isinstance(devices, str) else tuple(devices),
         metric=metric,
         backbones=tuple(backbones),
         heads=tuple(heads),

@@ -1,22 +1,20 @@
-"""Statistics and tables of the comparison, from the lines that ``compare.py run`` wrote."""
+"""Tables of the comparison, from the lines that ``compare.py run`` wrote."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import _reach
 import _report
 import numpy as np
+from _paired import Diffs, holm, interval, resample, sign_test
 from _systems import ABOUT, ANYTIME, ENDS_BY_ITSELF
 from numpy.typing import NDArray
 
 Run = dict[str, Any]
-Diffs = list[NDArray[np.float64]]
-"""For each seed, per test sample: right (1) or wrong (0) of one system less that of another."""
-
-RESAMPLES = 4000
 
 
 def read(paths: Iterable[Path]) -> list[Run]:
@@ -123,41 +121,6 @@ class Results:
         return found
 
 
-def resample(parts: Diffs, generator: np.random.Generator, seeds_too: bool) -> float:
-    """One bootstrap draw of the mean over seeds of the mean over samples."""
-    if seeds_too:
-        parts = [parts[place] for place in generator.integers(len(parts), size=len(parts))]
-    return float(np.mean([generator.choice(part, len(part)).mean() for part in parts]))
-
-
-def interval(draw: Callable[[np.random.Generator], float]) -> tuple[float, float]:
-    """The 95 % percentile interval of what ``draw`` draws."""
-    generator = np.random.default_rng(0)
-    values = [draw(generator) for _ in range(RESAMPLES)]
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def sign_test(parts: Diffs) -> float:
-    """Two-sided exact McNemar test over all samples on which the two differ."""
-    from scipy.stats import binomtest
-
-    pooled = np.concatenate(parts)
-    wins, losses = int((pooled > 0).sum()), int((pooled < 0).sum())
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p values after Holm's correction (Holm 1979), in the given order."""
-    order = np.argsort(values)
-    corrected = np.empty(len(values))
-    highest = 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, values[place] * (len(values) - rank)))
-        corrected[place] = highest
-    return corrected.tolist()
-
-
 def duration(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
@@ -239,53 +202,6 @@ def overall(cells: list[Diffs], when: str) -> str:
     )
 
 
-def reach(results: Results, system: str) -> str:
-    """B3: when the score at which the plain script ends is reached."""
-    longest = max((r["budget"] for r in results.runs if r["system"] == "plain"), default=0.0)
-    rows: list[list[object]] = []
-    ratios: list[float] = []
-    for name in results.sets:
-        target, seeds = results.score("plain", name, longest)
-        ladder = []
-        for budget in results.budgets:
-            found = [results.run(system, name, seed, budget) for seed in results.seeds]
-            there = [run for run in found if run is not None]
-            value, count = results.score(system, name, budget)
-            if count and count == seeds:
-                ladder.append((float(np.mean([run["wall"] for run in there])), value))
-        if not seeds or not ladder:
-            continue
-        good = [place for place, (_, value) in enumerate(ladder) if value >= target]
-        lasting = [place for place in good if all(value >= target for _, value in ladder[place:])]
-        cells = []
-        for places in (good, lasting):
-            ratio = ladder[places[0]][0] / longest if places else float("inf")
-            cells.append(f"{ladder[places[0]][0]:.0f} s, 1/{1 / ratio:.1f}" if places else "not")
-        ratios.append(ladder[lasting[0]][0] / longest if lasting else float("inf"))
-        own = [plain_time(results.run("plain", name, seed, longest)) for seed in results.seeds]
-        known = [value for value in own if value is not None]
-        when = f"{np.mean(known):.0f} s" if known else "–"
-        steps = "; ".join(f"{wall:.0f} s {100 * value:.1f}" for wall, value in ladder)
-        rows.append([name, f"{100 * target:.1f} ({seeds})", when, *cells, steps])
-    if not rows:
-        return "Not run."
-    median = float(np.median(ratios))
-    said = f"1/{1 / median:.1f}" if np.isfinite(median) else "not reached"
-    header = ["set", f"plain after {duration(longest)} (seeds)", "had it since"]
-    header += [f"{system} first at", f"{system} for good at", f"{system}: wall, score"]
-    return "\n\n".join(
-        [
-            f"**Median over {len(rows)} sets, for good: {said}** (a set where it is not reached "
-            "counts as infinite).",
-            _report.table(header, rows),
-        ]
-    )
-
-
-def plain_time(run: Run | None) -> float | None:
-    return run["answers"][-1]["at"] if run is not None and run["answers"] else None
-
-
 def stages_table(results: Results) -> str:
     """Whether tuning was of use: the winner's stage in each run of ours."""
     rows = []
@@ -308,8 +224,7 @@ def walls_table(results: Results) -> str:
         ratios = [run["wall"] / run["budget"] for run in own]
         if ratios:
             rows.append(
-                [system, len(own), f"{np.median(ratios):.2f}", f"{min(ratios):.2f}"]
-                + [f"{max(ratios):.2f}"]
+                [system, len(own)] + [f"{pick(ratios):.2f}" for pick in (np.median, min, max)]
             )
     return _report.table(["system", "runs", "median", "least", "most"], rows)
 
@@ -358,12 +273,7 @@ def page(runs: Sequence[Run]) -> str:
         scores_table(results),
         *[against(results, other) for other in others],
         "## Time to the score at which the plain script ends",
-        "Whole searches of ours with each budget, from the start of the process to its end, the "
-        "refit and the report included; means over the seeds. *First*: the shortest that scores "
-        "at least as much. *For good*: the shortest such that all longer ones do too; chance in "
-        "a test part helps the first figure more than this one. The least budget is 30 s, so no "
-        "ratio can be much smaller than 30 s over the plain script's time.",
-        reach(results, "ours"),
+        *_reach.sections(results),
         "## What tuning adds",
         stages_table(results),
         "## Wall time over budget",

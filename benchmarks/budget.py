@@ -10,6 +10,7 @@ matrices without a pause, on as many cores as ``--busy`` says. Writes ``benchmar
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import _report
@@ -52,8 +54,19 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-def search(data: str, budget: str, backbones: list[str], seed: int) -> tuple[float, str]:
-    """Seconds from start to end of one search, and what went wrong, if anything did."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One search."""
+
+    wall: float
+    """Seconds from the start of its process to its end."""
+    own: float | None = None
+    """Seconds by its own clock."""
+    wrong: str = ""
+
+
+def search(data: str, budget: str, backbones: list[str], seed: int) -> Run:
+    """Runs one search in a fresh process, with an empty cache."""
     with tempfile.TemporaryDirectory() as scratch:
         words = [sys.executable, "-m", "automl_transfer", "search", "--data", data]
         words += ["--budget", budget, "--seed", str(seed), "--offline", "--quiet", "--json"]
@@ -64,33 +77,39 @@ def search(data: str, budget: str, backbones: list[str], seed: int) -> tuple[flo
         began = time.monotonic()
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
         wall = time.monotonic() - began
-    if done.returncode == 0:
-        return wall, ""
-    return wall, (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+    if done.returncode != 0:
+        wrong = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+        return Run(wall=wall, wrong=wrong)
+    return Run(wall=wall, own=json.loads(done.stdout)["seconds"])
 
 
-def page(results: dict[str, list[tuple[float, str]]], processes: int) -> str:
+def page(results: dict[str, list[Run]], processes: int) -> str:
+    """The table as a page."""
     rows = []
     for budget, runs in results.items():
-        ratios = [wall / seconds(budget) for wall, wrong in runs if not wrong]
-        inside = sum(LOW <= ratio <= HIGH for ratio in ratios)
+        ended = [run for run in runs if not run.wrong]
+        ratios = [run.wall / seconds(budget) for run in ended] or [float("nan")]
+        outside = [run.wall - run.own for run in ended if run.own is not None] or [float("nan")]
         rows.append(
             [
                 budget,
                 len(runs),
-                f"{statistics.median(ratios):.3f}" if ratios else "–",
-                f"{min(ratios):.3f} to {max(ratios):.3f}" if ratios else "–",
-                f"{inside} of {len(runs)}",
+                f"{statistics.median(ratios):.3f}",
+                f"{min(ratios):.3f} to {max(ratios):.3f}",
+                f"{sum(LOW <= ratio <= HIGH for ratio in ratios)} of {len(runs)}",
+                f"{statistics.median(outside):.1f} s",
             ]
         )
-    wrong = [f"{budget}: {text}" for budget, runs in results.items() for _, text in runs if text]
+    header = ["budget", "runs", "median ratio", "range", "within the bar", "not on its own clock"]
     texts = [
         "Seconds from the start to the end of `automl-transfer search` (a process of its own, "
         "imports included, with an empty cache) over the seconds of its `--budget`, while "
         f"{processes} other process(es) multiplied matrices without a pause. The bar: within "
-        f"[{LOW}, {HIGH}].",
-        _report.table(["budget", "runs", "median ratio", "range", "within the bar"], rows),
+        f"[{LOW}, {HIGH}]. The last column is what passes before and after the clock that the "
+        "search itself keeps: the start of Python, and its end.",
+        _report.table(header, rows),
     ]
+    wrong = [f"{name}: {run.wrong}" for name, runs in results.items() for run in runs if run.wrong]
     if wrong:
         texts.append("Failed, and counted as outside the bar: " + "; ".join(wrong))
     return _report.page("The end of a search against its budget", *texts)
@@ -105,13 +124,13 @@ def main() -> None:
     parser.add_argument("--backbone", action="append", default=[], help="as for the search")
     parser.add_argument("--write", action="store_true", help="write budget.md")
     options = parser.parse_args()
-    results: dict[str, list[tuple[float, str]]] = {budget: [] for budget in options.budgets}
+    results: dict[str, list[Run]] = {budget: [] for budget in options.budgets}
     with busy(options.busy):
         for repeat in range(options.repeats):
             for budget in options.budgets:
                 found = search(options.data, budget, options.backbone, seed=repeat)
                 results[budget].append(found)
-                print(budget, f"{found[0]:.1f} s", found[1], file=sys.stderr, flush=True)
+                print(budget, f"{found.wall:.1f} s", found.wrong, file=sys.stderr, flush=True)
         text = page(results, options.busy)
     _report.write(OUTPUT, text, wanted=options.write)
 

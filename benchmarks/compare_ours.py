@@ -5,7 +5,8 @@
 
 Runs ``automl-transfer search`` as a process of its own with an empty cache and a new study. The
 clock is stopped when that process has ended, its refit and its report included; only then is the
-stored model asked for its test predictions, so that all systems can be compared sample by sample.
+stored model asked for its test predictions, so that all systems can be compared sample by sample,
+and so are the models that were the best on the way (``_moments.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _moments
+
+STUDY = "compared"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -35,9 +40,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         started = options.started or time.time()
-        run_search(options, Path(scratch))
-        wall = time.time() - started
-        found = read_answer(options, Path(scratch), started, wall)
+        studies = Path(scratch) / "studies"
+        with _moments.Watcher(studies / STUDY, Path(scratch) / "moments") as watcher:
+            run_search(options, Path(scratch))
+            wall = time.time() - started
+        found = read_answer(options, studies, watcher, started, wall)
     options.out.write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -46,7 +53,7 @@ def run_search(options: argparse.Namespace, scratch: Path) -> None:
     words = [sys.executable, "-m", "automl_transfer", "search", "--offline", "--quiet", "--json"]
     words += ["--data", str(options.split), "--root", str(options.root), "--metric", "accuracy"]
     words += ["--budget", f"{options.budget:.0f}s", "--seed", str(options.seed)]
-    words += ["--study", "compared", "--studies", str(scratch / "studies")]
+    words += ["--study", STUDY, "--studies", str(scratch / "studies")]
     for backbone in options.backbones:
         words += ["--backbone", f"local:{backbone.resolve()}"]
     for strategy in options.strategy:
@@ -56,19 +63,24 @@ def run_search(options: argparse.Namespace, scratch: Path) -> None:
 
 
 def read_answer(
-    options: argparse.Namespace, scratch: Path, started: float, wall: float
+    options: argparse.Namespace,
+    studies: Path,
+    watcher: _moments.Watcher,
+    started: float,
+    wall: float,
 ) -> dict[str, Any]:
-    """What the study says, and what its model says of the test part."""
+    """What the study says, and what its models say of the test part: the final one last."""
     import automl_transfer
 
     with options.split.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
-    study = automl_transfer.open_study("compared", studies=scratch / "studies")
+    paths = [options.root / row["path"] for row in rows]
+    study = automl_transfer.open_study(STUDY, studies=studies)
     recommendation = study.recommendation
     if recommendation is None:
         raise SystemExit("The search ended without an answer.")
     model = study.model
-    matrix, errors = model.probabilities([options.root / row["path"] for row in rows])
+    matrix, errors = model.probabilities(paths)
     unread = [error for error in errors if error is not None]
     if unread:
         raise SystemExit(f"All test images must be readable, but: {unread[:3]}.")
@@ -87,13 +99,14 @@ def read_answer(
         "best_by_stage": best,
         "winning_stage": winner.stage,
         "answers": [
+            *_moments.scored(watcher, study, paths, started),
             {
                 "at": wall,
                 "validation": winner.value,
                 "what": f"{backbone} + {winner.configuration.head}, "
                 f"{winner.configuration.strategy}",
                 "predicted": matrix.argmax(axis=1).tolist(),
-            }
+            },
         ],
     }
 

@@ -24,6 +24,7 @@ import time
 STARTED = time.time()  # before the slow imports: they are on the clock, as they are for the user
 
 import argparse  # noqa: E402
+import contextlib  # noqa: E402
 import csv  # noqa: E402
 import json  # noqa: E402
 import math  # noqa: E402
@@ -142,8 +143,7 @@ def build(backbone: str, strategy: str, head: str, classes: int) -> Net:
         described["architecture"],
         pretrained=True,
         pretrained_cfg_overlay={**pretrained, "file": f"{backbone}/model.safetensors"},
-        num_classes=classes,
-        **described.get("model_args", {}),
+        **{**described.get("model_args", {}), "num_classes": classes},
     )
     place = model.pretrained_cfg["classifier"]
     if head == "mlp":
@@ -301,10 +301,8 @@ def search(images: Images, backbones: list[str], clock: Clock, seed: int) -> lis
         sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(),
     )
-    try:
+    with contextlib.suppress(OutOfTime):
         study.optimize(objective, timeout=clock.budget - clock.elapsed)
-    except OutOfTime:
-        pass
     return answers
 
 

@@ -103,3 +103,23 @@ def test_neighbours_vote_for_the_classes_they_have() -> None:
     assert found.tolist() == [[1.0, 0.0, 0.0, 0.0]]
     few = knn_predict(train, np.array([0, 0, 3]), np.array([[0.0, 1.0]]), 4, neighbours=5)
     np.testing.assert_allclose(few, [[2 / 3, 0, 0, 1 / 3]], rtol=1e-5)
+
+
+def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    train = generator.normal(size=(50, 6)).astype(np.float32)
+    queries = generator.normal(size=(20, 6)).astype(np.float32)
+    labels = generator.integers(0, 3, 50)
+    whole = knn_predict(train, labels, queries, 3)
+    by_hand = train / np.linalg.norm(train, axis=1, keepdims=True) @ queries.T
+    for query, column in enumerate(by_hand.T):
+        votes = np.bincount(labels[np.argsort(-column)[:5]], minlength=3)
+        np.testing.assert_allclose(whole[query], votes / 5, atol=1e-6)
+    blocks: list[None] = []
+    for known, asked in ((3, 7), (50, 1), (49, 20)):
+        monkeypatch.setattr("automl_transfer.scoring._NEIGHBOURS_AT_ONCE", known)
+        monkeypatch.setattr("automl_transfer.scoring._QUERIES_AT_ONCE", asked)
+        blocks.clear()
+        found = knn_predict(train, labels, queries, 3, block_done=lambda: blocks.append(None))
+        np.testing.assert_array_equal(found, whole)
+        assert len(blocks) == -(-50 // known)

@@ -193,6 +193,16 @@ def test_same_seed_same_search(toy: ToySearch, finished: ToySearch) -> None:
     assert first.test.value == second.test.value
 
 
+def test_features_that_are_too_large_for_memory_give_the_same_search(
+    toy: ToySearch, finished: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.training import matrix
+
+    monkeypatch.setattr(matrix, "MEMORY_BYTES", 0)
+    toy.run(toy.request(trials=16))
+    assert comparable(toy.study().trials) == comparable(finished.study().trials)
+
+
 def test_another_seed_is_another_search(toy: ToySearch, finished: ToySearch) -> None:
     toy.run(toy.request(trials=16, seed=1))
     assert comparable(toy.study().trials) != comparable(finished.study().trials)

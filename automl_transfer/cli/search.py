@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,13 @@ from automl_transfer.cli.options import (
 )
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import NothingUsableError
-from automl_transfer.request import PORTFOLIOS, SearchRequest, hide_password, parse_size
+from automl_transfer.request import (
+    PORTFOLIOS,
+    SearchRequest,
+    hide_password,
+    parse_devices,
+    parse_size,
+)
 from automl_transfer.task import METRICS
 
 if TYPE_CHECKING:
@@ -93,6 +100,13 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     help="auto, cpu, cuda, cuda:1, mps.",
 )
 @_option(
+    "What and how long",
+    "--devices",
+    metavar="LIST",
+    help="Fine-tune on several at once, such as 0,1 or cuda:0,cuda:1: one process each. The rest "
+    "of the search runs on the first.",
+)
+@_option(
     "Where",
     "--cache-size",
     metavar="SIZE",
@@ -161,6 +175,7 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     Tries pretrained backbones with heads, freeze strategies and hyper-parameters, ranks them on
     a validation part, and scores the winner once on a test part that the search never saw.
     """
+    started = time.monotonic()
     from automl_transfer.cli.progress.board import Board
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.terminal import inform, write_blocks, write_json
@@ -172,7 +187,7 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     registry = loaded_registry()
     board = Board(request.budget_seconds)
     try:
-        answer = _follow(request, registry, board, quiet)
+        answer = _follow(request, registry, board, quiet, started)
     except KeyboardInterrupt:
         _say_how_to_resume(request, board)
         ctx.exit(INTERRUPTED)
@@ -191,6 +206,7 @@ def _request(
     data: str,
     budget: str | None,
     trials: int | None,
+    devices: str | None,
     max_params: str | None,
     cache_size: str | None,
     backbone: tuple[str, ...],
@@ -210,6 +226,7 @@ def _request(
         data=str(Path(data).absolute()),
         budget_seconds=seconds,
         trials=trials,
+        devices=parse_devices(devices) if devices is not None else (),
         max_params=parse_count(max_params) if max_params is not None else None,
         cache_size=parse_size(cache_size) if cache_size is not None else None,
         backbones=backbone,
@@ -227,7 +244,7 @@ def _request(
 
 
 def _follow(
-    request: SearchRequest, registry: Registry, board: Board, quiet: bool
+    request: SearchRequest, registry: Registry, board: Board, quiet: bool, started: float
 ) -> Recommendation | None:
     """Runs the search and shows it. Returns its answer."""
     from automl_transfer.cli.interrupt import two_steps
@@ -235,7 +252,7 @@ def _follow(
     from automl_transfer.searching import run_search
 
     answer: Recommendation | None = None
-    events = run_search(request, registry)
+    events = run_search(request, registry, started)
     with two_steps(), _closing(events), _display(board, quiet) as follow:
         for event in events:
             board.follow(event)

@@ -2,8 +2,15 @@
 
 A head is a :class:`~automl_transfer.cards.HeadCard` and a factory
 ``build(*, width, classes, params) -> torch.nn.Module`` (:class:`BuildHead`). The features that it
-gets are standardised by the host. A parameter named ``lr`` or ``weight_decay`` in the card's space
-is what the host trains the head with while the backbone is frozen.
+gets are centred, and brought to unit size by one common factor, by the host. A parameter named
+``lr`` or ``weight_decay`` in the card's space is what the host trains the head with while the
+backbone is frozen.
+
+Two ways to be fast. A head with ``fit`` and ``closed_form`` is set by a formula, and chooses what
+there is to choose by itself (``ridge``, ``prototype``). Heads that train are trained many at a
+time: linear layers, cosine classifiers and perceptrons are recognised by their structure and
+stacked, others are vectorised where they differ in the values of their parameters alone, and are
+trained one by one where that fails; nothing has to be declared for it.
 """
 
 from __future__ import annotations

@@ -17,11 +17,14 @@ What the core relies on:
   never writes to the user's folder.
 - ``Encoder.prepare`` is deterministic; all chance is in ``Encoder.batch`` and comes from its
   generator. ``Encoder.digest`` changes whenever the plain view of any sample does.
+
+What may be there as well, for speed: ``open_prepared`` (:class:`OpensPrepared`), which opens an
+item and prepares it in one go; ``raw_input`` (:class:`RawRows`); ``Encoder.rows_digest``.
 """
 
 from __future__ import annotations
 
 from automl_transfer.cards import ModalityCard
-from automl_transfer.contracts import Encoder, Modality
+from automl_transfer.contracts import Encoder, Modality, OpensPrepared, RawRows
 
-__all__ = ["Encoder", "Modality", "ModalityCard"]
+__all__ = ["Encoder", "Modality", "ModalityCard", "OpensPrepared", "RawRows"]

@@ -75,7 +75,7 @@ def ranked(arms: Sequence[Arm], incumbent: float, spent: float) -> list[Arm]:
     def score(arm: Arm) -> float:
         mean, deviation = arm.belief
         gain = expected_improvement(mean, deviation, incumbent)
-        return gain / max(arm.cost, 1e-6) ** alpha
+        return float(gain / max(arm.cost, 1e-6) ** alpha)
 
     order = sorted(arms, key=lambda arm: (-score(arm), arm.backbone, arm.strategy))
     return [arm for arm in order if score(arm) >= HOPELESS * score(order[0])]

@@ -8,10 +8,10 @@ halving: Jamieson and Talwalkar, arXiv:1502.07943).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.errors import StudyError, TrialError
+from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import CurvePoint, Outcome
 from automl_transfer.scoring import scores
+from automl_transfer.stages.advancing import (
+    Begun,
+    Ended,
+    OpenTrial,
+    Step,
+    here,
+    in_order,
+    parked_at,
+    unparked,
+)
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Context
-from automl_transfer.stages.evaluate import Stop, arguments
 from automl_transfer.stages.forecast import Forecast
+from automl_transfer.stages.handover import Order
 from automl_transfer.stages.proposals import Proposals
 from automl_transfer.stages.rows import checked, failed, store
 
@@ -39,20 +49,6 @@ KEEP = 3
 """One in so many goes on from a rung."""
 PARKED = "parked"
 """Directory of checkpoints of trials that are under way."""
-
-
-@dataclass(kw_only=True)
-class OpenTrial:
-    """A trial of a batch."""
-
-    row: Outcome
-    probabilities: NDArray[np.float32] | None = None
-    tuning: Tuning | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Whether it may go on."""
-        return self.row.state == "running"
 
 
 @dataclass(kw_only=True)
@@ -99,27 +95,21 @@ def run(
         reserve: Seconds to leave for the end of the search.
         synchronous: Keep the best third at each rung; else ask the pruner of ``proposals``.
     """
-
-    def stop() -> bool:
-        return context.watch.left <= reserve
-
     bracket.keep(context)
     for place, rung in enumerate(bracket.ladder):
         last = place == len(bracket.ladder) - 1
-        for trial in _alive(bracket):
-            if trial.row.steps >= rung:
-                continue
-            out_of_time = yield from _advance(
-                context, proposals, bracket, trial, rung, forecast, stop
-            )
-            if out_of_time:
-                yield from _end_early(context, proposals, bracket)
-                return
-            asked = trial.alive and not synchronous and not last
-            if asked and proposals.should_prune(trial.row.number):
-                _prune(trial, f"the pruner {context.request.pruner!r} stopped it", rung)
-            if not trial.alive:
-                yield from _close(context, proposals, bracket, trial)
+        out_of_time = yield from _advance(
+            context,
+            proposals,
+            bracket,
+            rung,
+            forecast,
+            reserve,
+            ask=not synchronous and not last,
+        )
+        if out_of_time:
+            yield from _end_early(context, proposals, bracket)
+            return
         if last:
             break
         if synchronous:
@@ -194,33 +184,106 @@ def _advance(
     context: Context,
     proposals: Proposals,
     bracket: Bracket,
-    trial: OpenTrial,
     rung: int,
     forecast: Forecast,
-    stop: Stop,
-) -> Iterator[Event] | Any:
-    """Trains one trial to a rung; returns whether the time is over."""
-    from automl_transfer.training.run import OutOfTimeError
+    reserve: float,
+    *,
+    ask: bool,
+) -> Generator[Event, None, bool]:
+    """Trains those that are alive to a rung; returns whether the time is over.
 
-    number, configuration = trial.row.number, trial.row.configuration
-    if trial.row.steps == 0:
-        yield TrialStarted(number=number, stage=trial.row.stage, configuration=configuration)
-    context.store.set_running(trial.row)
-    predicted = forecast.seconds(configuration, rung, trial.row.steps)
-    started = time.monotonic()
-    before = trial.row.seconds
+    Args:
+        context: Of the search.
+        proposals: In which the trials are open.
+        bracket: The batch.
+        rung: Of its ladder.
+        forecast: Of times; learns.
+        reserve: Seconds to leave for the end of the search.
+        ask: Let the pruner stop trials, in their order, whichever is there first.
+    """
+    trials = {trial.row.number: trial for trial in _alive(bracket) if trial.row.steps < rung}
+    predicted: dict[int, float] = {}
+    over = False
+    advancing = _steps(context, list(trials.values()), bracket.ladder, rung, reserve)
+    with contextlib.closing(advancing):
+        for step in in_order(advancing, list(trials)) if ask else advancing:
+            if isinstance(step, Begun):
+                row = trials[step.number].row
+                if step.number not in predicted and row.steps == 0:
+                    yield TrialStarted(
+                        number=row.number, stage=row.stage, configuration=row.configuration
+                    )
+                context.store.set_running(row)
+                predicted[step.number] = forecast.seconds(row.configuration, rung, row.steps)
+            elif isinstance(step, Ended):
+                trial = trials[step.number]
+                over = over or step.out_of_time
+                yield from _record(context, proposals, bracket, trial, rung, step)
+                if step.report is not None:
+                    forecast.learn(
+                        trial.row.configuration,
+                        predicted[step.number],
+                        step.seconds,
+                        step.step_seconds,
+                    )
+                if ask and trial.alive and not over and proposals.should_prune(step.number):
+                    _prune(trial, f"the pruner {context.request.pruner!r} stopped it", rung)
+                if not trial.alive:
+                    yield from _close(context, proposals, bracket, trial)
+            else:
+                yield step
+    return over
+
+
+def _steps(
+    context: Context,
+    trials: list[OpenTrial],
+    ladder: tuple[int, ...],
+    rung: int,
+    reserve: float,
+) -> Generator[Step, None, None]:
+    """What happens while trials advance: here one after the other, or in workers at once."""
+
+    def left() -> float:
+        return context.watch.left - reserve
+
+    if context.workers is None:
+        return here(
+            context, trials, ladder, rung, lambda: left() <= 0, lambda n: _parked(context, n)
+        )
+    orders = [
+        Order(
+            row=trial.row,
+            ladder=ladder,
+            rung=rung,
+            parked=_parked(context, trial.row.number),
+        )
+        for trial in trials
+    ]
+    return context.workers.advance(context, orders, left)
+
+
+def _record(
+    context: Context,
+    proposals: Proposals,
+    bracket: Bracket,
+    trial: OpenTrial,
+    rung: int,
+    ended: Ended,
+) -> Iterator[Event]:
+    """Takes in what came of a trial on its way to a rung."""
+    number, seconds = trial.row.number, trial.row.seconds + ended.seconds
+    trial.row = replace(trial.row, seconds=seconds, device=ended.device or trial.row.device)
+    if ended.reason is not None:
+        trial.row = replace(trial.row, state="failed", reason=ended.reason)
+    if ended.report is None:
+        return
+    report = ended.report
     try:
-        tuning = trial.tuning = trial.tuning or _tuning(context, trial, bracket.ladder, stop)
-        report = tuning.advance(rung)
         metrics = checked(scores(report.probabilities, _labels(context)))
-    except OutOfTimeError:
-        trial.row = replace(trial.row, seconds=before + time.monotonic() - started)
-        return True
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         trial.row = failed(trial.row, error)
-        trial.row = replace(trial.row, seconds=before + time.monotonic() - started)
-        return False
-    seconds = before + time.monotonic() - started
+        return
     value = metrics[context.task.metric]
     point = CurvePoint(
         epoch=report.epoch, value=value, loss=report.loss, seconds=seconds, step=rung
@@ -233,40 +296,19 @@ def _advance(
         value=value,
         epochs=report.epoch,
         steps=rung,
-        seconds=seconds,
     )
     proposals.report(number, value, rung)
-    forecast.learn(configuration, predicted, time.monotonic() - started, tuning.seconds_per_step)
-    if rung < bracket.ladder[-1]:
-        tuning.save(_parked(context, number))
     context.store.set_running(trial.row)
     bracket.keep(context)
+    _forget_rungs(_parked(context, number), before=rung)
     yield TrialReported(number=number, point=point, epochs=report.epochs)
-    return False
 
 
-def _tuning(context: Context, trial: OpenTrial, ladder: tuple[int, ...], stop: Stop) -> Tuning:
-    """The training of a trial from its beginning."""
-    from automl_transfer.training.tuning import Tuning
-
-    return Tuning(**_options(context, trial, ladder, stop))
-
-
-def _options(
-    context: Context, trial: OpenTrial, ladder: tuple[int, ...], stop: Stop
-) -> dict[str, Any]:
-    configuration = trial.row.configuration
-    candidate = context.candidates[configuration.backbone]
-    options = arguments(
-        context,
-        candidate,
-        configuration,
-        train_on=context.splits.train,
-        evaluate_on=context.splits.val,
-        seed=trial.row.seed,
-        should_stop=stop,
-    )
-    return options | {"backbone": candidate.build, "ladder": ladder}
+def _forget_rungs(parked: Path, before: int) -> None:
+    """Removes what a trial was at earlier rungs, once its row is at a later one."""
+    for place in sorted(parked.glob("*")):
+        if place < parked_at(parked, before):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
@@ -274,7 +316,6 @@ def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
 
     One whose checkpoint is gone or damaged starts again, and comes to the same result.
     """
-    from automl_transfer.training.tuning import Tuning
 
     def stop() -> bool:
         return context.watch.left <= reserve
@@ -283,15 +324,24 @@ def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
         if not trial.row.steps:
             continue
         try:
-            trial.tuning = Tuning.load(
-                _parked(context, trial.row.number),
-                **_options(context, trial, bracket.ladder, stop),
+            tuning = unparked(
+                context, trial.row, bracket.ladder, stop, _parked(context, trial.row.number)
             )
-            trial.probabilities = trial.tuning.probabilities
+            trial.probabilities = tuning.probabilities
+            if context.workers is None:
+                trial.tuning = tuning
         except StudyError:
             trial.row = replace(
                 trial.row, state="running", steps=0, epochs=0, curve=(), value=None, metrics={}
             )
+
+
+def _trained(context: Context, bracket: Bracket, trial: OpenTrial) -> Tuning:
+    """The training of a trial at its last rung, from its checkpoint if a worker trained it."""
+    if trial.tuning is not None:
+        return trial.tuning
+    parked = _parked(context, trial.row.number)
+    return unparked(context, trial.row, bracket.ladder, lambda: False, parked)
 
 
 def _end_early(context: Context, proposals: Proposals, bracket: Bracket) -> Iterator[Event]:
@@ -321,9 +371,7 @@ def _close(
     model = None
     if trial.row.state == "finished":
         try:
-            if trial.tuning is None:
-                raise TrialError("A trial must have been trained to be finished.")
-            result = trial.tuning.finish()
+            result = _trained(context, bracket, trial).finish()
             trial.row = replace(trial.row, proof=result.proof)
             context.files.write_predictions(trial.row.number, result.probabilities)
             model = result.model

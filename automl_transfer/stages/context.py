@@ -29,6 +29,7 @@ from automl_transfer.task import Task
 if TYPE_CHECKING:
     import torch
 
+    from automl_transfer.stages.workers import Workers
     from automl_transfer.training.activation_store import ActivationStore
     from automl_transfer.training.array_cache import ArrayCache
     from automl_transfer.training.rows import RowStore
@@ -72,39 +73,43 @@ class Candidate:
         """Frozen features of samples of the development part, in the order of ``positions``."""
         if len(positions) == len(self.positions) and np.array_equal(positions, self.positions):
             return self.features
-        found: NDArray[np.float32] = self.features[np.searchsorted(self.positions, positions)]
+        found: NDArray[np.float32] = self.features[self.places(positions)]
+        return found
+
+    def places(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of :attr:`features` for samples of the development part."""
+        found: NDArray[np.int64] = np.searchsorted(self.positions, positions)
         return found
 
 
 @dataclass(kw_only=True)
-class Context:
-    """The state of a search. The search makes it; each stage adds its part."""
+class Bench:
+    """What it takes to train a configuration: in the process of the search, or in a worker's."""
 
     request: SearchRequest
     registry: Registry
-    store: Store
-    files: StudyDirectory
-    watch: Stopwatch
-    recognised: tuple[ModalityCard, Modality]
-    """The kind of data that the user's are."""
-    selected: Sequence[BackboneCard | tuple[str, str]] = ()
-    """Backbones to try; (name, reason) for one that has no card to be had."""
     heads: tuple[HeadCard, ...] = ()
     strategies: tuple[StrategyCard, ...] = ()
-    why_not: list[Exclusion] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    """Ended trials of all sessions, by number."""
-    generation: int = 0
     candidates: dict[str, Candidate] = field(default_factory=dict)
     """Screened backbones by id, best score first."""
     device: torch.device = field(init=False)
-    speeds: Speeds = field(init=False)
     cache: ArrayCache = field(init=False)
     activations: ActivationStore = field(init=False)
     """Of no backbone yet; see ``of_backbone``."""
     _data: tuple[ModalityCard, Modality, Dataset, Splits, Task] | None = None
     _rows: dict[str, RowStore] = field(default_factory=dict)
+
+    def set_device(self, device: torch.device) -> None:
+        """Where it trains, and the caches that go with it."""
+        from automl_transfer.training.activation_store import ActivationStore
+        from automl_transfer.training.array_cache import ArrayCache
+        from automl_transfer.training.features import FeatureKey
+
+        self.device = device
+        self.cache = ArrayCache(cache_directory(), self.request.cache_size)
+        self.activations = ActivationStore(
+            cache=self.cache, key=FeatureKey(weights="", card="", encoder="")
+        )
 
     def set_data(
         self, card: ModalityCard, modality: Modality, dataset: Dataset, splits: Splits, task: Task
@@ -161,12 +166,6 @@ class Context:
             self._rows[key] = RowStore(encoder, self.dataset.samples, self.cache)
         return self._rows[key].seen_by(encoder)
 
-    def exclude(self, what: str, reason: str) -> None:
-        """Adds a row to the *why not* table, once."""
-        row = Exclusion(what=what, reason=reason)
-        if row not in self.why_not:
-            self.why_not.append(row)
-
     def strategy(self, id: str) -> StrategyCard:
         """The card of a strategy that is searched over."""
         return next(card for card in self.strategies if card.id == id)
@@ -174,6 +173,38 @@ class Context:
     def head(self, id: str) -> HeadCard:
         """The card of a head that is searched over."""
         return next(card for card in self.heads if card.id == id)
+
+
+@dataclass(kw_only=True)
+class Context(Bench):
+    """The state of a search. The search makes it; each stage adds its part."""
+
+    store: Store
+    files: StudyDirectory
+    watch: Stopwatch
+    recognised: tuple[ModalityCard, Modality]
+    """The kind of data that the user's are."""
+    selected: Sequence[BackboneCard | tuple[str, str]] = ()
+    """Backbones to try; (name, reason) for one that has no card to be had."""
+    why_not: list[Exclusion] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Ended trials of all sessions, by number."""
+    generation: int = 0
+    speeds: Speeds = field(init=False)
+    workers: Workers | None = None
+    """Processes that train, one a device; None: this one does."""
+
+    @property
+    def side_by_side(self) -> int:
+        """How many fine-tuning trials advance at once."""
+        return 1 if self.workers is None else self.workers.count
+
+    def exclude(self, what: str, reason: str) -> None:
+        """Adds a row to the *why not* table, once."""
+        row = Exclusion(what=what, reason=reason)
+        if row not in self.why_not:
+            self.why_not.append(row)
 
     @property
     def next_number(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.configuration import Configuration
-from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.context import Bench, Candidate, Context
 from automl_transfer.stages.screen import feature_key
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Stop = Callable[[], bool]
 
 
 def arguments(
-    context: Context,
+    context: Bench,
     candidate: Candidate,
     configuration: Configuration,
     *,
@@ -34,7 +34,7 @@ def arguments(
     """Keyword arguments that the trial in rungs and the one in one go share.
 
     Args:
-        context: Of the search.
+        context: Of the search, or of a worker.
         candidate: The backbone of the configuration.
         configuration: What to train.
         train_on: Positions in the data set.

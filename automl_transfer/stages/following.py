@@ -26,7 +26,7 @@ def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None,
         work: Calls its argument with how many are done and how many there are.
 
     Yields:
-        The latest of these, as often as one looks.
+        The latest of these, as often as one looks, and the last one.
 
     Returns:
         What ``work`` returned; what it raised is raised here.
@@ -52,8 +52,10 @@ def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None,
     thread.start()
     told: tuple[int, int] | None = None
     try:
-        while thread.is_alive():
+        running = True
+        while running:
             thread.join(SECONDS)
+            running = thread.is_alive()
             if latest is not None and latest != told:
                 told = latest
                 yield told

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,9 @@ class Forecast:
         reach = self.reach(configuration)
         before = 0.0 if reach.kept else 1 - reach.share
         passes = before + (1 + BACKWARD) * reach.share
-        return _batch(configuration) * candidate.seconds_per_sample * passes
+        # The pass was measured while nothing else ran on the device.
+        crowd = 1 if self._context.workers is None else self._context.workers.sharing
+        return _batch(configuration) * candidate.seconds_per_sample * passes * crowd
 
     def seconds(self, configuration: Configuration, to: int, start: int = 0) -> float:
         """Expected seconds of a trial from one step to another, its beginning included."""
@@ -152,6 +155,19 @@ class Forecast:
     def _of(self, configuration: Configuration) -> _Drift:
         key = (configuration.backbone, configuration.strategy)
         return self._drift.setdefault(key, _Drift())
+
+
+def together(seconds: Sequence[float], lanes: int) -> float:
+    """How long trials take that are begun in this order, each in the first lane that is free.
+
+    Args:
+        seconds: Of each.
+        lanes: Trials at once.
+    """
+    free = [0.0] * lanes
+    for one in seconds:
+        heapq.heapreplace(free, free[0] + one)
+    return max(free)
 
 
 def _trained(plan: FreezePlan) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_transfer.cards import ModalityCard
-from automl_transfer.contracts import Modality, OpensPrepared
+from automl_transfer.contracts import Modality, OpensPrepared, RawRows
 from automl_transfer.dataset import PARTS, Dataset
 from automl_transfer.errors import (
     AutomlTransferError,
@@ -105,7 +105,10 @@ def _opened(context: Context, modality: Modality) -> Generator[Event, None, Data
     def work(progress: Callable[[int, int], None]) -> Dataset:
         if isinstance(modality, OpensPrepared):
             keeper = RowKeeper(context.cache)
-            return modality.open_prepared(path, options, _inputs(context), keeper, progress)
+            inputs = _inputs(context)
+            if isinstance(modality, RawRows):
+                inputs.append(modality.raw_input)
+            return modality.open_prepared(path, options, inputs, keeper, progress)
         return modality.open(path, options, progress)
 
     run = following(work)

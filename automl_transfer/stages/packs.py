@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone
-from automl_transfer.errors import DivergedError, PluginError
+from automl_transfer.errors import DivergedError, PluginError, TrialError
 from automl_transfer.events import Event, Progress, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
 from automl_transfer.scoring import scores
@@ -53,9 +53,11 @@ class HeadTrials:
         splits, labels = context.splits, context.dataset.labels
         self._labels = labels[splits.val]
         self._data: FrozenFeatures = FrozenFeatures.scaled(
-            candidate.features_at(splits.train),
+            candidate.features,
+            candidate.places(splits.train),
             labels[splits.train],
-            candidate.features_at(splits.val),
+            candidate.places(splits.val),
+            context.files.path,
         )
 
     def closed_form(self, configurations: Sequence[Configuration]) -> Iterator[Event]:
@@ -186,8 +188,11 @@ class HeadTrials:
         trial.curve = [
             point for point in trial.curve if np.isfinite([point.value, point.loss]).all()
         ]
-        if result.error is not None:
-            trial.row = failed(replace(trial.row, curve=tuple(trial.curve)), result.error)
+        if result.error is not None or result.head is None:
+            trial.row = failed(
+                replace(trial.row, curve=tuple(trial.curve)),
+                result.error or TrialError("The head was not trained."),
+            )
             return
         try:
             self._finish(

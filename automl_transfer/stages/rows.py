@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from automl_transfer.configuration import Configuration
-from automl_transfer.errors import AutomlTransferError, DivergedError, TrialError
+from automl_transfer.errors import DivergedError, reason_of
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.proposals import trial_seed
@@ -38,13 +38,8 @@ def begun(context: Context, configuration: Configuration, number: int, stage: st
 
 
 def failed(row: Outcome, error: BaseException) -> Outcome:
-    """The row of a trial that an error has ended. A plugin's bug is that trial's own."""
-    if isinstance(error, TrialError):
-        reason = f"{error.kind}: {error}"
-    else:
-        text = str(error) if isinstance(error, AutomlTransferError) else repr(error)
-        reason = f"error: {text}"
-    return replace(row, state="failed", reason=reason[:2000])
+    """The row of a trial that an error has ended."""
+    return replace(row, state="failed", reason=reason_of(error))
 
 
 def checked(metrics: dict[str, float]) -> dict[str, float]:

@@ -33,7 +33,7 @@ from automl_transfer.events import (
 )
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.scoring import interval, scores
-from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.context import Bench, Candidate, Context
 from automl_transfer.stages.verdicts import FirstLook, judge, weight
 
 if TYPE_CHECKING:
@@ -411,7 +411,7 @@ def features_of(
 
 
 def feature_key(
-    context: Context, card: BackboneCard, weights: LocalWeights | None, encoder: Encoder
+    context: Bench, card: BackboneCard, weights: LocalWeights | None, encoder: Encoder
 ) -> FeatureKey:
     """Everything that the frozen features of a backbone depend on, but the sample."""
     from automl_transfer.training.features import FeatureKey

@@ -7,7 +7,7 @@ An Optuna study of its own: hundreds of cheap frozen trials in the same study wo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from automl_transfer.configuration import Configuration
@@ -15,10 +15,11 @@ from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.space import Choice, Float, Scalar, Space
+from automl_transfer.stages.advancing import OpenTrial
 from automl_transfer.stages.arms import Arm, ranked
-from automl_transfer.stages.bracket import Bracket, OpenTrial, run, unpark
+from automl_transfer.stages.bracket import Bracket, run, unpark
 from automl_transfer.stages.context import Candidate, Context, finished
-from automl_transfer.stages.forecast import Forecast
+from automl_transfer.stages.forecast import Forecast, together
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import ladder, shortened
 from automl_transfer.stages.proposals import Proposals
@@ -131,9 +132,10 @@ class _Stage:
         context = self._context
         for rungs in self._lengths():
             trials: list[OpenTrial] = []
-            planned = longest = 0.0
+            planned: list[float] = []
+            longest = 0.0
             number = context.next_number
-            most = int(min(BATCH, context.trials_left()))
+            most = int(min(self._batch_size(), context.trials_left()))
             for arm in self._arms(rungs):
                 # A recipe of each arm; of an arm that has had them, several proposals.
                 for _ in range(max(len(self._queue(arm)), 0) or OF_AN_ARM):
@@ -142,13 +144,20 @@ class _Stage:
                     configuration = self._open(number, arm, rungs, planned, longest)
                     if configuration is None:
                         break
-                    planned += self._forecast.safe(configuration, rungs[0])
+                    planned.append(self._forecast.safe(configuration, rungs[0]))
                     longest = max(longest, self._rest(configuration, rungs))
                     trials.append(OpenTrial(row=begun(context, configuration, number, NAME)))
                     number += 1
             if trials:
                 return Bracket(ladder=rungs, trials=trials)
         return None
+
+    def _batch_size(self) -> int:
+        """Trials of a batch; with a clock as many as keep all devices at work."""
+        if self._context.request.budget_seconds is None:
+            return BATCH  # on however many devices, the same trials
+        lanes = self._context.side_by_side
+        return lanes * math.ceil(BATCH / lanes)
 
     def _lengths(self) -> Iterator[tuple[int, ...]]:
         """The ladder, and shorter trainings for what is left at the end."""
@@ -205,7 +214,12 @@ class _Stage:
         return len(rows) >= FAILURES and all(row.state == "failed" for row in rows)
 
     def _open(
-        self, number: int, arm: Arm, rungs: tuple[int, ...], planned: float, longest: float
+        self,
+        number: int,
+        arm: Arm,
+        rungs: tuple[int, ...],
+        planned: Sequence[float],
+        longest: float,
     ) -> Configuration | None:
         """Opens the next trial of an arm, if it fits into the time that is left."""
         for configuration in self._queue(arm):
@@ -256,15 +270,17 @@ class _Stage:
         self,
         configuration: Configuration,
         rungs: tuple[int, ...],
-        planned: float,
+        planned: Sequence[float],
         longest: float,
     ) -> bool:
+        """Whether a trial may join those that are planned, each of which takes so many seconds."""
         if self._context.request.budget_seconds is None:
             return True
         first = self._forecast.safe(configuration, rungs[0])
         # One of the batch will go on to the end; the time for that is kept.
         rest = max(longest, self._rest(configuration, rungs)) if planned else 0.0
-        return planned + first + rest <= self._context.watch.left - self._reserve
+        batch = together([*planned, first], self._context.side_by_side)
+        return batch + rest <= self._context.watch.left - self._reserve
 
     def _rest(self, configuration: Configuration, rungs: tuple[int, ...]) -> float:
         if len(rungs) == 1:
@@ -399,4 +415,3 @@ def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]
     return best.head, {
         name: value for name, value in best.params.items() if name.startswith("head/")
     }
-

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -231,23 +230,30 @@ def card(name: str, width: int, weights: Path) -> BackboneCard:
     )
 
 
-def toy_plugin(directory: Path) -> object:
-    """A plugin with the toy modality and two backbones, whose weights it writes there."""
-    cards = [
-        card(name, width, write_toy_weights(directory / f"{name}.safetensors", width))
-        for name, width in (("small", 8), ("wide", 32))
-    ]
+class ToyPlugin:
+    """A plugin with the toy modality and some backbones; it can be handed to other processes."""
+
+    __name__ = "toy"
+
+    def __init__(self, cards: Sequence[BackboneCard]) -> None:
+        self._cards = tuple(cards)
 
     @hookimpl
-    def automl_transfer_modalities() -> Iterable[ModalityCard]:
+    def automl_transfer_modalities(self) -> Iterable[ModalityCard]:
+        """Vectors."""
         return [MODALITY]
 
     @hookimpl
-    def automl_transfer_backbones() -> Iterable[BackboneCard]:
-        return cards
+    def automl_transfer_backbones(self) -> Iterable[BackboneCard]:
+        """Those that it was made with."""
+        return list(self._cards)
 
-    return SimpleNamespace(
-        __name__="toy",
-        automl_transfer_modalities=automl_transfer_modalities,
-        automl_transfer_backbones=automl_transfer_backbones,
+
+def toy_plugin(directory: Path) -> ToyPlugin:
+    """A plugin with the toy modality and two backbones, whose weights it writes there."""
+    return ToyPlugin(
+        [
+            card(name, width, write_toy_weights(directory / f"{name}.safetensors", width))
+            for name, width in (("small", 8), ("wide", 32))
+        ]
     )

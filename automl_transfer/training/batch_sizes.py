@@ -39,7 +39,9 @@ class BatchSizes:
 
     def next(self, left: int) -> int:
         """The size of the next batch, when ``left`` samples are to be done."""
-        if self._trying and self._handed >= self._batches:
+        # Batches are asked for before those in front of them are timed.
+        timed = self._patient or self._sizes[self._place] in self._seconds
+        if self._trying and self._handed >= self._batches and timed:
             following = self._place + 1
             self._trying = (
                 following < len(self._sizes)
@@ -49,7 +51,7 @@ class BatchSizes:
             if self._trying:
                 self._place, self._handed = following, 0
         if not self._trying:
-            # Again each time: batches are asked for before those in front of them are timed.
+            # Again each time, as the last times come in.
             self._place = self._best()
         self._handed += 1
         return min(left, self._sizes[self._place])

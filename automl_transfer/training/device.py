@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import sys
@@ -19,12 +20,13 @@ _M_MMAP_THRESHOLD = -3
 _KEEP_BYTES = 1 << 30
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(wanted: str, option: str = "--device") -> torch.device:
     """The device that ``wanted`` names.
 
     Args:
         wanted: ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:N``,
             ``mps``.
+        option: Where the user has named it.
 
     Raises:
         UsageError: It names none, or one that is not here.
@@ -39,7 +41,7 @@ def choose_device(wanted: str) -> torch.device:
     name = "cuda:0" if wanted == "cuda" else wanted
     if name not in there:
         raise UsageError(
-            f"--device must be auto or one of {', '.join(there)}, but got {wanted!r}."
+            f"{option} must be auto or one of {', '.join(there)}, but got {wanted!r}."
         )
     return torch.device(name)
 
@@ -57,7 +59,15 @@ def prepare_process(device: torch.device, threads: int | None = None) -> None:
     if device.type == "cpu":
         _keep_freed_memory()
     elif device.type == "cuda":
+        torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Leaves memory of a GPU that this process holds on to, but does not use, to others."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def usable_cores() -> int:

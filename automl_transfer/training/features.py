@@ -71,6 +71,7 @@ def extract(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    sizes: BatchSizes | None = None,
 ) -> tuple[NDArray[np.float32], int]:
     """As :func:`extracting`; ``progress`` is called with what that yields."""
     run = extracting(
@@ -81,6 +82,7 @@ def extract(
         key=key,
         device=device,
         should_stop=should_stop,
+        sizes=sizes,
     )
     while True:
         try:
@@ -101,6 +103,7 @@ def extracting(
     key: FeatureKey,
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
+    sizes: BatchSizes | None = None,
 ) -> Generator[tuple[int, int], None, tuple[NDArray[np.float32], int]]:
     """Frozen features of some samples, from the cache where they are there.
 
@@ -112,6 +115,7 @@ def extracting(
         key: What they depend on.
         device: Where to compute.
         should_stop: Looked at after each batch.
+        sizes: Decides how many samples at once; None: the best size is found.
 
     Yields:
         How many are done, and how many there are, after each batch.
@@ -135,7 +139,7 @@ def extracting(
     done, total = 0, len(positions)
     stale = False
     try:
-        for values in _computed(backbone, rows, todo.positions, device):
+        for values in _computed(backbone, rows, todo.positions, device, sizes):
             width = values.shape[1]
             if matrix is None:
                 matrix = GrowingMatrix(total, width, cache.home)
@@ -168,6 +172,7 @@ def extracting(
             key=key,
             device=device,
             should_stop=should_stop,
+            sizes=sizes,
         )
         return (yield from again)
     if matrix is None:
@@ -251,7 +256,11 @@ class _Writer:
 
 
 def _computed(
-    backbone: Backbone, rows: RowStore, positions: NDArray[np.int64], device: torch.device
+    backbone: Backbone,
+    rows: RowStore,
+    positions: NDArray[np.int64],
+    device: torch.device,
+    sizes: BatchSizes | None,
 ) -> Iterator[NDArray[np.float32]]:
     """Features of the samples at ``positions``, batch by batch."""
     module = backbone.module.to(device).eval()
@@ -262,7 +271,7 @@ def _computed(
         with torch.inference_mode(), autocast(device):
             return backbone.features(batch).float()
 
-    for chosen, values in passes(forward, rows, positions, device, BatchSizes(device)):
+    for chosen, values in passes(forward, rows, positions, device, sizes):
         if values.ndim != 2 or len(values) != len(chosen):
             raise PluginError(
                 f"A backbone must return features of shape ({len(chosen)}, width), but returned "

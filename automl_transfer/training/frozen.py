@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +15,13 @@ from torch.nn import functional
 
 from automl_transfer.contracts import Backbone
 from automl_transfer.training.head import fit
+from automl_transfer.training.matrix import GrowingMatrix, give_back
 from automl_transfer.training.model import FeatureScaler, TransferModel
+
+_NUMBERS = 1 << 21
+"""Of a block of features."""
+_ROWS = 8192
+"""Samples that go through a head at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +39,45 @@ class FrozenFeatures:
     @classmethod
     def scaled(
         cls,
-        train: NDArray[np.float32],
+        features: NDArray[np.float32],
+        train: NDArray[np.int64],
         labels: NDArray[np.int64],
-        evaluate: NDArray[np.float32],
+        evaluate: NDArray[np.int64],
+        directory: Path,
     ) -> FrozenFeatures:
-        """Scales copies of both parts as :class:`TransferModel` will."""
-        scaler = FeatureScaler(train.shape[1])
-        known = torch.from_numpy(np.array(train, dtype=np.float32))
-        other = torch.from_numpy(np.array(evaluate, dtype=np.float32))
-        scaler.fit(known)
-        for values in (known, other):
-            values.sub_(scaler.mean).mul_(scaler.scale)
-        return cls(scaler=scaler, train=known.numpy(), labels=labels, evaluate=other.numpy())
+        """Scales copies of both parts as :class:`TransferModel` will, block by block.
+
+        Args:
+            features: Of all samples of both parts, shape (m, d); may be memory-mapped.
+            train: Its rows that are the training part, shape (n,).
+            labels: Of the training part.
+            evaluate: Its rows that are evaluated, shape (n_eval,).
+            directory: For copies that are too large for memory.
+        """
+        scaler = FeatureScaler(features.shape[1])
+        scaler.fit_blocks(lambda: _blocks(features, train))
+        mean, scale = scaler.mean.numpy(), float(scaler.scale)
+
+        def copy(places: NDArray[np.int64]) -> NDArray[np.float32]:
+            made = GrowingMatrix(len(places), features.shape[1], directory)
+            begin = 0
+            for block in _blocks(features, places):
+                rows = np.arange(begin, begin + len(block))
+                made.put(rows, ((block - mean) * scale).astype(np.float32))
+                begin += len(block)
+            return made.done()
+
+        return cls(scaler=scaler, train=copy(train), labels=labels, evaluate=copy(evaluate))
+
+
+def _blocks(
+    features: NDArray[np.float32], places: NDArray[np.int64]
+) -> Iterator[NDArray[np.float32]]:
+    """Some rows of a matrix, a few megabytes at once."""
+    each = max(1, _NUMBERS // features.shape[1])
+    for start in range(0, len(places), each):
+        yield features[places[start : start + each]]
+        give_back(features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +91,13 @@ class FittedHead:
     """Mean cross-entropy on the training part."""
 
 
+def readable(values: NDArray[np.float32]) -> torch.Tensor:
+    """A tensor over an array that may be a read-only file; nobody writes into it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.from_numpy(values)
+
+
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """A new head whose random numbers come from ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
@@ -66,12 +108,16 @@ def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 def fitted(build: Callable[[], nn.Module], data: FrozenFeatures, seed: int) -> FittedHead:
     """Builds a head and fits it by its own formula."""
     head = seeded(build, seed).eval()
-    known, labels = torch.from_numpy(data.train), torch.from_numpy(data.labels)
+    known, labels = readable(data.train), torch.from_numpy(data.labels)
     fit(head, known, labels)
     with torch.no_grad():
-        loss = float(functional.cross_entropy(head(known).float(), labels))
-        logits: torch.Tensor = head(torch.from_numpy(data.evaluate))
-    return FittedHead(head=head, probabilities=logits.float().softmax(dim=1).numpy(), loss=loss)
+        scores = torch.cat([head(part).float() for part in known.split(_ROWS)])
+        others = readable(data.evaluate).split(_ROWS)
+        logits = torch.cat([head(part).float() for part in others])
+    give_back(data.train)
+    give_back(data.evaluate)
+    loss = float(functional.cross_entropy(scores, labels))
+    return FittedHead(head=head, probabilities=logits.softmax(dim=1).numpy(), loss=loss)
 
 
 def assembled(backbone: Backbone, head: nn.Module, scaler: FeatureScaler) -> TransferModel:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from automl_transfer.contracts import Backbone, Batch
@@ -30,6 +35,18 @@ class FeatureScaler(nn.Module):
         self.mean.copy_(features.mean(dim=0))
         deviation = features.var(dim=0, unbiased=False).mean().sqrt()
         self.scale.copy_(1 / deviation if deviation > 0 else torch.ones(()))
+
+    def fit_blocks(self, blocks: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
+        """As :meth:`fit`, from blocks of rows: two passes, in double precision."""
+        count, total = 0, np.zeros(len(self.mean))
+        for block in blocks():
+            count += len(block)
+            total += block.sum(axis=0, dtype=np.float64)
+        mean = total / count
+        squares = sum(float(np.square(block - mean).sum()) for block in blocks())
+        deviation = math.sqrt(squares / (count * len(mean)))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.scale.fill_(1 / deviation if deviation > 0 else 1.0)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Centred and scaled features, shape (n, width)."""

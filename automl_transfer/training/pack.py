@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from automl_transfer.training.matrix import give_back
 from automl_transfer.training.schedule import factor
 from automl_transfer.training.stack import Noise, Stack
 
@@ -39,6 +40,8 @@ class Recipe:
     device: torch.device
     check_time: Callable[[], None]
     """Called after each step; may raise."""
+    mapped: NDArray[np.float32] | None = None
+    """What ``features`` is a view of, if that is in a file: its memory is given back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,8 @@ class Pack:
         places = chosen.to(recipe.device)
         source = places if recipe.features.device == recipe.device else chosen
         features = recipe.features[source].to(recipe.device, non_blocking=True)
+        if recipe.mapped is not None:
+            give_back(recipe.mapped)
         losses = self._losses(
             stack.scores(stack, features, Noise(seed=recipe.seed, step=step)),
             recipe.labels[places],
@@ -150,21 +155,20 @@ class Pack:
 
     def _losses(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of each head, shape (R,), as ``functional.cross_entropy`` has it."""
-        scores = scores.float()
-        b, heads, classes = scores.shape
+        by_class = _by_class(scores)
+        b, _, heads = by_class.shape
         weights = self.recipe.class_weights
-        joint = functional.cross_entropy(
-            scores.reshape(b * heads, classes),
-            labels.repeat_interleave(heads),
-            weight=weights,
-            reduction="none",
+        each = functional.cross_entropy(
+            by_class, labels.unsqueeze(1).expand(b, heads), weight=weights, reduction="none"
         )
         total: torch.Tensor | int = b if weights is None else weights[labels].sum()
-        losses = joint.view(b, heads).sum(dim=0) / total
+        losses = each.sum(dim=0) / total
         if not self._smooths:
             return losses
-        likely = scores.log_softmax(dim=2)
-        even = -(likely if weights is None else likely * weights).mean(dim=2).sum(dim=0) / total
+        likely = by_class.log_softmax(dim=1)
+        if weights is not None:
+            likely = likely * weights.unsqueeze(1)
+        even = -likely.mean(dim=1).sum(dim=0) / total
         share = self.rates.label_smoothing
         return (1 - share) * losses + share * even
 
@@ -178,8 +182,8 @@ class Pack:
         with torch.no_grad():
             while start < len(recipe.evaluate):
                 features = recipe.evaluate[start : start + rows].to(recipe.device)
-                found = stack.scores(stack, features, None).float().softmax(dim=2)
-                pieces.append(found.transpose(0, 1).cpu())
+                found = _by_class(stack.scores(stack, features, None)).softmax(dim=1)
+                pieces.append(found.permute(2, 0, 1).cpu())
                 start += len(features)
                 rows = max(64, EVALUATED // (found.shape[1] * found.shape[2]))
         self.seconds += time.monotonic() - started
@@ -215,3 +219,8 @@ class Pack:
         """Puts the parameters of the head at ``place`` into its module."""
         with torch.no_grad():
             self.stack.write(self.stack.of(place), head)
+
+
+def _by_class(scores: torch.Tensor) -> torch.Tensor:
+    """From shape (b, R, c) to (b, c, R): a softmax over a short last axis is not vectorised."""
+    return scores.float().transpose(1, 2).contiguous()

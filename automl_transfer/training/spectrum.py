@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.training.matrix import give_back
+
 BLOCK = 1024
 """Rows of the features held in double precision at once."""
 
@@ -43,6 +45,7 @@ class Targets:
         mean = np.zeros(features.shape[1])
         for rows in _blocks(len(labels), BLOCK):
             mean += weights[rows] @ features[rows]
+            give_back(features)
         prior = np.bincount(labels, weights=weights, minlength=classes) / len(labels)
         return cls(
             features=features,
@@ -74,6 +77,7 @@ class Targets:
     def x(self, rows: slice) -> Matrix:
         """Centred features times the roots of the weights, shape (b, d), in double precision."""
         found: Matrix = self.features[rows] - self.mean
+        give_back(self.features)
         found *= np.sqrt(self.sample_weights[rows])[:, None]
         return found
 

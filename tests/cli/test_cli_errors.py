@@ -38,6 +38,7 @@ def test_help_of_search_groups_its_options_and_gives_examples(run):
         "What and how long:",
         "Where:",
         "What is searched over (names or globs, repeatable):",
+        "How it is searched:",
         "How the data are read:",
         "Options:",
     ]

@@ -82,7 +82,7 @@ class FakeSearch:
         self.error: BaseException | None = None
         self.closed = False
 
-    def __call__(self, request: SearchRequest, registry: Any) -> Iterator[Event]:
+    def __call__(self, request: SearchRequest, registry: Any, started: float) -> Iterator[Event]:
         self.request = request
         assert registry.heads
         try:
@@ -186,7 +186,7 @@ def test_progress_as_lines_and_the_answer_on_standard_output(run, fake):
         "warning: careful with \ufffd[2Jev[/b]il|`x` ## <script>alert(1)</script>\ufffd" in lines
     )
     assert "left out: timm/huge: more than --max-params" in lines
-    assert "screened acme/big: knn 0.870 (from the cache)" in lines
+    assert "screened acme/big: knn 0.870 on 80 samples (from the cache)" in lines
     assert "trial 1 finished: acme/big + linear, full: accuracy 92.0 % (12s, best so far)" in lines
     assert "trial 2 failed: acme/small + linear, frozen: error: the disk is full (12s)" in lines
     assert "\x1b" not in ran.err + ran.out

@@ -306,3 +306,27 @@ def test_no_samples_have_no_features(tmp_path: Path) -> None:
         device=CPU,
     )
     assert (len(found), computed) == (0, 0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_features_in_the_same_order(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = backbone(
+        nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+    )
+    rows = row_store((3, 8, 8), n=1000)
+    network.module(rows.encoder.batch(rows.rows([0])))
+
+    def features(device: torch.device) -> np.ndarray:
+        found, computed = extract(
+            backbone=network,
+            rows=rows,
+            positions=np.arange(1000),
+            cache=ArrayCache(tmp_path / device.type),
+            key=KEY,
+            device=device,
+        )
+        assert computed == 1000
+        return found
+
+    np.testing.assert_allclose(features(torch.device("cuda")), features(CPU), atol=3e-2)

@@ -10,7 +10,7 @@ from torch import nn
 
 from automl_transfer.errors import DivergedError, OutOfMemoryError
 from automl_transfer.space import Space
-from automl_transfer.training import packed
+from automl_transfer.training import teams
 from automl_transfer.training.head import fit, train_head
 from automl_transfer.training.packed import HeadReport, HeadResult, HeadRun, train_heads
 from automl_transfer.training.run import OutOfTimeError
@@ -244,7 +244,7 @@ def test_too_little_memory_halves_the_pack_and_changes_nothing(
     runs = [*LINEAR, *MLP]
     _, whole = train(runs)
     sizes = []
-    step = packed.Pack._step
+    step = teams.Pack._step
 
     def hungry(self, chosen, number, steps):
         if self.stack.heads > 2 and number >= 4:  # after a first report
@@ -252,7 +252,7 @@ def test_too_little_memory_halves_the_pack_and_changes_nothing(
         sizes.append(self.stack.heads)
         return step(self, chosen, number, steps)
 
-    monkeypatch.setattr(packed.Pack, "_step", hungry)
+    monkeypatch.setattr(teams.Pack, "_step", hungry)
     seen, cut = train(runs)
     assert set(sizes) == {6, 3, 2, 1}
     assert [len(reports) for reports in seen] == [len(runs)] * 5
@@ -264,7 +264,7 @@ def test_a_single_head_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyP
     def hungry(self, chosen, number, steps):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(packed.Pack, "_step", hungry)
+    monkeypatch.setattr(teams.Pack, "_step", hungry)
     seen, results = train(LINEAR[:3])
     assert seen == []
     assert all(isinstance(result.error, OutOfMemoryError) for result in results)
@@ -273,14 +273,14 @@ def test_a_single_head_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyP
 def test_large_packs_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     _, whole = train(LINEAR)
     heads = []
-    made = packed.Pack.__init__
+    made = teams.Pack.__init__
 
     def count(self, stack, rates, recipe):
         heads.append(stack.heads)
         made(self, stack, rates, recipe)
 
-    monkeypatch.setattr(packed.Pack, "__init__", count)
-    monkeypatch.setattr(packed, "NUMBERS", 2 * (WIDTH + 1) * CLASSES)
+    monkeypatch.setattr(teams.Pack, "__init__", count)
+    monkeypatch.setattr(teams, "NUMBERS", 2 * (WIDTH + 1) * CLASSES)
     _, cut = train(LINEAR)
     assert heads == [2, 2, 2]
     for one, other in zip(whole, cut, strict=True):

@@ -24,7 +24,7 @@ from automl_transfer.layouts import (
 )
 from automl_transfer.modalities.image.encoder import ImageEncoder
 from automl_transfer.modalities.image.inspecting import Views, in_threads, inspect
-from automl_transfer.modalities.image.reading import SUFFIXES, open_image
+from automl_transfer.modalities.image.reading import SUFFIXES
 from automl_transfer.space import Scalar
 
 _PEEK = 500
@@ -153,17 +153,19 @@ class ImageModality:
         """
         return ImageEncoder.make(root, input, params)
 
+    @property
+    def raw_input(self) -> Mapping[str, Any]:
+        """The whole image at 32 x 32, RGB."""
+        size = [3, _RAW_SIDE, _RAW_SIDE]
+        return {"size": size, "crop_mode": "squash", "interpolation": "bilinear"}
+
     def raw_features(self, dataset: Dataset, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Pixels of the whole image at 32 x 32, RGB, 0 to 1; shape (n, 3072)."""
-        from PIL import Image
-
-        def vector(sample: Sample) -> NDArray[np.float32]:
-            image = open_image(Path(dataset.root) / sample.source)
-            small = image.resize((_RAW_SIDE, _RAW_SIDE), Image.Resampling.BOX)
-            return np.asarray(small, dtype=np.float32).reshape(-1) / np.float32(255)
-
-        rows = list(in_threads(vector, take(dataset.samples, positions)))
-        return np.stack(rows) if rows else np.zeros((0, 3 * _RAW_SIDE**2), dtype=np.float32)
+        encoder = self.encoder(dataset.root, self.raw_input, {})
+        rows = list(in_threads(encoder.prepare, take(dataset.samples, positions)))
+        if not rows:
+            return np.zeros((0, 3 * _RAW_SIDE**2), dtype=np.float32)
+        return np.stack(rows).reshape(len(rows), -1).astype(np.float32) / np.float32(255)
 
 
 def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:

@@ -45,15 +45,6 @@ _TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """Orientation of EXIF to Pillow's ``Transpose``; 1 is upright."""
 
 
-def open_image(path: Path) -> Image.Image:
-    """Reads the first frame as RGB, upright, over white where it is transparent.
-
-    Raises:
-        DataError: The file cannot be read to its end as an image, or is too large.
-    """
-    return decode(read_bytes(path))
-
-
 def read_bytes(path: Path) -> bytes:
     """The content of a file of acceptable size.
 
@@ -86,10 +77,10 @@ def content_id(content: bytes) -> str:
 
 
 def decode(content: bytes) -> Image.Image:
-    """Decodes the bytes of a file; see :func:`open_image`.
+    """Reads the first frame of a file's bytes as RGB, upright, over white where it is transparent.
 
     Raises:
-        DataError: As there.
+        DataError: They cannot be read to their end as an image, or it is too large.
     """
     try:
         return _decode(content)

@@ -1,0 +1,190 @@
+"""A fine-tuning trial from one rung to the next, in whichever process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.errors import reason_of
+from automl_transfer.events import Note, Progress
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages.context import Bench, Context
+from automl_transfer.stages.evaluate import Stop, arguments
+from automl_transfer.stages.following import following
+
+if TYPE_CHECKING:
+    from automl_transfer.training.run import EpochReport
+    from automl_transfer.training.tuning import Tuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A trial is on its way to a rung."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """It is there (with a report), it failed (with a reason), or the time is over (neither)."""
+
+    number: int
+    device: str
+    seconds: float
+    """Since it was begun."""
+    report: EpochReport | None = None
+    step_seconds: float | None = None
+    """Median of a step, if it was measured."""
+    reason: str | None = None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time was over before the rung was reached."""
+        return self.report is None and self.reason is None
+
+
+Step: TypeAlias = Begun | Ended | Progress | Note
+"""What happens while trials advance."""
+
+
+@dataclass(kw_only=True)
+class OpenTrial:
+    """A trial of a batch."""
+
+    row: Outcome
+    probabilities: NDArray[np.float32] | None = None
+    tuning: Tuning | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may go on."""
+        return self.row.state == "running"
+
+
+def parked_at(trial: Path, steps: int) -> Path:
+    """Where a trial lies after a rung. Each rung has a place of its own: a kill between the
+    writing of one and the row that says so leaves the one before as it was.
+
+    Args:
+        trial: Directory of the trial.
+        steps: Of the rung.
+    """
+    return trial / f"{steps:08d}"
+
+
+def begin(bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop) -> Tuning:
+    """The training of a trial from its beginning."""
+    from automl_transfer.training.tuning import Tuning
+
+    return Tuning(**_options(bench, row, ladder, stop))
+
+
+def unparked(
+    bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop, trial: Path
+) -> Tuning:
+    """The training of a trial from where its row says that it is.
+
+    Raises:
+        StudyError: Its checkpoint is missing or damaged, or of another trial.
+    """
+    from automl_transfer.training.tuning import Tuning
+
+    return Tuning.load(parked_at(trial, row.steps), **_options(bench, row, ladder, stop))
+
+
+def _options(bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop) -> dict[str, Any]:
+    candidate = bench.candidates[row.configuration.backbone]
+    options = arguments(
+        bench,
+        candidate,
+        row.configuration,
+        train_on=bench.splits.train,
+        evaluate_on=bench.splits.val,
+        seed=row.seed,
+        should_stop=stop,
+    )
+    return options | {"backbone": candidate.build, "ladder": ladder}
+
+
+def here(
+    context: Context,
+    trials: Sequence[OpenTrial],
+    ladder: tuple[int, ...],
+    rung: int,
+    stop: Stop,
+    parked: Callable[[int], Path],
+) -> Generator[Step, None, None]:
+    """Advances trials in this process, one after the other.
+
+    Args:
+        context: Of the search.
+        trials: At earlier rungs.
+        ladder: All rungs.
+        rung: Which they are to reach.
+        stop: Whether the time is over.
+        parked: Directory of a trial, by its number.
+
+    Yields:
+        What happens; ends after a trial that ran out of time.
+    """
+    from automl_transfer.training.run import OutOfTimeError
+
+    for trial in trials:
+        number, started = trial.row.number, time.monotonic()
+        report = step_seconds = reason = None
+        yield Begun(number=number)
+        try:
+            tuning = trial.tuning = trial.tuning or begin(context, trial.row, ladder, stop)
+            report = yield from _watched(tuning, rung, number)
+            step_seconds = tuning.seconds_per_step
+            if rung < ladder[-1]:
+                tuning.save(parked_at(parked(number), rung))
+        except OutOfTimeError:
+            pass
+        except (Exception, SystemExit) as error:
+            report, reason = None, reason_of(error)
+        yield Ended(
+            number=number,
+            device=str(context.device),
+            seconds=time.monotonic() - started,
+            report=report,
+            step_seconds=step_seconds,
+            reason=reason,
+        )
+        if report is None and reason is None:
+            return
+
+
+def in_order(steps: Iterator[Step], numbers: Sequence[int]) -> Iterator[Step]:
+    """The same, with the ends of trials held back until those before them have ended.
+
+    Args:
+        steps: Of trials that advance at once.
+        numbers: Of the trials, in the order wanted.
+    """
+    waiting, ended = list(numbers), dict[int, Ended]()
+    for step in steps:
+        if not isinstance(step, Ended):
+            yield step
+            continue
+        ended[step.number] = step
+        while waiting and waiting[0] in ended:
+            yield ended.pop(waiting.pop(0))
+
+
+def _watched(tuning: Tuning, rung: int, number: int) -> Generator[Progress, None, EpochReport]:
+    """Trains to a rung, and tells how far it is meanwhile."""
+    steps = following(lambda told: tuning.advance(rung, told))
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            report: EpochReport = end.value
+            return report
+        yield Progress(what=f"trial {number}, steps", done=done, total=total)
