@@ -33,6 +33,19 @@ def test_a_whole_search_runs_on_the_gpu(tmp_path: Path, monkeypatch: pytest.Monk
     assert {row.device for row in trials} == {"cuda:0"}
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two CUDA devices")
+def test_fine_tunes_run_on_two_gpus_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(device="auto", devices=("0", "1"), trials=20))
+    trials = toy.study().trials
+    assert not [row.reason for row in trials if row.state == "failed"]
+    assert {row.device for row in trials if row.stage == "tune"} == {"cuda:0", "cuda:1"}
+    assert {row.device for row in trials if row.stage == "heads"} == {"cuda:0"}
+
+
 def test_mixed_precision_features_agree_with_those_of_the_cpu() -> None:
     weights = locate(bundled.CARD.weights, offline=True, hub=shared_probe())
     network = bundled.build(card=bundled.CARD, weights=weights, seed=0)

@@ -12,7 +12,7 @@ from automl_transfer.budget import parse_duration
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import UsageError
 from automl_transfer.jsonable import from_json, to_json
-from automl_transfer.request import SearchRequest, hide_password
+from automl_transfer.request import SearchRequest, hide_password, parse_devices
 
 PLAIN = SearchRequest(data="/data/my images", trials=5)
 FULL = SearchRequest(
@@ -24,6 +24,7 @@ FULL = SearchRequest(
     trials=7,
     seed=3,
     device="cpu",
+    devices=("cpu", "cpu"),
     metric="macro_f1",
     backbones=("timm/*", "local:/x y"),
     heads=("linear",),
@@ -72,6 +73,7 @@ def read_back(command: str) -> SearchRequest:
         trials=None if trials is None else int(trials),
         seed=int(single.get("--seed", 0)),
         device=single.get("--device", "auto"),
+        devices=tuple(single["--devices"].split(",")) if "--devices" in single else (),
         metric=single.get("--metric", "auto"),
         backbones=tuple(several.get("--backbone", ())),
         heads=tuple(several.get("--head", ())),
@@ -101,6 +103,51 @@ def test_the_command_says_all_that_was_asked_but_no_secret(request_: SearchReque
 
 def test_a_request_survives_json() -> None:
     assert from_json(SearchRequest, to_json(FULL)) == FULL
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("0,1", ("cuda:0", "cuda:1")),
+        ("cuda:1, cuda:0", ("cuda:1", "cuda:0")),
+        ("cuda", ("cuda:0",)),
+        ("cpu,cpu", ("cpu", "cpu")),
+        ("mps", ("mps",)),
+    ],
+)
+def test_devices_have_one_name_each(text: str, names: tuple[str, ...]) -> None:
+    request = replace(PLAIN, devices=parse_devices(text))
+    assert request.devices == replace(PLAIN, devices=tuple(text.split(","))).devices == names
+    assert request.first_device == names[0] and PLAIN.first_device == "auto"
+    assert request.name == PLAIN.name and not request.differences(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "trouble"),
+    [
+        ("0,cuda:0", "cuda:0 2 times"),
+        ("mps,mps", "mps 2 times"),
+        ("cpu,0", "got cpu and cuda"),
+        ("", "but got ''"),
+        ("0,,1", "but got ''"),
+        ("gpu0", "'gpu0'"),
+        ("-1", "'-1'"),
+        ("auto", "'auto'"),
+    ],
+)
+def test_other_devices_are_refused(text: str, trouble: str) -> None:
+    with pytest.raises(UsageError, match=f"--devices must .*{trouble}"):
+        parse_devices(text)
+
+
+@pytest.mark.parametrize(("device", "fits"), [("cuda", True), ("cuda:0", True), ("auto", True),
+                                              ("cuda:1", False), ("cpu", False)])  # fmt: skip
+def test_one_device_beside_several_is_their_first(device: str, fits: bool) -> None:
+    if fits:
+        assert replace(PLAIN, device=device, devices=("0", "1")).first_device == "cuda:0"
+    else:
+        with pytest.raises(UsageError, match="first of --devices"):
+            replace(PLAIN, device=device, devices=("0", "1"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from automl_transfer.errors import (
 from automl_transfer.events import (
     BackboneExcluded,
     DataLoaded,
+    Event,
     Note,
     Recommended,
     SearchStarted,
@@ -224,6 +225,50 @@ def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
     resumed = toy.run(toy.request(trials=16))
     assert isinstance(resumed[0], SearchStarted) and resumed[0].resumed == stop_after
     assert comparable(toy.study().trials) == comparable(finished.study().trials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_batch_that_is_broken_off_between_rungs_goes_on_from_its_checkpoints(
+    toy: ToySearch, tmp_path_factory: pytest.TempPathFactory, damaged: bool
+) -> None:
+    changes = {"trials": 14, "epochs": 100, "exclude": ("lora",)}
+    whole = ToySearch(tmp_path_factory.mktemp("whole"))
+    whole.run(whole.request(**changes))
+    rungs = [
+        event.point.step for event in toy_reports(toy.events(toy.request(**changes)), stop_at=3)
+    ]
+    assert rungs == [150, 150, 150]
+    parked = sorted((toy.study().directory / "parked").iterdir())
+    assert len(parked) == 3
+    if damaged:
+        for file in filter(Path.is_file, parked[0].rglob("*")):
+            file.write_bytes(file.read_bytes()[:-7])
+    again = [
+        (event.number, event.point.step)
+        for event in toy_reports(toy.events(toy.request(**changes)))
+    ]
+    first = int(parked[0].name)
+    # What was done is not done again, unless its checkpoint is gone.
+    assert ((first, 150) in again) == damaged
+    assert comparable(toy.study().trials) == comparable(whole.study().trials)
+    assert {row.state for row in toy.study().trials if row.stage == "tune"} >= {
+        "finished",
+        "pruned",
+    }
+    assert not list((toy.study().directory / "parked").iterdir())
+
+
+def toy_reports(events: Iterator[Event], stop_at: int | None = None) -> Iterator[TrialReported]:
+    """Reports of fine-tunes; the search is broken off after ``stop_at`` of them."""
+    count = 0
+    for event in events:
+        if isinstance(event, TrialReported) and event.point.step:
+            count += 1
+            yield event
+            if count == stop_at:
+                events.close()  # type: ignore[attr-defined]
+                return
 
 
 def test_a_finished_search_is_not_run_again(toy: ToySearch) -> None:

@@ -57,11 +57,15 @@ class Bracket:
 
     ladder: tuple[int, ...]
     trials: list[OpenTrial]
+    decided: int = 0
+    """The last rung at which it was decided who goes on."""
 
     def keep(self, context: Context) -> None:
         """Writes down how it stands, for a search that goes on after a kill."""
         rows = [to_json(trial.row) for trial in self.trials]
-        context.store.put(DOCUMENT, {"ladder": list(self.ladder), "rows": rows})
+        context.store.put(
+            DOCUMENT, {"ladder": list(self.ladder), "rows": rows, "decided": self.decided}
+        )
 
     @classmethod
     def kept(cls, context: Context) -> Bracket | None:
@@ -73,7 +77,11 @@ class Bracket:
         usable = [row for row in rows if row.configuration.backbone in context.candidates]
         if not usable:
             return None
-        return cls(ladder=tuple(document["ladder"]), trials=[OpenTrial(row=row) for row in usable])
+        return cls(
+            ladder=tuple(document["ladder"]),
+            trials=[OpenTrial(row=row) for row in usable],
+            decided=int(document.get("decided", 0)),
+        )
 
 
 def run(
@@ -112,28 +120,42 @@ def run(
             return
         if last:
             break
-        if synchronous:
-            alive = _alive(bracket)
-            promoted = promote(alive, _labels(context))
-            for trial in alive:
-                if trial not in promoted:
-                    _prune(trial, f"behind the others after step {rung} of", bracket.ladder[-1])
-        following = bracket.ladder[place + 1]
-        for trial in _alive(bracket):
-            needed = forecast.safe(trial.row.configuration, following, rung)
-            if needed > context.watch.left - reserve:
-                trial.row = replace(
-                    trial.row,
-                    state="finished",
-                    reason=f"ended at step {rung}: about {needed:.0f} s to step {following} did "
-                    "not fit into the budget that was left",
-                )
-        bracket.keep(context)
+        if rung > bracket.decided:
+            _decide(context, bracket, place, forecast, reserve, synchronous)
         for trial in [trial for trial in bracket.trials if not trial.alive]:
             yield from _close(context, proposals, bracket, trial)
     for trial in _alive(bracket):
         trial.row = replace(trial.row, state="finished")
         yield from _close(context, proposals, bracket, trial)
+
+
+def _decide(
+    context: Context,
+    bracket: Bracket,
+    place: int,
+    forecast: Forecast,
+    reserve: float,
+    synchronous: bool,
+) -> None:
+    """Decides, once for each rung, who goes on from there."""
+    rung, following = bracket.ladder[place : place + 2]
+    if synchronous:
+        alive = _alive(bracket)
+        promoted = promote(alive, _labels(context))
+        for trial in alive:
+            if trial not in promoted:
+                _prune(trial, f"behind the others after step {rung} of", bracket.ladder[-1])
+    for trial in _alive(bracket):
+        needed = forecast.safe(trial.row.configuration, following, rung)
+        if needed > context.watch.left - reserve:
+            trial.row = replace(
+                trial.row,
+                state="finished",
+                reason=f"ended at step {rung}: about {needed:.0f} s to step {following} did "
+                "not fit into the budget that was left",
+            )
+    bracket.decided = rung
+    bracket.keep(context)
 
 
 def promote(trials: Sequence[OpenTrial], labels: NDArray[np.int64]) -> list[OpenTrial]:
@@ -218,7 +240,7 @@ def _advance(
             elif isinstance(step, Ended):
                 trial = trials[step.number]
                 over = over or step.out_of_time
-                yield from _record(context, proposals, bracket, trial, rung, step)
+                reported = _record(context, proposals, trial, rung, step)
                 if step.report is not None:
                     forecast.learn(
                         trial.row.configuration,
@@ -228,6 +250,10 @@ def _advance(
                     )
                 if ask and trial.alive and not over and proposals.should_prune(step.number):
                     _prune(trial, f"the pruner {context.request.pruner!r} stopped it", rung)
+                if reported is not None:
+                    bracket.keep(context)
+                    _forget_rungs(_parked(context, step.number), before=rung)
+                    yield reported
                 if not trial.alive:
                     yield from _close(context, proposals, bracket, trial)
             else:
@@ -264,26 +290,21 @@ def _steps(
 
 
 def _record(
-    context: Context,
-    proposals: Proposals,
-    bracket: Bracket,
-    trial: OpenTrial,
-    rung: int,
-    ended: Ended,
-) -> Iterator[Event]:
-    """Takes in what came of a trial on its way to a rung."""
+    context: Context, proposals: Proposals, trial: OpenTrial, rung: int, ended: Ended
+) -> TrialReported | None:
+    """Takes in what came of a trial on its way to a rung; returns what is to be told of it."""
     number, seconds = trial.row.number, trial.row.seconds + ended.seconds
     trial.row = replace(trial.row, seconds=seconds, device=ended.device or trial.row.device)
     if ended.reason is not None:
         trial.row = replace(trial.row, state="failed", reason=ended.reason)
     if ended.report is None:
-        return
+        return None
     report = ended.report
     try:
         metrics = checked(scores(report.probabilities, _labels(context)))
     except Exception as error:
         trial.row = failed(trial.row, error)
-        return
+        return None
     value = metrics[context.task.metric]
     point = CurvePoint(
         epoch=report.epoch, value=value, loss=report.loss, seconds=seconds, step=rung
@@ -299,9 +320,7 @@ def _record(
     )
     proposals.report(number, value, rung)
     context.store.set_running(trial.row)
-    bracket.keep(context)
-    _forget_rungs(_parked(context, number), before=rung)
-    yield TrialReported(number=number, point=point, epochs=report.epochs)
+    return TrialReported(number=number, point=point, epochs=report.epochs)
 
 
 def _forget_rungs(parked: Path, before: int) -> None:
@@ -321,7 +340,7 @@ def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
         return context.watch.left <= reserve
 
     for trial in bracket.trials:
-        if not trial.row.steps:
+        if not trial.row.steps or trial.row.state == "pruned":
             continue
         try:
             tuning = unparked(

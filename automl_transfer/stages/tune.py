@@ -107,9 +107,7 @@ class _Stage:
         self._forecast = Forecast(context)
         self._begun = context.watch.elapsed
         self._refused: dict[str, float] = {}
-        registry, request = context.registry, context.request
-        pruner = registry.pruner(request.pruner)
-        self._synchronous = pruner.synchronous
+        self._synchronous = context.registry.pruner(context.request.pruner).synchronous
         self._recipes = [
             self._recipe(candidate, strategy)
             for candidate in candidates
@@ -117,12 +115,16 @@ class _Stage:
         ]
         self._each = self._steps_per_epoch()
         self.ladder = self._ladder()
-        self._proposals = Proposals(
-            space=space,
+        self._proposals = self._from_rows()
+
+    def _from_rows(self) -> Proposals:
+        registry, request = self._context.registry, self._context.request
+        return Proposals(
+            space=self._space,
             seed=request.seed,
             past=self._past(),
             sampler=registry.load(registry.sampler(request.sampler)),
-            pruner=registry.load(pruner)(rungs=self.ladder),
+            pruner=registry.load(registry.pruner(request.pruner))(rungs=self.ladder),
         )
 
     # What to try -------------------------------------------------------------------------------
@@ -338,13 +340,15 @@ class _Stage:
             for trial in bracket.trials
             if self._proposals.take(trial.row.number, trial.row.configuration)
         ]
-        resumed = Bracket(ladder=bracket.ladder, trials=taken)
+        resumed = replace(bracket, trials=taken)
         unpark(self._context, resumed, self._reserve)
         for trial in taken:
             for point in trial.row.curve:
                 self._proposals.report(trial.row.number, point.value, point.step)
         if taken:
             yield from self.run(resumed)
+            # Samplers break ties by order: as if no row had ended before these were opened.
+            self._proposals = self._from_rows()
 
     def untried(self) -> Iterator[Event]:
         """Says which recipes were not tried for lack of time."""

@@ -111,8 +111,8 @@ def fitted(build: Callable[[], nn.Module], data: FrozenFeatures, seed: int) -> F
     known, labels = readable(data.train), torch.from_numpy(data.labels)
     fit(head, known, labels)
     with torch.no_grad():
-        scores = torch.cat([head(part).float() for part in known.split(_ROWS)])
-        others = readable(data.evaluate).split(_ROWS)
+        scores = torch.cat([head(part).float() for part in torch.split(known, _ROWS)])
+        others = torch.split(readable(data.evaluate), _ROWS)
         logits = torch.cat([head(part).float() for part in others])
     give_back(data.train)
     give_back(data.evaluate)
