@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,14 @@ import pytest
 
 import automl_transfer
 from automl_transfer import budget as budget_module
-from automl_transfer.cards import BackboneCard, HeadCard, StrategyCard, WeightsCard
+from automl_transfer.cards import (
+    BackboneCard,
+    HeadCard,
+    PrunerCard,
+    SamplerCard,
+    StrategyCard,
+    WeightsCard,
+)
 from automl_transfer.errors import (
     DataError,
     EmptySpaceError,
@@ -29,8 +36,10 @@ from automl_transfer.events import (
     Note,
     Recommended,
     SearchStarted,
+    Standing,
     TrialEnded,
     TrialReported,
+    TrialStarted,
 )
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.outcome import Outcome
@@ -419,6 +428,82 @@ def test_without_any_backbone_the_error_lists_why(toy: ToySearch) -> None:
     with pytest.raises(EmptySpaceError, match=r"missing\.safetensors") as caught:
         toy.run(request, [plugin])
     assert caught.value.exit_code == 5
+
+
+asked: list[tuple[str, object]] = []
+
+
+def own_sampler(*, seed: int, startup: int) -> object:
+    """A sampler of a plugin."""
+    import optuna
+
+    asked.append(("sampler", seed))
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def own_pruner(*, rungs: Sequence[int]) -> object:
+    """A pruner of a plugin that stops everything at the first rung."""
+    import optuna
+
+    asked.append(("pruner", tuple(rungs)))
+    return optuna.pruners.ThresholdPruner(lower=2.0)
+
+
+def test_a_plugins_sampler_and_pruner_are_chosen_by_name(toy: ToySearch) -> None:
+    @hookimpl
+    def automl_transfer_samplers() -> list[SamplerCard]:
+        return [SamplerCard(id="acme/mine", factory=f"{__name__}:own_sampler")]
+
+    @hookimpl
+    def automl_transfer_pruners() -> list[PrunerCard]:
+        return [PrunerCard(id="acme/strict", factory=f"{__name__}:own_pruner")]
+
+    plugin = SimpleNamespace(
+        __name__="acme",
+        automl_transfer_samplers=automl_transfer_samplers,
+        automl_transfer_pruners=automl_transfer_pruners,
+    )
+    asked.clear()
+    request = toy.request(
+        sampler="acme/mine", pruner="acme/strict", epochs=100, trials=9, exclude=("lora",)
+    )
+    toy.run(request, [plugin])
+    assert {what for what, _ in asked} == {"sampler", "pruner"}
+    assert ("pruner", (150, 300)) in asked
+    tuned = [row for row in toy.study().trials if row.stage == "tune"]
+    assert tuned and all(row.state == "pruned" and row.steps == 150 for row in tuned)
+    assert all("'acme/strict' stopped it" in (row.reason or "") for row in tuned)
+
+
+@pytest.mark.parametrize("option", ["sampler", "pruner", "ranker"])
+def test_an_unknown_way_to_search_is_refused_before_a_study_is_made(
+    toy: ToySearch, option: str
+) -> None:
+    with pytest.raises(UsageError, match=f"There is no {option} 'magic'"):
+        toy.run(toy.request(**{option: "magic"}))
+    assert not (toy.directory / "studies").exists()
+
+
+@pytest.mark.parametrize("ranker", ["ridge", "logme", "knn"])
+def test_each_ranker_can_decide_and_all_are_told(toy: ToySearch, ranker: str) -> None:
+    toy.run(toy.request(ranker=ranker, trials=4, strategies=("frozen",)))
+    rows = toy.study().document("screen")
+    assert {row["ranker"] for row in rows} == {ranker}
+    assert all(set(row["scores"]) == {"ridge", "logme", "knn"} for row in rows)
+    assert all(row["score"] == row["scores"][ranker] and row["verdict"] for row in rows)
+
+
+def test_there_is_a_ranking_before_the_first_trial(toy: ToySearch) -> None:
+    events = toy.run(toy.request(trials=4))
+    first = next(place for place, event in enumerate(events) if isinstance(event, Standing))
+    assert first < next(
+        place for place, event in enumerate(events) if isinstance(event, TrialStarted)
+    )
+    standing = events[first]
+    assert isinstance(standing, Standing)
+    assert (
+        standing.rows[0].interval.low <= standing.rows[0].value <= standing.rows[0].interval.high
+    )
 
 
 def test_a_veto_needs_no_more_than_a_reason(toy: ToySearch) -> None:

@@ -3,8 +3,8 @@
 A head is a :class:`~automl_transfer.cards.HeadCard` and a factory
 ``build(*, width, classes, params) -> torch.nn.Module`` (:class:`BuildHead`). The features that it
 gets are centred, and brought to unit size by one common factor, by the host. A parameter named
-``lr`` or ``weight_decay`` in the card's space is what the host trains the head with while the
-backbone is frozen.
+``lr``, ``weight_decay`` or ``label_smoothing`` in the card's space is what the host trains the
+head with while the backbone is frozen.
 
 Two ways to be fast. A head with ``fit`` and ``closed_form`` is set by a formula, and chooses what
 there is to choose by itself (``ridge``, ``prototype``). Heads that train are trained many at a

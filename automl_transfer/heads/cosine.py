@@ -19,6 +19,7 @@ CARD = HeadCard(
         Float(name="scale", low=4.0, high=64.0, default=16.0, log=True),
         Float(name="lr", low=1e-4, high=1e-1, default=1e-2, log=True),
         Float(name="weight_decay", low=1e-6, high=1e-1, default=1e-4, log=True),
+        Float(name="label_smoothing", low=0.0, high=0.2, default=0.0),
     ),
 )
 

@@ -18,6 +18,7 @@ CARD = HeadCard(
     space=(
         Float(name="lr", low=1e-4, high=1e-1, default=3e-3, log=True),
         Float(name="weight_decay", low=1e-5, high=1.0, default=1e-2, log=True),
+        Float(name="label_smoothing", low=0.0, high=0.2, default=0.0),
     ),
 )
 

@@ -21,6 +21,7 @@ CARD = HeadCard(
         Float(name="dropout", low=0.0, high=0.6, default=0.2),
         Float(name="lr", low=1e-4, high=3e-2, default=1e-3, log=True),
         Float(name="weight_decay", low=1e-5, high=1.0, default=1e-2, log=True),
+        Float(name="label_smoothing", low=0.0, high=0.2, default=0.0),
     ),
 )
 

@@ -79,7 +79,11 @@ def arguments(
             epochs=epochs,
             steps=steps,
             batch_size=int(configuration.params.get("training/batch_size", 32)),
-            label_smoothing=float(configuration.params.get("training/label_smoothing", 0.0)),
+            label_smoothing=float(
+                configuration.params.get(
+                    "training/label_smoothing", head_params.get("label_smoothing", 0.0)
+                )
+            ),
             seed=seed,
         ),
         "device": context.device,

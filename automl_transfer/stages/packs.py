@@ -109,6 +109,7 @@ class HeadTrials:
                     build=lambda head=head: head,  # type: ignore[misc]
                     lr=float(params.get("lr", 1e-2)),
                     weight_decay=float(params.get("weight_decay", 1e-4)),
+                    label_smoothing=float(params.get("label_smoothing", 0.0)),
                 )
             )
             running.append(trial)

@@ -51,7 +51,7 @@ END_SECONDS = 2.0
 ATTEMPTS = 2
 """Of a trial whose process dies."""
 STARTS = 3
-"""Of a process in a row, after which its device is given up."""
+"""Of a process in a row, after which its device is given up; at once if it says why not."""
 
 
 @dataclass(kw_only=True)
@@ -236,10 +236,10 @@ class Workers:
     ) -> Iterator[Step]:
         """What comes of a process that has died, or that cannot work."""
         order, worker.order = worker.order, None
-        end = self._end(worker)
-        worker.refusal = self._trouble(message) or end
+        end, trouble = self._end(worker), self._trouble(message)
+        worker.refusal = trouble or end
         if order is None:
-            worker.starts += 1
+            worker.starts = STARTS if trouble else worker.starts + 1
         else:
             number = order.row.number
             attempts[number] += 1

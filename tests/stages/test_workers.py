@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from automl_transfer.cards import HeadCard
+from automl_transfer.cards import HeadCard, ModalityCard
+from automl_transfer.entries import Sources
 from automl_transfer.errors import PluginError, UsageError
 from automl_transfer.events import Note, TrialEnded, TrialStarted
 from automl_transfer.hookspecs import hookimpl
@@ -22,6 +24,9 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.space import Scalar
 from automl_transfer.stages.advancing import Begun, Ended, in_order
 from automl_transfer.stages.forecast import together
+from automl_transfer.stages.handover import Hello
+from automl_transfer.testing import toy as toy_module
+from automl_transfer.testing.toy import MODALITY, ToyModality, ToyPlugin
 from tests.toy_search import ToySearch
 
 MARK = "TOY_WORKER_MARK"
@@ -79,6 +84,21 @@ def deadly_head(*, width: int, classes: int, params: Mapping[str, Scalar]) -> ob
     if in_worker():
         os.kill(os.getpid(), signal.SIGKILL)
     return linear(width, classes)
+
+
+def modality_here() -> ToyModality:
+    """A kind of data that no worker can read."""
+    if in_worker():
+        raise OSError("the disk is not mounted here")
+    return ToyModality()
+
+
+class LocalToy(ToyPlugin):
+    """The toy backbones for data that no worker can read."""
+
+    @hookimpl
+    def automl_transfer_modalities(self) -> list[ModalityCard]:
+        return [replace(MODALITY, factory=f"{__name__}:modality_here")]
 
 
 class FickleModule:
@@ -142,6 +162,20 @@ def test_a_trial_that_kills_its_process_each_time_fails_alone(toy: ToySearch) ->
                for row in deadly)  # fmt: skip
     others = [row for row in tuned if row.configuration.head == "linear"]
     assert others and all(row.state != "failed" for row in others)
+    assert study.recommendation is not None
+
+
+@pytest.mark.slow
+def test_without_any_process_left_the_search_still_answers(toy: ToySearch) -> None:
+    toy.plugin = LocalToy(toy.plugin.automl_transfer_backbones())
+    events = toy.run(toy.request(trials=12, devices=TWO))
+    study = toy.study()
+    tuned = [row for row in study.trials if row.stage == "tune"]
+    assert tuned and all(row.state == "failed" for row in tuned)
+    assert all("no process is left" in (row.reason or "") for row in tuned)
+    assert all("the disk is not mounted here" in (row.reason or "") for row in tuned)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert len([text for text in notes if text.startswith("No more trials on cpu")]) == 2
     assert study.recommendation is not None
 
 
@@ -222,6 +256,13 @@ def test_a_plugin_that_cannot_be_handed_over_is_refused(toy: ToySearch) -> None:
 def test_a_device_that_is_not_there_is_refused(toy: ToySearch) -> None:
     with pytest.raises(UsageError, match=r"--devices must be auto or one of .*'cuda:97'"):
         toy.run(toy.request(devices=("cuda:97", "cuda:98"), device="auto"))
+
+
+def test_modules_go_by_name_and_the_order_of_plugins_stays() -> None:
+    plugins = (HeadPlugin("failing"), toy_module, HeadPlugin("dying"))
+    hello = Hello.of(Sources(extra=plugins, third_party=False))
+    assert toy_module not in hello.objects
+    assert hello.plugins() == list(plugins) and not hello.third_party
 
 
 SCRIPT = """

@@ -63,7 +63,9 @@ class Board:
             case TrialReported():
                 self.report = event
             case TrialEnded():
-                self.running = self.report = None
+                # Several may run at once; the last one that was begun is shown.
+                if self.running is not None and self.running.number == event.outcome.number:
+                    self.running = self.report = None
                 self.remember([event.outcome])
             case _:
                 pass
