@@ -128,7 +128,7 @@ class BuildPruner(Protocol):
     """The factory of a pruner card."""
 
     def __call__(self, *, rungs: Sequence[int]) -> optuna.pruners.BasePruner:
-        """A pruner for trials that report at the steps ``rungs``, ascending; the last is the end."""
+        """A pruner for trials that report at the steps ``rungs``, ascending, the last the end."""
         ...
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,13 @@ from tests.toy_search import ToySearch
 MARK = "TOY_WORKER_MARK"
 """Environment variable: directory in which a head leaves marks, for other processes."""
 TWO = ("cpu", "cpu")
+RUNGS: dict[str, Any] = {
+    "trials": 16,
+    "epochs": 100,
+    "backbones": ("toy/small",),
+    "strategies": ("frozen", "full", "last-stages"),
+}
+"""Two batches of fine-tuning trials over two rungs."""
 
 
 @pytest.fixture
@@ -119,8 +127,8 @@ def comparable(outcomes: list[Outcome]) -> list[object]:
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["rungs", "median"])
 def test_two_processes_come_to_the_same_trials_as_one(toy: ToySearch, pruner: str) -> None:
-    toy.run(toy.request(trials=20, epochs=160, pruner=pruner, study="alone"))
-    events = toy.run(toy.request(trials=20, epochs=160, pruner=pruner, study="two", devices=TWO))
+    toy.run(toy.request(**RUNGS, pruner=pruner, study="alone"))
+    events = toy.run(toy.request(**RUNGS, pruner=pruner, study="two", devices=TWO))
     alone, two = toy.study("alone").trials, toy.study("two").trials
     assert comparable(two) == comparable(alone)
     tuned = [row for row in two if row.stage == "tune"]
@@ -196,9 +204,9 @@ def test_an_error_in_a_worker_is_the_reason_of_its_trial(toy: ToySearch) -> None
 
 @pytest.mark.slow
 def test_a_search_with_workers_that_is_broken_off_goes_on(toy: ToySearch) -> None:
-    wanted = toy.request(trials=20, epochs=160, study="alone")
+    wanted = toy.request(**RUNGS, study="alone")
     toy.run(wanted)
-    request = toy.request(trials=20, epochs=160, devices=TWO)
+    request = toy.request(**RUNGS, devices=TWO)
     events = toy.events(request)
     begun = 0
     for event in events:
@@ -208,7 +216,7 @@ def test_a_search_with_workers_that_is_broken_off_goes_on(toy: ToySearch) -> Non
     events.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
     assert toy.study().status["state"] == "interrupted"
-    toy.run(toy.request(trials=20, epochs=160))
+    toy.run(toy.request(**RUNGS))
     assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
 
 
