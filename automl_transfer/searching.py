@@ -25,7 +25,7 @@ from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend, reserve_seconds
-from automl_transfer.stages.screen import screen
+from automl_transfer.stages.screen import screen, screen_late
 from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
 from automl_transfer.stages.speeds import Speeds
 from automl_transfer.stages.tune import tune
@@ -212,6 +212,10 @@ def _in_turn(context: Context) -> Iterator[Event]:
     reserve = reserve_seconds(context)
     yield from heads(context, reserve)
     yield from tune(context, reserve)
+    # What could not be filled with fine-tunes goes to backbones that came too late, and to heads.
+    yield from screen_late(context, first_answer, reserve)
+    if context.request.budget_seconds is not None:
+        yield from heads(context, reserve, leftover=True)
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):

@@ -39,13 +39,14 @@ class Arm:
     @property
     def belief(self) -> tuple[float, float]:
         """Mean and standard deviation of the value of another trial."""
-        if not self.values:
-            return self.frozen + PRIOR_GAIN.get(self.strategy, OTHERS), DOUBT
-        mean = sum(self.values) / len(self.values)
-        spread = math.sqrt(sum((value - mean) ** 2 for value in self.values) / len(self.values))
+        prior = self.frozen + PRIOR_GAIN.get(self.strategy, OTHERS)
+        # The prior counts as one trial: one bad learning rate must not condemn an arm.
+        known = (prior, *self.values)
+        mean = sum(known) / len(known)
+        spread = math.sqrt(sum((value - mean) ** 2 for value in known) / len(known))
         # Its better trials show what it can do with the right hyper-parameters.
-        centre = (max(self.values) + mean) / 2
-        return centre, max(spread, DOUBT / math.sqrt(1 + len(self.values)))
+        best = max(self.values, default=prior)
+        return (best + mean) / 2, max(spread, DOUBT / math.sqrt(len(known)))
 
 
 def expected_improvement(mean: float, deviation: float, incumbent: float) -> float:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,8 @@ class Bench:
     strategies: tuple[StrategyCard, ...] = ()
     candidates: dict[str, Candidate] = field(default_factory=dict)
     """Screened backbones by id, best score first."""
+    waiting: list[Any] = field(default_factory=list)
+    """Backbones that screening keeps, but had no time to look at wholly."""
     device: torch.device = field(init=False)
     cache: ArrayCache = field(init=False)
     activations: ActivationStore = field(init=False)

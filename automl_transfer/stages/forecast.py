@@ -70,25 +70,29 @@ class Forecast:
 
     def seconds(self, configuration: Configuration, to: int, start: int = 0) -> float:
         """Expected seconds of a trial from one step to another, its beginning included."""
+        steps = (to - start) * self.step(configuration)
+        return (steps + self._passes(configuration)) * math.exp(self._of(configuration).mean)
+
+    def _passes(self, configuration: Configuration) -> float:
+        """Seconds of what is not a step: the beginning, frozen passes, the evaluation."""
         context = self._context
         candidate = context.candidates[configuration.backbone]
         reach = self.reach(configuration)
-        total = BEGIN + (to - start) * self.step(configuration)
         train, val = len(context.splits.train), len(context.splits.val)
-        if reach.kept:
-            total += val * candidate.seconds_per_sample * reach.share
-            if (configuration.backbone, reach.first, reach.views) not in self._filled:
-                total += (train * reach.views + val) * candidate.seconds_per_sample
-        else:
-            total += val * candidate.seconds_per_sample
-        return total * math.exp(self._of(configuration).mean)
+        samples = val * reach.share if reach.kept else float(val)
+        if reach.kept and (configuration.backbone, reach.first, reach.views) not in self._filled:
+            samples += train * reach.views + val
+        return BEGIN + samples * candidate.seconds_per_sample
 
     def safe(self, configuration: Configuration, to: int, start: int = 0) -> float:
         """Seconds that are enough nineteen times in twenty."""
         drift = self._of(configuration)
         measured = self._context.speeds.get("step", *self._what(configuration)) is not None
         deviation = max(drift.deviation, MEASURED if measured else UNMEASURED)
-        return self.seconds(configuration, to, start) * math.exp(SURE * deviation)
+        # A frozen pass was measured while features were computed; only the steps are unknown.
+        steps = (to - start) * self.step(configuration) * math.exp(SURE * deviation)
+        passes = self._passes(configuration) * math.exp(SURE * drift.deviation)
+        return (steps + passes) * math.exp(drift.mean)
 
     def learn(
         self, configuration: Configuration, predicted: float, actual: float, step: float | None

@@ -46,21 +46,24 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
         yield from HeadTrials(context, candidate).closed_form(recipes)
 
 
-def heads(context: Context, reserve: float) -> Iterator[Event]:
+def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[Event]:
     """Trains heads by the pack on each backbone: the defaults, then what the sampler proposes.
 
     Args:
         context: With screened candidates.
         reserve: Seconds to leave for the end of the search.
+        leftover: Nothing else is left to do: all time but the reserve may be used.
     """
     frozen = _frozen(context)
     if not frozen:
         return
     space = _space(context, frozen, tuple(sorted(context.candidates)))
     iterative = [head for head in context.heads if not _by_formula(head)]
-    alone = len(frozen) == len(context.strategies)
+    alone = leftover or len(frozen) == len(context.strategies)
     most = _most(context, frozen)
     if not iterative or _done(context) >= most:
+        return
+    if leftover and (context.watch.left <= reserve or not _wanting(context)):
         return
     yield StageStarted(stage=NAME, detail=f"{len(context.candidates)} backbones, frozen")
     proposals = Proposals(
@@ -156,6 +159,12 @@ def _packed(context: Context, candidate: Candidate) -> int:
         and row.configuration.backbone == candidate.card.id
         and row.configuration.head in names
     )
+
+
+def _wanting(context: Context) -> bool:
+    """Whether a backbone has not had all its packs."""
+    most = PACK * PACKS_ALONE
+    return any(_packed(context, candidate) < most for candidate in context.candidates.values())
 
 
 def _most(context: Context, frozen: list[StrategyCard]) -> float:

@@ -51,6 +51,9 @@ OF_A_CLASS = 5
 HELD_PARAMETERS = 60_000_000
 """Of built networks that wait in memory between the two looks; others are built again."""
 
+LATE_MARGIN = 1.3
+"""A late look is begun only if this many times its predicted time is left."""
+
 Answer = Callable[[Context, Candidate], Iterator[Event]]
 
 
@@ -103,8 +106,7 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         known = earlier.get(look.card.id, 0) >= len(context.splits.development)
         needed = 0.0 if known else more * look.seconds_per_sample
         if context.candidates and needed and context.watch.elapsed + needed > limit:
-            late = f"the {needed:.0f} s that the rest of its features need were not left"
-            yield _excluded(context, look.card.id, f"{late}; it was {verdicts[look.card.id].text}")
+            context.waiting.append(look)
             continue
         try:
             candidate = yield from _last_look(context, look, limit)
@@ -122,6 +124,33 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
             "At least one backbone must be able to run, but none is. Why not:\n"
             + (reasons or "  no backbone is offered for this kind of data")
         )
+
+
+def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Event]:
+    """Looks at backbones that screening had no time for, when other stages have left some.
+
+    Args:
+        context: After all other stages.
+        answer: As for :func:`screen`.
+        reserve: Seconds to leave for the end of the search.
+    """
+    waiting, context.waiting = context.waiting, []
+    for look in waiting:
+        more = len(context.splits.development) - look.event.samples
+        needed = LATE_MARGIN * more * look.seconds_per_sample
+        left = context.watch.left - reserve
+        if needed > left:
+            late = f"the {needed:.0f} s that the rest of its features need were not left"
+            yield _excluded(context, look.card.id, f"{late}; it was {look.event.verdict}")
+            continue
+        try:
+            candidate = yield from _last_look(context, look, context.watch.elapsed + left)
+        except Exception as error:  # a broken backbone must not end the search
+            yield _excluded(context, look.card.id, _words(error))
+            continue
+        context.candidates[look.card.id] = candidate
+        yield from answer(context, candidate)
+    context.store.put("why_not", to_json(context.why_not))
 
 
 def first_positions(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

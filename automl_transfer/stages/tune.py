@@ -14,7 +14,7 @@ from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
-from automl_transfer.space import Choice, Float, Scalar, Space
+from automl_transfer.space import Choice, Float, Int, Scalar, Space
 from automl_transfer.stages.advancing import OpenTrial
 from automl_transfer.stages.arms import Arm, ranked
 from automl_transfer.stages.bracket import Bracket, run, unpark
@@ -379,20 +379,26 @@ class _Stage:
 
 
 def neighbours(configuration: Configuration, space: JointSpace) -> list[Configuration]:
-    """The same at a third and at three times the learning rate of the strategy, within bounds."""
-    name = f"strategy/{configuration.strategy}/lr"
-    param = next(
-        (p for p in space.strategies[configuration.strategy].params if p.name == "lr"), None
-    )
-    value = configuration.params.get(name)
-    if not isinstance(param, Float) or not isinstance(value, float):
-        return []
-    rates = {min(max(value * factor, param.low), param.high) for factor in (1 / SPREAD, SPREAD)}
-    return [
-        replace(configuration, params={**configuration.params, name: rate})
-        for rate in sorted(rates)
-        if rate != value
-    ]
+    """The same at a third and at three times the learning rate, and one stage deeper.
+
+    Of the strategy's parameters ``lr`` and ``k``, where it has them, within their bounds.
+    """
+    found: list[Configuration] = []
+    for param in space.strategies[configuration.strategy].params:
+        name = f"strategy/{configuration.strategy}/{param.name}"
+        value = configuration.params.get(name)
+        others: set[Scalar] = set()
+        if isinstance(param, Float) and param.name == "lr" and isinstance(value, float):
+            near = (value / SPREAD, value * SPREAD)
+            others = {min(max(rate, param.low), param.high) for rate in near}
+        elif isinstance(param, Int) and param.name == "k" and isinstance(value, int):
+            others = {min(value + 1, param.high)}
+        found += [
+            replace(configuration, params={**configuration.params, name: other})
+            for other in sorted(others, key=float)
+            if other != value
+        ]
+    return found
 
 
 def _best_frozen(context: Context) -> dict[str, float]:

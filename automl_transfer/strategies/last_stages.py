@@ -14,7 +14,7 @@ CARD = StrategyCard(
     summary="the last k stages train",
     space=(
         Int(name="k", low=1, high=3, default=1),
-        Float(name="lr", low=3e-5, high=3e-3, default=1e-3, log=True),
+        Float(name="lr", low=3e-5, high=3e-3, default=3e-4, log=True),
         Float(name="weight_decay", low=1e-4, high=0.3, default=1e-2, log=True),
     ),
 )

@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_transfer.cards import BackboneCard, CostCard, WeightsCard
+from automl_transfer.space import Float, Int, Space
 from automl_transfer.stages.arms import Arm, expected_improvement, ranked
+from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import FACTOR, FIRST, ladder, shortened
 from automl_transfer.stages.screen import OF_A_CLASS, first_positions
+from automl_transfer.stages.tune import neighbours
 from automl_transfer.stages.verdicts import FirstLook, judge
 
 
@@ -42,6 +45,11 @@ def test_hopeless_arms_are_left_out() -> None:
 def test_an_arm_that_disappointed_is_passed_over() -> None:
     arms = [arm("tried", 1, frozen=0.8, values=(0.78, 0.77, 0.76)), arm("new", 1, frozen=0.8)]
     assert names(ranked(arms, 0.8, 0.5))[0] == "new"
+
+
+def test_one_bad_trial_does_not_condemn_an_arm() -> None:
+    arms = [arm("unlucky", 1, frozen=0.8, values=(0.7,)), arm("new", 2, frozen=0.8)]
+    assert "unlucky" in names(ranked(arms, 0.8, 0.5))
 
 
 @given(mean=st.floats(-1, 1), deviation=st.floats(1e-3, 1), incumbent=st.floats(-1, 1))
@@ -135,3 +143,26 @@ def test_the_first_look_has_some_of_each_class(labels: list[int], seed: int) -> 
         have, all_ = int((values[chosen] == label).sum()), int((values == label).sum())
         assert have >= min(all_, OF_A_CLASS)
     assert len(chosen) >= min(len(values), 200)
+
+
+def test_neighbours_lie_around_the_rate_and_one_stage_deeper() -> None:
+    space = JointSpace(
+        backbones=("a/one",),
+        heads={"linear": Space()},
+        strategies={
+            "last": Space(
+                (
+                    Int(name="k", low=1, high=3, default=1),
+                    Float(name="lr", low=1e-4, high=1e-3, default=4e-4, log=True),
+                    Float(name="weight_decay", low=0.0, high=1.0, default=0.1),
+                )
+            )
+        },
+    )
+    found = neighbours(space.default("a/one", "linear", "last"), space)
+    assert all(space.holds(configuration) for configuration in found)
+    assert [configuration.of("strategy", "last") for configuration in found] == [
+        {"k": 2, "lr": 4e-4, "weight_decay": 0.1},
+        {"k": 1, "lr": pytest.approx(4e-4 / 3), "weight_decay": 0.1},
+        {"k": 1, "lr": 1e-3, "weight_decay": 0.1},
+    ]
