@@ -92,6 +92,9 @@ class Bench:
     strategies: tuple[StrategyCard, ...] = ()
     candidates: dict[str, Candidate] = field(default_factory=dict)
     """Screened backbones by id, best score first."""
+    tapped: set[tuple[str, str]] = field(default_factory=set)
+    """Backbone and first stage that trains, of which the activations of the plain view are kept
+    but for those of the first look."""
     waiting: list[Any] = field(default_factory=list)
     """Backbones that screening keeps, but had no time to look at wholly."""
     device: torch.device = field(init=False)

@@ -24,6 +24,8 @@ SURE = 1.65
 """Standard deviations of margin: 95 % of a normal distribution on one side."""
 UNMEASURED, MEASURED = 0.35, 0.1
 """Standard deviation of the logarithm of actual over predicted time, to begin with."""
+TAPPED = 0.7
+"""Of the plain view, activations that are there when a backbone has been screened."""
 WEIGHT = 0.4
 """Of a new trial in the running mean and deviation of that logarithm."""
 
@@ -82,6 +84,8 @@ class Forecast:
         samples = val * reach.share if reach.kept else float(val)
         if reach.kept and (configuration.backbone, reach.first, reach.views) not in self._filled:
             samples += train * reach.views + val
+            if (configuration.backbone, reach.first) in context.tapped:
+                samples -= TAPPED * (train + val)
         return BEGIN + samples * candidate.seconds_per_sample
 
     def safe(self, configuration: Configuration, to: int, start: int = 0) -> float:

@@ -7,6 +7,7 @@ an answer to show. The worse half stops there; only the others see the rest of t
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,9 @@ from automl_transfer.stages.verdicts import FirstLook, judge, weight
 
 if TYPE_CHECKING:
     from automl_transfer.training.features import FeatureKey
+    from automl_transfer.training.taps import Tap
+
+_LOG = logging.getLogger(__name__)
 
 SHARE = 0.35
 """Of the time budget, spent when screening must be over."""
@@ -332,7 +336,7 @@ def _last_look(context: Context, look: _Look, limit: float) -> Generator[Event, 
     backbone, look.backbone = look.backbone or look.build(), None
     positions = context.splits.development
     matrix, computed, speed = yield from _features(
-        context, look.card, look.weights, backbone, positions, limit
+        context, look.card, look.weights, backbone, positions, limit, _tap(context, look, backbone)
     )
     score = look.event.score
     if len(positions) > look.event.samples:
@@ -361,6 +365,48 @@ def _last_look(context: Context, look: _Look, limit: float) -> Generator[Event, 
     )
 
 
+def _tap(context: Context, look: _Look, backbone: Backbone) -> Tap | None:
+    """Keeps what fine-tuning of the last stages will ask for, if it will be tried.
+
+    The same passes compute it; without it the frozen part would see each sample again.
+    """
+    from automl_transfer.space import Space
+    from automl_transfer.training.stages import stage_views
+    from automl_transfer.training.taps import tap_for
+
+    views = stage_views(backbone.module, look.stages)
+    encoder = context.encoder(look.card)
+    key = feature_key(context, look.card, look.weights, encoder)
+    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
+    if not context.cache.group(key.digest).missing(ids):
+        return None  # no pass is left to listen to
+    store = context.activations.of_backbone(key)
+    for card in context.strategies:
+        if not card.trains_backbone:
+            continue
+        try:
+            plan = context.registry.load(card)(stages=views, params=Space(card.space).defaults())
+            first: set[str] = next((set(p.trains) for p in plan.phases if p.trains), set())
+            if not first or views[0].name in first:
+                continue
+            tap = tap_for(
+                backbone=backbone,
+                stages=look.stages,
+                plan=plan,
+                rows=context.rows(encoder),
+                positions=context.splits.development,
+                store=store,
+                device=context.device,
+            )
+        except Exception as error:  # a plugin's bug: its own trial will say so
+            _LOG.debug("Nothing is kept for %s: %s", card.id, error)
+            continue
+        if tap is not None:
+            context.tapped.add((look.card.id, next(v.name for v in views if v.name in first)))
+            return tap
+    return None
+
+
 def _ranked(
     context: Context, name: str, matrix: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float:
@@ -387,6 +433,7 @@ def _features(
     backbone: Backbone,
     positions: NDArray[np.int64],
     limit: float,
+    tap: Tap | None = None,
 ) -> Generator[Event, None, tuple[NDArray[np.float32], int, float]]:
     """Features, how many were computed now, and the seconds of a forward pass of one sample."""
     from automl_transfer.training.features import extracting
@@ -404,6 +451,7 @@ def _features(
         key=key,
         device=context.device,
         should_stop=lambda: context.watch.elapsed >= limit,
+        tap=tap,
     )
     while True:
         try:

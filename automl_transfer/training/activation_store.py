@@ -58,6 +58,27 @@ class ActivationStore:
             _memory=self.memory,
         )
 
+    def of_plain_view(
+        self,
+        *,
+        boundary: Boundary,
+        rows: RowStore,
+        positions: NDArray[np.int64],
+        device: torch.device,
+    ) -> Activations:
+        """Those of the plain view of some samples, to be filled from outside."""
+        return Activations(
+            cache=self.cache,
+            memory=self.memory,
+            key=self.key,
+            dtype=self.dtype or ("float32" if device.type == "cpu" else "float16"),
+            boundary=boundary,
+            rows=rows,
+            positions=positions,
+            views=1,
+            device=device,
+        )
+
     def open(
         self,
         *,

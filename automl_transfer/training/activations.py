@@ -141,6 +141,7 @@ class Activations:
         )
         self._name = digest([keys, self._ids, str(device)], 32)
         self._held: tuple[torch.Tensor, ...] | None = None
+        self._noted: list[tuple[list[str], list[torch.Tensor]]] = []
 
     @property
     def bytes(self) -> int:
@@ -174,6 +175,35 @@ class Activations:
         if held is not None:
             self._held = held
             self._memory.keep(self._name, held)
+
+    def keep_plain(self, ids: Sequence[str], values: Sequence[torch.Tensor]) -> None:
+        """Keeps the plain view of samples that somebody else has computed; on disk only.
+
+        Values that do not fit into the form in which they are kept are left out.
+        """
+        if self._groups is None:
+            return
+        stored = self._as_kept(values)
+        if self._dtype == torch.float16 and any(value.isinf().any() for value in stored):
+            return
+        self._noted.append((list(ids), [value.cpu() for value in stored]))
+        if sum(_bytes(block) for _, block in self._noted) >= WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what :meth:`keep_plain` was given."""
+        noted, self._noted = self._noted, []
+        if not noted or self._groups is None:
+            return
+        ids = [id for block, _ in noted for id in block]
+        for place, group in enumerate(self._groups[0]):
+            group.write(ids, np.concatenate([values[place].numpy() for _, values in noted]))
+
+    def _as_kept(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        return [
+            form.stored(value).to(self._dtype).contiguous()
+            for form, value in zip(self._forms, values, strict=True)
+        ]
 
     def gather(self, chosen: NDArray[np.int64], views: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Values of shape (len(chosen), ...), on the device where they are held there.
@@ -322,10 +352,7 @@ class Activations:
         batch = to_device(self._encoded(chosen, view), self._device)
         with autocast(self._device):
             values = self._boundary.before(batch)
-        found = [
-            form.stored(value).to(self._dtype).contiguous()
-            for form, value in zip(self._forms, values, strict=True)
-        ]
+        found = self._as_kept(values)
         if self._dtype == torch.float16 and any(value.isinf().any() for value in found):
             raise TooLargeError
         return found

@@ -85,6 +85,19 @@ class Boundary:
             handle.remove()
         raise RuntimeError(f"A pass must go through {self.path!r}, but one did not.")
 
+    @contextlib.contextmanager
+    def watched(self, sink: Callable[[tuple[torch.Tensor, ...]], None]) -> Iterator[None]:
+        """Within, ``sink`` is given what crosses the border in each whole pass."""
+
+        def note(module: nn.Module, arguments: Any, output: Any) -> None:
+            sink(tuple(tensors_of(output, self._template)))
+
+        handle = self._cut.register_forward_hook(note)
+        try:
+            yield
+        finally:
+            handle.remove()
+
     def after(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features, shape (n, d), from what crossed the border; gradients flow."""
         answers = [*self._stand_ins, (self._cut, filled(self._template, iter(values)))]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,6 +38,22 @@ class StoppedError(TrialError):
     """Extraction was told to stop; what was done is kept."""
 
     kind = "out-of-time"
+
+
+class Listener(Protocol):
+    """What keeps more of a pass than its features."""
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Within, passes are noted."""
+        ...
+
+    def take(self, ids: Sequence[str]) -> None:
+        """Told which samples a batch was of, batches in order."""
+        ...
+
+    def flush(self) -> None:
+        """Writes what was noted."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +123,7 @@ def extracting(
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
     sizes: BatchSizes | None = None,
+    tap: Listener | None = None,
 ) -> Generator[tuple[int, int], None, tuple[NDArray[np.float32], int]]:
     """Frozen features of some samples, from the cache where they are there.
 
@@ -116,6 +136,7 @@ def extracting(
         device: Where to compute.
         should_stop: Looked at after each batch.
         sizes: Decides how many samples at once; None: the best size is found.
+        tap: Keeps something else that the same passes compute.
 
     Yields:
         How many are done, and how many there are, after each batch.
@@ -138,6 +159,10 @@ def extracting(
     writer = _Writer(group)
     done, total = 0, len(positions)
     stale = False
+    beside = contextlib.ExitStack()
+    if tap is not None:
+        beside.enter_context(tap.listening())
+        beside.callback(tap.flush)
     try:
         for values in _computed(backbone, rows, todo.positions, device, sizes):
             width = values.shape[1]
@@ -154,11 +179,14 @@ def extracting(
             places, sources = todo.places(done, done + len(values))
             matrix.put(places, values[sources])
             writer.add(todo.ids[done : done + len(values)], values)
+            if tap is not None:
+                tap.take(todo.ids[done : done + len(values)])
             done += len(values)
             yield total - len(todo.ids) + done, total
             if done < len(todo.ids) and should_stop():
                 raise StoppedError(f"Stopped after {done} of {len(todo.ids)} samples.")
     finally:
+        beside.close()
         writer.flush()
         rows.flush()
     if stale:
