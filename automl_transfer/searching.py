@@ -20,6 +20,7 @@ from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
 from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
+from automl_transfer.stages.bracket import reserved
 from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
@@ -79,6 +80,7 @@ def run_search(
                 heads=heads,
                 strategies=strategies,
                 outcomes=store.trials(),
+                reserved=reserved(store),
                 generation=_generation(store, registry),
             )
             yield from _recorded(context, before)

@@ -143,7 +143,8 @@ def here(
             tuning = trial.tuning = trial.tuning or begin(context, trial.row, ladder, stop)
             report = yield from _watched(tuning, rung, number)
             step_seconds = tuning.seconds_per_step
-            if rung < ladder[-1]:
+            # At the last rung too: the others may be on their way there for long.
+            if rung < ladder[-1] or trial is not trials[-1]:
                 tuning.save(parked_at(parked(number), rung))
         except OutOfTimeError:
             pass

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import CurvePoint, Outcome
@@ -42,6 +41,7 @@ from automl_transfer.stages.proposals import Proposals
 from automl_transfer.stages.rows import checked, failed, store
 
 if TYPE_CHECKING:
+    from automl_transfer.store import Store
     from automl_transfer.training.tuning import Tuning
 
 DOCUMENT = "bracket"
@@ -82,6 +82,12 @@ class Bracket:
             trials=[OpenTrial(row=row) for row in usable],
             decided=int(document.get("decided", 0)),
         )
+
+
+def reserved(store: Store) -> int:
+    """The first number that no trial of a batch has had, in whichever session."""
+    document: Any = store.get(DOCUMENT) or {}
+    return 1 + max((int(row["number"]) for row in document.get("rows", [])), default=-1)
 
 
 def run(
@@ -349,7 +355,7 @@ def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
             trial.probabilities = tuning.probabilities
             if context.workers is None:
                 trial.tuning = tuning
-        except StudyError:
+        except Exception:  # of a plugin, too: the trial itself will say so
             trial.row = replace(
                 trial.row, state="running", steps=0, epochs=0, curve=(), value=None, metrics={}
             )

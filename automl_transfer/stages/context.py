@@ -195,6 +195,8 @@ class Context(Bench):
     notes: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     """Ended trials of all sessions, by number."""
+    reserved: int = 0
+    """Numbers below it are of trials that an earlier session has begun."""
     generation: int = 0
     speeds: Speeds = field(init=False)
     workers: Workers | None = None
@@ -214,7 +216,8 @@ class Context(Bench):
     @property
     def next_number(self) -> int:
         """The number of the next trial."""
-        return 1 + max((outcome.number for outcome in self.outcomes), default=-1)
+        used = 1 + max((outcome.number for outcome in self.outcomes), default=-1)
+        return max(self.reserved, used)
 
     def trials_left(self) -> float:
         """Trials left of the budget; infinite when it is in time only."""

@@ -71,8 +71,8 @@ class Forecast:
         return _batch(configuration) * candidate.seconds_per_sample * passes * crowd
 
     def seconds(self, configuration: Configuration, to: int, start: int = 0) -> float:
-        """Expected seconds of a trial from one step to another, its beginning included."""
-        steps = (to - start) * self.step(configuration)
+        """Expected seconds of a trial from one rung to another, its beginning included."""
+        steps = _steps(to, start) * self.step(configuration)
         return (steps + self._passes(configuration)) * math.exp(self._of(configuration).mean)
 
     def _passes(self, configuration: Configuration) -> float:
@@ -94,7 +94,7 @@ class Forecast:
         measured = self._context.speeds.get("step", *self._what(configuration)) is not None
         deviation = max(drift.deviation, MEASURED if measured else UNMEASURED)
         # A frozen pass was measured while features were computed; only the steps are unknown.
-        steps = (to - start) * self.step(configuration) * math.exp(SURE * deviation)
+        steps = _steps(to, start) * self.step(configuration) * math.exp(SURE * deviation)
         passes = self._passes(configuration) * math.exp(SURE * drift.deviation)
         return (steps + passes) * math.exp(drift.mean)
 
@@ -176,6 +176,13 @@ def together(seconds: Sequence[float], lanes: int) -> float:
     for one in seconds:
         heapq.heapreplace(free, free[0] + one)
     return max(free)
+
+
+def _steps(to: int, start: int) -> int:
+    """A promoted trial goes on from before the decay of the rung that it is at."""
+    from automl_transfer.training.schedule import decay_start
+
+    return to - (decay_start(start) if start else 0)
 
 
 def _trained(plan: FreezePlan) -> set[str]:

@@ -99,6 +99,9 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
             if asked:
                 yield from HeadTrials(context, candidate).pack(asked, late)
                 for row in context.outcomes[-len(asked) :]:
+                    # Samplers rank pruned trials by their curves.
+                    for point in row.curve:
+                        proposals.report(row.number, point.value, point.step or point.epoch)
                     proposals.tell(row)
 
 

@@ -62,18 +62,11 @@ class HeadTrials:
 
     def closed_form(self, configurations: Sequence[Configuration]) -> Iterator[Event]:
         """Fits heads by their formula, a trial each, stored one by one."""
-        from automl_transfer.training.frozen import fitted
-
         for configuration in configurations:
             trial = self._begin(configuration, self._context.next_number)
             yield TrialStarted(number=trial.row.number, stage=NAME, configuration=configuration)
             started = time.monotonic()
-            if trial.build is not None:
-                try:
-                    made = fitted(trial.build, self._data, trial.row.seed)
-                    self._finish(trial, made.head, made.probabilities, 1, made.loss, started)
-                except (Exception, SystemExit) as error:
-                    trial.row = failed(trial.row, error)
+            self._fit(trial)
             trial.row = replace(trial.row, seconds=time.monotonic() - started)
             store(self._context, [trial.row])
             yield from self._told([trial])
@@ -85,18 +78,23 @@ class HeadTrials:
     ) -> Iterator[Event]:
         """Trains iterative heads together; all rows are stored at once.
 
+        Those that a formula fits, but with parameters to search over, are fitted one by one.
+
         Args:
             asked: Numbers and configurations.
-            should_stop: Looked at after each step; what is done until then counts.
+            should_stop: Looked at after each step; what has not ended then, is pruned.
         """
         from automl_transfer.training.frozen import seeded
         from automl_transfer.training.packed import HeadRun, train_heads
 
-        started = time.monotonic()
+        context, started = self._context, time.monotonic()
         trials = [self._begin(configuration, number) for number, configuration in asked]
         runs, running = [], []
         for trial in trials:
             if trial.build is None:
+                continue
+            if context.head(trial.row.configuration.head).closed_form:
+                self._fit(trial)
                 continue
             try:
                 head = seeded(trial.build, trial.row.seed)
@@ -176,6 +174,19 @@ class HeadTrials:
         )
         return trial
 
+    def _fit(self, trial: _Trial) -> None:
+        """Fits a head by its formula; on a frozen backbone that is all its training."""
+        from automl_transfer.training.frozen import fitted
+
+        if trial.build is None:
+            return
+        started = time.monotonic()
+        try:
+            made = fitted(trial.build, self._data, trial.row.seed)
+            self._finish(trial, made.head, made.probabilities, 1, made.loss, started)
+        except (Exception, SystemExit) as error:
+            trial.row = failed(trial.row, error)
+
     def _point(self, report: HeadReport) -> CurvePoint:
         metric = self._context.task.metric
         value = float("nan")
@@ -186,9 +197,22 @@ class HeadTrials:
         )
 
     def _settle(self, trial: _Trial, result: HeadResult, started: float) -> None:
+        from automl_transfer.training.run import OutOfTimeError
+
         trial.curve = [
             point for point in trial.curve if np.isfinite([point.value, point.loss]).all()
         ]
+        if isinstance(result.error, OutOfTimeError) and trial.curve:
+            last = trial.curve[-1]
+            trial.row = replace(
+                trial.row,
+                state="pruned",
+                reason=f"the budget ended after epoch {last.epoch}",
+                value=last.value,
+                epochs=last.epoch,
+                curve=tuple(trial.curve),
+            )
+            return
         if result.error is not None or result.head is None:
             trial.row = failed(
                 replace(trial.row, curve=tuple(trial.curve)),

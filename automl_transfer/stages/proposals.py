@@ -64,7 +64,10 @@ class Proposals:
         self._build = sampler
         self._startup = startup
         self._study = optuna.create_study(
-            direction="maximize", pruner=pruner or optuna.pruners.NopPruner()
+            # Hyperband assigns its brackets by the name, which is random if it is not given.
+            study_name="automl-transfer",
+            direction="maximize",
+            pruner=pruner or optuna.pruners.NopPruner(),
         )
         self._study.add_trials([made for row in past if (made := frozen_trial(row, self._wide))])
         self._tried = {row.configuration.digest for row in past}

@@ -21,6 +21,7 @@ from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Stage
 from automl_transfer.errors import (
     AutomlTransferError,
     EmptySpaceError,
+    PluginError,
     WeightsUnavailableError,
 )
 from automl_transfer.events import (
@@ -97,19 +98,27 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         look.event = replace(look.event, verdict=verdict.text)
         yield _keep(context, look.event)
         if not verdict.kept:
+            look.backbone = None
             context.exclude(look.card.id, f"screened on {look.event.samples} samples and stopped: "
                             f"{verdict.reason}")  # fmt: skip
     kept = [look for look in looks if verdicts[look.card.id].kept]
     kept.sort(key=lambda look: (-look.first.score, look.card.id))
     begun, left = context.watch.elapsed, context.watch.left
-    for look in kept:
+
+    def rest(look: _Look) -> float:
+        """Seconds that the features that are not there yet will take."""
+        whole = len(context.splits.development)
+        known = earlier.get(look.card.id, 0) >= whole
+        return 0.0 if known else (whole - look.event.samples) * look.seconds_per_sample
+
+    for place, look in enumerate(kept):
         share = SHARE if context.candidates else FIRST_SHARE
         # A resumed search has spent its share already, but has a share of what is left.
         limit = max(context.watch.share(share), begun + share * left)
-        more = len(context.splits.development) - look.event.samples
-        known = earlier.get(look.card.id, 0) >= len(context.splits.development)
-        needed = 0.0 if known else more * look.seconds_per_sample
-        if context.candidates and needed and context.watch.elapsed + needed > limit:
+        needed, now = rest(look), context.watch.elapsed
+        # What does not fit is begun only if nothing that does would be left.
+        others = context.candidates or any(now + rest(o) <= limit for o in kept[place + 1 :])
+        if others and needed and now + needed > limit:
             context.waiting.append(look)
             continue
         try:
@@ -142,7 +151,8 @@ def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Ev
     for look in waiting:
         more = len(context.splits.development) - look.event.samples
         needed = LATE_MARGIN * more * look.seconds_per_sample
-        left = context.watch.left - reserve
+        # The reserve does not know of this network: if it wins, it sees the test part.
+        left = context.watch.left - reserve - look.seconds_per_sample * len(context.splits.test)
         if needed > left:
             late = f"the {needed:.0f} s that the rest of its features need were not left"
             yield _excluded(context, look.card.id, f"{late}; it was {look.event.verdict}")
@@ -412,7 +422,7 @@ def _ranked(
 ) -> float:
     """What a ranker says. A failure of one that was not asked for is not-a-number."""
     try:
-        return float(
+        score = float(
             context.registry.load(context.registry.ranker(name))(
                 features=matrix,
                 labels=labels,
@@ -420,6 +430,12 @@ def _ranked(
                 seed=context.request.seed,
             )
         )
+        if not np.isfinite(score):
+            raise PluginError(
+                f"A ranker must return a finite number, but {name!r} returned {score}. Choose "
+                "another one with --ranker."
+            )
+        return score
     except Exception:
         if name == context.request.ranker:
             raise

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl_transfer.training.activations import Activations, Memory, TooLargeError
+from automl_transfer.training.activations import Activations, Memory, NoRoomError, TooLargeError
 from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.boundary import Boundary
 from automl_transfer.training.features import FeatureKey
@@ -117,6 +117,9 @@ class ActivationStore:
             ):
                 return None
             with contextlib.suppress(TooLargeError):
-                found.fill(check)
+                try:
+                    found.fill(check)
+                except NoRoomError:
+                    return None
                 return found
         return None

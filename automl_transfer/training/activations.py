@@ -74,6 +74,10 @@ class TooLargeError(Exception):
     """A value does not fit into float16."""
 
 
+class NoRoomError(Exception):
+    """Neither memory nor the cache has room for all of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Form:
     """How a value lies on disk: channels last where the network has it so."""
@@ -159,6 +163,9 @@ class Activations:
 
         Blocks are those of the list of what is missing, so that a fill that was broken off goes
         on with the same ones: the last bits of a value depend on the block it was computed in.
+
+        Raises:
+            NoRoomError: They can be kept nowhere: to compute them would be work for nothing.
         """
         self._held = self._memory.find(self._name)
         if self._held is not None:
@@ -287,9 +294,12 @@ class Activations:
             if groups is None or not pending:
                 return
             ids = [id for block, _ in pending for id in block]
-            for place, group in enumerate(groups):
-                group.write(ids, np.concatenate([v[place].cpu().numpy() for _, v in pending]))
+            blocks = [values for _, values in pending]
             pending.clear()
+            for place, group in enumerate(groups):
+                rows = np.concatenate([values[place].cpu().numpy() for values in blocks])
+                if not group.write(ids, rows) and held is None:
+                    raise NoRoomError
 
         try:
             for ids, values in self._computed(missing, view, check):

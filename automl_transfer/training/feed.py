@@ -94,7 +94,8 @@ class Kept:
             values = self.activations.compute(chosen, views)
         return self.boundary.after(
             [
-                value.to(self.device, dtype, non_blocking=True)
+                # In two steps: a copy that changes the type as well is made on the host first.
+                value.to(self.device, non_blocking=True).to(dtype)
                 for value, dtype in zip(values, self.boundary.dtypes, strict=True)
             ]
         )
