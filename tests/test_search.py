@@ -756,3 +756,18 @@ def test_default_heads_are_tried_even_when_screening_took_long(
     toy.run(toy.request(trials=None, budget_seconds=25.0, strategies=("frozen", "last-stages")))
     tried = {row.configuration.head for row in toy.study().trials if row.stage == "heads"}
     assert tried == {"linear", "mlp", "cosine", "prototype", "ridge"}
+
+
+@pytest.mark.slow
+def test_trials_that_are_too_large_to_wait_in_memory_wait_on_disk(
+    toy: ToySearch, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.stages import advancing
+
+    changes = {"trials": 14, "epochs": 100, "exclude": ("lora",)}
+    held = ToySearch(tmp_path_factory.mktemp("held"))
+    held.run(held.request(**changes))
+    monkeypatch.setattr(advancing, "HELD_BYTES", 0)
+    toy.run(toy.request(**changes))
+    assert comparable(toy.study().trials) == comparable(held.study().trials)
+    assert any(row.state == "finished" and row.stage == "tune" for row in toy.study().trials)

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from automl_transfer.training.tuning import Tuning
 
 
+HELD_BYTES = 1 << 30
+"""Of a batch's trials between rungs; larger ones wait on disk, one of them in memory at a time."""
+STATES = 7
+"""Copies of a network's parameters that a trial holds: weights, gradients, two moments, and what
+its two checkpoints have of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Begun:
     """A trial is on its way to a rung."""
@@ -140,12 +147,17 @@ def here(
         report = step_seconds = reason = None
         yield Begun(number=number)
         try:
-            tuning = trial.tuning = trial.tuning or begin(context, trial.row, ladder, stop)
+            tuning = trial.tuning = trial.tuning or _taken_up(
+                context, trial.row, ladder, stop, parked(number)
+            )
             report = yield from _watched(tuning, rung, number)
             step_seconds = tuning.seconds_per_step
             # At the last rung too: the others may be on their way there for long.
-            if rung < ladder[-1] or trial is not trials[-1]:
+            heavy = _bytes(context, trials) > HELD_BYTES
+            if rung < ladder[-1] or trial is not trials[-1] or heavy:
                 tuning.save(parked_at(parked(number), rung))
+                if heavy:
+                    trial.tuning = None
         except OutOfTimeError:
             pass
         except (Exception, SystemExit) as error:
@@ -160,6 +172,22 @@ def here(
         )
         if report is None and reason is None:
             return
+
+
+def _taken_up(
+    bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop, trial: Path
+) -> Tuning:
+    if row.steps:
+        return unparked(bench, row, ladder, stop, trial)
+    return begin(bench, row, ladder, stop)
+
+
+def _bytes(context: Context, trials: Sequence[OpenTrial]) -> int:
+    """Of the networks of trials and of what their optimisers and checkpoints hold of them."""
+    return sum(
+        STATES * 4 * context.candidates[trial.row.configuration.backbone].parameters
+        for trial in trials
+    )
 
 
 def in_order(steps: Iterator[Step], numbers: Sequence[int]) -> Iterator[Step]:
