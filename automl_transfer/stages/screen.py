@@ -28,6 +28,7 @@ from automl_transfer.events import (
     BackboneExcluded,
     BackboneScreened,
     Event,
+    Note,
     Progress,
     StageStarted,
     Standing,
@@ -111,6 +112,7 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         known = earlier.get(look.card.id, 0) >= whole
         return 0.0 if known else (whole - look.event.samples) * look.seconds_per_sample
 
+    late: list[_Look] = []
     for place, look in enumerate(kept):
         share = SHARE if context.candidates else FIRST_SHARE
         # A resumed search has spent its share already, but has a share of what is left.
@@ -124,10 +126,20 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         try:
             candidate = yield from _last_look(context, look, limit)
         except Exception as error:  # a broken backbone must not end the search
-            yield _excluded(context, look.card.id, _words(error))
+            if getattr(error, "kind", "") == "out-of-time":
+                late.append(look)
+            else:
+                yield _excluded(context, look.card.id, _words(error))
             continue
         context.candidates[look.card.id] = candidate
         yield from answer(context, candidate)
+    if not context.candidates and (late or context.waiting):
+        yield from _make_do(context, [*late, *context.waiting], answer)
+        context.waiting = []
+    else:
+        for look in late:
+            used_up = "the time for screening was used up before all its features were there"
+            yield _excluded(context, look.card.id, used_up)
     ranked = sorted(context.candidates.values(), key=lambda one: (-one.score, one.card.id))
     context.candidates = {candidate.card.id: candidate for candidate in ranked}
     context.store.put("why_not", to_json(context.why_not))
@@ -137,6 +149,42 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
             "At least one backbone must be able to run, but none is. Why not:\n"
             + (reasons or "  no backbone is offered for this kind of data")
         )
+
+
+def _make_do(context: Context, looks: list[_Look], answer: Answer) -> Iterator[Event]:
+    """No backbone gets through all of the data: the search goes on with what has been looked at.
+
+    A small answer to the question that was asked is worth more than none; the user is told.
+    """
+    seed, labels, splits = context.request.seed, context.dataset.labels, context.splits
+    looked = splits.development[first_positions(labels[splits.development], seed)]
+    whole = len(splits.development), len(splits.test)
+    context.narrow(
+        replace(
+            splits,
+            train=np.intersect1d(splits.train, looked),
+            val=np.intersect1d(splits.val, looked),
+            test=splits.test[first_positions(labels[splits.test], seed)],
+        )
+    )
+    text = (
+        "No backbone gets through all of the data within this budget: "
+        f"{len(looked)} of {whole[0]} development samples and {len(context.splits.test)} of "
+        f"{whole[1]} test samples are used. A larger --budget uses all of them."
+    )
+    context.notes.append(text)
+    yield Note(text=text, level="warning")
+    for look in sorted(looks, key=lambda look: (-look.first.score, look.card.id)):
+        if context.candidates and context.watch.left <= 0:
+            yield _excluded(context, look.card.id, "the time for screening was used up before it")
+            continue
+        try:
+            candidate = yield from _last_look(context, look, float("inf"))
+        except Exception as error:  # a broken backbone must not end the search
+            yield _excluded(context, look.card.id, _words(error))
+            continue
+        context.candidates[look.card.id] = candidate
+        yield from answer(context, candidate)
 
 
 def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Event]:

@@ -18,6 +18,7 @@ from automl_transfer.plan import FreezePlan
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.device import autocast
 from automl_transfer.training.feed import Kept, ahead
+from automl_transfer.training.frozen import readable
 from automl_transfer.training.inference import BATCH, CPU_BATCH, predict
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.rows import RowStore
@@ -152,7 +153,7 @@ class Run:
 
     def _evaluated(self, part: Part) -> NDArray[np.float32]:
         if self.original and part.features is not None:
-            frozen = torch.from_numpy(np.ascontiguousarray(part.features))
+            frozen = readable(part.features)
             self.model.head.eval()
             with torch.no_grad():
                 logits = self.model.classify(frozen.to(self.device))

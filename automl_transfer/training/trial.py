@@ -22,6 +22,7 @@ from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.boundary import units
 from automl_transfer.training.device import is_out_of_memory
 from automl_transfer.training.fine_tuning import FineTuning
+from automl_transfer.training.frozen import readable
 from automl_transfer.training.head import fit
 from automl_transfer.training.inference import pooled
 from automl_transfer.training.model import TransferModel
@@ -183,7 +184,7 @@ def begin(
     else:
         reference = np.zeros((0, width), dtype=np.float32)
     model = TransferModel(backbone, head(reference.shape[1]), reference.shape[1]).to(device)
-    frozen = torch.from_numpy(np.ascontiguousarray(reference)).to(device)
+    frozen = readable(reference).to(device)
     if plan.start == "pretrained" and width is None:
         # Features of random weights say nothing of the scale that they will have.
         model.scaler.fit(frozen)
