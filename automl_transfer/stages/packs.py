@@ -30,7 +30,7 @@ NAME = "heads"
 PREDICTIONS = 1 << 20
 """Bytes of a trial's predictions up to which those of all trials of a pack are kept."""
 BEST = 8
-"""Trials of a pack whose predictions are kept in any case."""
+"""A trial's predictions are kept in any case while it is among so many best of the search."""
 
 
 @dataclass(kw_only=True)
