@@ -125,7 +125,7 @@ class Bench:
     def narrow(self, splits: Splits) -> None:
         """Fewer samples from here on, for a budget that does not allow to use all."""
         card, modality, dataset, _, task = self._loaded
-        self._data = (card, modality, dataset, splits, task)
+        self.set_data(card, modality, dataset, splits, task)
 
     @property
     def _loaded(self) -> tuple[ModalityCard, Modality, Dataset, Splits, Task]:

@@ -57,6 +57,7 @@ OF_A_CLASS = 5
 HELD_PARAMETERS = 60_000_000
 """Of built networks that wait in memory between the two looks; others are built again."""
 
+NOT_REACHED = "the time for screening was used up before it"
 LATE_MARGIN = 1.3
 """A late look is begun only if this many times its predicted time is left."""
 
@@ -112,7 +113,7 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         known = earlier.get(look.card.id, 0) >= whole
         return 0.0 if known else (whole - look.event.samples) * look.seconds_per_sample
 
-    late: list[_Look] = []
+    late: list[tuple[_Look, Exception]] = []
     for place, look in enumerate(kept):
         share = SHARE if context.candidates else FIRST_SHARE
         # A resumed search has spent its share already, but has a share of what is left.
@@ -123,23 +124,17 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         if others and needed and now + needed > limit:
             context.waiting.append(look)
             continue
-        try:
-            candidate = yield from _last_look(context, look, limit)
-        except Exception as error:  # a broken backbone must not end the search
-            if getattr(error, "kind", "") == "out-of-time":
-                late.append(look)
-            else:
-                yield _excluded(context, look.card.id, _words(error))
-            continue
-        context.candidates[look.card.id] = candidate
-        yield from answer(context, candidate)
+        error = yield from _admit(context, look, limit, answer)
+        if error is not None and _out_of_time(error):
+            late.append((look, error))
+        elif error is not None:
+            yield _excluded(context, look.card.id, _words(error))
     if not context.candidates and (late or context.waiting):
-        yield from _make_do(context, [*late, *context.waiting], answer)
+        yield from _make_do(context, [*(look for look, _ in late), *context.waiting], answer)
         context.waiting = []
     else:
-        for look in late:
-            used_up = "the time for screening was used up before all its features were there"
-            yield _excluded(context, look.card.id, used_up)
+        for look, error in late:
+            yield _excluded(context, look.card.id, _words(error))
     ranked = sorted(context.candidates.values(), key=lambda one: (-one.score, one.card.id))
     context.candidates = {candidate.card.id: candidate for candidate in ranked}
     context.store.put("why_not", to_json(context.why_not))
@@ -176,15 +171,11 @@ def _make_do(context: Context, looks: list[_Look], answer: Answer) -> Iterator[E
     yield Note(text=text, level="warning")
     for look in sorted(looks, key=lambda look: (-look.first.score, look.card.id)):
         if context.candidates and context.watch.left <= 0:
-            yield _excluded(context, look.card.id, "the time for screening was used up before it")
+            yield _excluded(context, look.card.id, NOT_REACHED)
             continue
-        try:
-            candidate = yield from _last_look(context, look, float("inf"))
-        except Exception as error:  # a broken backbone must not end the search
+        error = yield from _admit(context, look, float("inf"), answer)
+        if error is not None:
             yield _excluded(context, look.card.id, _words(error))
-            continue
-        context.candidates[look.card.id] = candidate
-        yield from answer(context, candidate)
 
 
 def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Event]:
@@ -205,13 +196,9 @@ def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Ev
             late = f"the {needed:.0f} s that the rest of its features need were not left"
             yield _excluded(context, look.card.id, f"{late}; it was {look.event.verdict}")
             continue
-        try:
-            candidate = yield from _last_look(context, look, context.watch.elapsed + left)
-        except Exception as error:  # a broken backbone must not end the search
+        error = yield from _admit(context, look, context.watch.elapsed + left, answer)
+        if error is not None:
             yield _excluded(context, look.card.id, _words(error))
-            continue
-        context.candidates[look.card.id] = candidate
-        yield from answer(context, candidate)
     context.store.put("why_not", to_json(context.why_not))
 
 
@@ -219,7 +206,7 @@ def first_positions(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Places of the samples of the first look, ascending: a share of each class.
 
     Args:
-        labels: Of the development part, shape (n,).
+        labels: Of a part, shape (n,).
         seed: Decides the draw.
 
     Returns:
@@ -259,8 +246,7 @@ def _first_looks(context: Context) -> Generator[Event, None, list[_Look]]:
         if looks and card.id not in known and context.watch.elapsed >= limit:
             # Without a download: only to say so if the weights would not have been there anyway.
             reason, _ = _obstacle(context, card, hub, offline=True)
-            late = "the time for screening was used up before it"
-            yield _excluded(context, card.id, reason or late)
+            yield _excluded(context, card.id, reason or NOT_REACHED)
             continue
         reason, weights = _obstacle(context, card, hub, offline=context.request.offline)
         if reason:
@@ -289,8 +275,12 @@ def _excluded(context: Context, id: str, reason: str) -> BackboneExcluded:
     return BackboneExcluded(backbone=id, reason=reason)
 
 
+def _out_of_time(error: Exception) -> bool:
+    return getattr(error, "kind", "") == "out-of-time"
+
+
 def _words(error: Exception) -> str:
-    if getattr(error, "kind", "") == "out-of-time":
+    if _out_of_time(error):
         return f"the time for screening was used up: {error}"
     if isinstance(error, AutomlTransferError):
         return str(error)
@@ -382,6 +372,19 @@ def _first_look(
         ),
         seconds_per_sample=speed,
     )
+
+
+def _admit(
+    context: Context, look: _Look, limit: float, answer: Answer
+) -> Generator[Event, None, Exception | None]:
+    """Makes a candidate of a backbone and answers with it; returns what stopped it, if any."""
+    try:
+        candidate = yield from _last_look(context, look, limit)
+    except Exception as error:  # a broken backbone must not end the search
+        return error
+    context.candidates[look.card.id] = candidate
+    yield from answer(context, candidate)
+    return None
 
 
 def _last_look(context: Context, look: _Look, limit: float) -> Generator[Event, None, Candidate]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch.nn import functional
 
 from automl_transfer.contracts import Backbone
 from automl_transfer.training.head import fit
-from automl_transfer.training.matrix import GrowingMatrix, give_back
+from automl_transfer.training.matrix import GrowingMatrix, give_back, readable
 from automl_transfer.training.model import FeatureScaler, TransferModel
 
 _NUMBERS = 1 << 21
@@ -91,13 +90,6 @@ class FittedHead:
     """Mean cross-entropy on the training part."""
 
 
-def readable(values: NDArray[np.float32]) -> torch.Tensor:
-    """A tensor over an array that may be a read-only file; nobody writes into it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable.*")
-        return torch.from_numpy(values)
-
-
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """A new head whose random numbers come from ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
@@ -132,7 +124,7 @@ def classified(model: TransferModel, features: NDArray[np.float32]) -> NDArray[n
     model.eval()
     device = model.scaler.mean.device
     with torch.no_grad():
-        logits = model.classify(torch.from_numpy(np.array(features)).to(device))
+        logits = model.classify(readable(features).to(device))
     found: NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()
     return found
 

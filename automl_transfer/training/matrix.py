@@ -6,11 +6,13 @@ import contextlib
 import mmap
 import os
 import tempfile
+import warnings
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 MEMORY_BYTES = 1 << 26
@@ -59,6 +61,13 @@ class GrowingMatrix:
         found = np.memmap(self._file, dtype=np.float32, mode="r", shape=self._shape)
         self._file.close()
         return found
+
+
+def readable(values: NDArray[np.float32]) -> torch.Tensor:
+    """A tensor over an array that may be a read-only file; nobody writes into it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.from_numpy(values)
 
 
 def give_back(matrix: NDArray[Any]) -> None:

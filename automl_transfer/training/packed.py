@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Generator, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from automl_transfer.training.head_runs import HeadReport, HeadResult, HeadRun
+from automl_transfer.training.matrix import readable
 from automl_transfer.training.pack import Recipe
 from automl_transfer.training.run import OutOfTimeError
 from automl_transfer.training.teams import Teams
@@ -101,13 +101,7 @@ def train_heads(
 
 def _placed(features: Features, device: torch.device) -> torch.Tensor:
     """On the device where they fit, else where they are."""
-    if isinstance(features, torch.Tensor):
-        found = features
-    else:
-        with warnings.catch_warnings():
-            # Of a read-only file; nobody writes into features.
-            warnings.filterwarnings("ignore", message=".*not writable.*")
-            found = torch.from_numpy(features)
+    found = features if isinstance(features, torch.Tensor) else readable(features)
     if device.type != "cuda" or found.device == device:
         return found if device.type in ("cpu", "cuda") else found.to(device)
     free, _ = torch.cuda.mem_get_info(device)

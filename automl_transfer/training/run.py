@@ -18,8 +18,8 @@ from automl_transfer.plan import FreezePlan
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.device import autocast
 from automl_transfer.training.feed import Kept, ahead
-from automl_transfer.training.frozen import readable
 from automl_transfer.training.inference import BATCH, CPU_BATCH, predict
+from automl_transfer.training.matrix import readable
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.rows import RowStore
 

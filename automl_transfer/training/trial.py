@@ -22,9 +22,9 @@ from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.boundary import units
 from automl_transfer.training.device import is_out_of_memory
 from automl_transfer.training.fine_tuning import FineTuning
-from automl_transfer.training.frozen import readable
 from automl_transfer.training.head import fit
 from automl_transfer.training.inference import pooled
+from automl_transfer.training.matrix import readable
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.probing import probe
 from automl_transfer.training.reset import reset
