@@ -275,9 +275,12 @@ def test_modules_go_by_name_and_the_order_of_plugins_stays() -> None:
 
 SCRIPT = """
 import multiprocessing
+import signal
 from pathlib import Path
 
 if __name__ == "__main__":
+    # A test run in the background of a shell hands on that Ctrl-C is ignored; a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from automl_transfer.events import TrialStarted
     from automl_transfer.plugins import load_registry
     from automl_transfer.searching import run_search
