@@ -27,6 +27,9 @@ class Sample:
     label: int
     part: Part | None = None
     """The part that the user put it in, if they did."""
+    group: str = ""
+    """What it belongs to by the user's word (a patient, a scene); samples of one group stay in
+    one part. Empty: to nothing but itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

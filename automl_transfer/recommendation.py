@@ -38,18 +38,110 @@ class RankedTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a trained configuration costs, as measured on this device."""
+
+    latency: float
+    """Seconds for a batch of one, from a prepared input to probabilities: median."""
+    latency_batch: float
+    """Seconds for a batch of :attr:`batch`: median."""
+    batch: int
+    bytes: int
+    """Of its parameters and buffers, as stored."""
+    memory: int
+    """Bytes: its parameters and buffers, and the activations of a batch of one at their peak."""
+    parameters: int
+    training: float
+    """Seconds that its trial took; the frozen features that it started from not counted."""
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A configuration that was trained again on fresh folds, with fresh seeds."""
+
+    number: int
+    """Of its trial."""
+    configuration: Configuration
+    selected_on: float
+    """The metric on the validation part, on which it was chosen: optimistic."""
+    value: float
+    """The metric on samples that no trial had been scored on."""
+    interval: Interval
+    p_best: float
+    """Share of the joint resamples in which it is the best of the finalists."""
+    behind: Interval | None
+    """How far behind the best finalist, paired by sample, simultaneous over all finalists (95 %
+    together); None for the best itself."""
+    tied: bool
+    """Whether the interval holds 0: no difference is shown."""
+    cost: Cost | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """The finalists side by side, and how one was chosen."""
+
+    finalists: tuple[Finalist, ...]
+    """Best value first."""
+    samples: int
+    """Different samples that they were scored on."""
+    folds: int
+    repeats: int
+    minimum_detectable: float
+    """Least true difference between two finalists that these samples would show with a power of
+    .8; in units of the metric."""
+    prefer: str
+    """What decides within the tie group: ``accuracy``, ``latency``, ``size``, ``memory`` or
+    ``training-time``."""
+    reason: str
+    """Why the winner, in words that the statistics allow."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A yardstick, scored on the test part."""
+    """A yardstick, scored as the winner is: on the test part, or by cross-validation."""
 
     name: str
     description: str
-    value: float
+    value: float | None
+    """None: it was not run; the description says why."""
+    gain: Interval | None = None
+    """The winner's score less this one, paired by sample; None where the predictions are not
+    paired."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Predictions of similar confidence (Guo et al., 2017, section 2)."""
+
+    confidence: float
+    """Mean largest probability."""
+    accuracy: float
+    """Share that is right."""
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfidentError:
+    """A sample that the winner gets wrong, and how sure it was."""
+
+    source: str
+    """As in the manifest."""
+    true: int
+    predicted: int
+    confidence: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScore:
-    """The winner on the test part, which the search never saw."""
+    """The winner on samples that the search never saw, or, where data are few, by
+    cross-validation with a correction for the choice."""
 
+    source: str = "test"
+    """``test``, or ``cross-validation``."""
+    method: str = ""
+    """How it was made, in words."""
     value: float
     interval: Interval
     metrics: Mapping[str, float]
@@ -61,6 +153,10 @@ class HeldOutScore:
     """Rows: true class; columns: predicted class."""
     openings: int
     """How often the test part of this study has been scored, this time included."""
+    reliability: tuple[ReliabilityBin, ...] = ()
+    """From the least confident to the most."""
+    errors: tuple[ConfidentError, ...] = ()
+    """The most confident ones first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +185,8 @@ class Recommendation:
     """Finished trials, best first."""
     trials: Mapping[str, int]
     """How many are finished, pruned, failed."""
+    confirmation: Confirmation | None = None
+    """None: there was no time for it; a note says so."""
     why_not: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
