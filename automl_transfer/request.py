@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from automl_transfer.budget import Budget, exact_duration
-from automl_transfer.dataset import DataOptions
+from automl_transfer.dataset import HOLD_OUT, DataOptions, HoldOut
 from automl_transfer.errors import UsageError, did_you_mean
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.task import require_metric
@@ -141,6 +141,8 @@ class SearchRequest:
     sampler: str = "tpe"
     pruner: str = "rungs"
     ranker: str = "ridge"
+    hold_out: HoldOut = "auto"
+    """Whether a test part is drawn where none is given."""
     compile: bool = False
     """Fine-tunes run through ``torch.compile``."""
     epochs: int | None = None
@@ -170,6 +172,10 @@ class SearchRequest:
             raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
         if self.cache_size is not None and self.cache_size < 0:
             raise UsageError(f"--cache-size must be at least 0, but got {self.cache_size}.")
+        if self.hold_out not in HOLD_OUT:
+            raise UsageError(
+                f"--hold-out must be one of {', '.join(HOLD_OUT)}, but got {self.hold_out!r}."
+            )
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs must be at least 1, but got {self.epochs}.")
 
@@ -265,6 +271,8 @@ class SearchRequest:
             ("--path-column", self.options.path_column, "path"),
             ("--label-column", self.options.label_column, "label"),
             ("--split-column", self.options.split_column, None),
+            ("--group-by", self.options.group_by, None),
+            ("--hold-out", self.hold_out, "auto"),
             ("--root", self.options.root, None),
         ):
             if value != default:

@@ -12,7 +12,7 @@ from typing import Any
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import DEFAULT_SECONDS, Stopwatch, parse_duration
-from automl_transfer.dataset import DataOptions
+from automl_transfer.dataset import DataOptions, HoldOut
 from automl_transfer.errors import DataError, StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
 from automl_transfer.jsonable import to_json
@@ -348,6 +348,7 @@ def search(
     compile: bool = False,
     offline: bool = False,
     cache_size: int | str | None = None,
+    hold_out: HoldOut = "auto",
     options: DataOptions | None = None,
     plugins: Sequence[object] = (),
     on_event: Callable[[Event], Any] | None = None,
@@ -384,6 +385,8 @@ def search(
         offline: Never touches the network.
         cache_size: Bytes, or text (``"20G"``), that the caches of all studies may take together;
             0 keeps nothing. 20 GB, or a tenth of the free disk if that is less, when None.
+        hold_out: Whether a test part is drawn where none is given: ``yes``, ``no``, or ``auto``,
+            from 500 samples on. Without one the answer is scored by cross-validation.
         options: Columns of a manifest, and the like.
         plugins: Plugin modules or objects to load beside the installed ones.
         on_event: Called with each event, as the command line is.
@@ -420,6 +423,7 @@ def search(
         ranker=ranker,
         compile=compile,
         offline=offline,
+        hold_out=hold_out,
         cache_size=parse_size(cache_size) if isinstance(cache_size, str) else cache_size,
         options=options or DataOptions(),
     )

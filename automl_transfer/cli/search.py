@@ -162,6 +162,22 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
 @_option(_READING, "--split-column", metavar="NAME", help="[default: split, if there is one]")
 @_option(
     _READING,
+    "--group-by",
+    metavar="COLUMN|REGEX",
+    help="What must stay together, such as a patient: a column of the manifest, or a regular "
+    "expression on the path, such as 'patient(\\d+)'.",
+)
+@_option(
+    _READING,
+    "--hold-out",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Whether a test part is drawn; auto: from 500 samples on. Without one, the answer is "
+    "scored by cross-validation.",
+)
+@_option(
+    _READING,
     "--root",
     metavar="DIR",
     help="What the paths of a manifest are relative to. [default: its directory]",
@@ -216,6 +232,7 @@ def _request(
     path_column: str,
     label_column: str,
     split_column: str | None,
+    group_by: str | None,
     root: str | None,
     **same: Any,
 ) -> SearchRequest:
@@ -236,6 +253,7 @@ def _request(
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,
+            group_by=group_by,
             root=Path(root).absolute() if root is not None else None,
             modality=modality,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,11 +88,12 @@ def _resume(found: Snapshot) -> None:
 
 def _verdict(found: Snapshot, result: Recommendation) -> None:
     words = metric_words(result.metric)
-    best = max(result.baselines, key=lambda row: row.value, default=None)
-    if best is not None and best.value >= result.test.value:
+    scored = [(row.value, row.name) for row in result.baselines if row.value is not None]
+    value, name = max(scored, default=(-math.inf, ""))
+    if value >= result.test.value:
         st.warning(
-            f"A baseline is no worse: {code_span(best.name)} has "
-            f"{score_text(result.metric, best.value)} on the same test samples. The search was "
+            f"A baseline is no worse: {code_span(name)} has "
+            f"{score_text(result.metric, value)} on the same test samples. The search was "
             "too short, or these backbones do not suit the data."
         )
     test, chosen, yardstick, cost = st.columns(4)
@@ -103,10 +105,8 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
     )
     chosen.metric(f"{words}, validation", score_text(result.metric, result.winner.value))
     chosen.caption("chosen on it: optimistic")
-    yardstick.metric(
-        "best baseline, test", score_text(result.metric, best.value if best else None)
-    )
-    yardstick.caption(code_span(best.name) if best else "none was scored")
+    yardstick.metric("best baseline, test", score_text(result.metric, value if scored else None))
+    yardstick.caption(code_span(name) if scored else "none was scored")
     cost.metric("training of the winner", f"{result.winner.seconds:,.1f} s")
     cost.caption(f"of {counted(len(found.trials), 'trial', 'trials')}")
     with st.expander("Beside the baselines, and class by class (test)"):

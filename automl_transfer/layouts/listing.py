@@ -23,6 +23,8 @@ class Entry:
     """The path relative to the listing's root, with forward slashes; absolute if outside it."""
     label: str
     part: Part | None = None
+    group: str = ""
+    """What it belongs to; empty: to nothing but itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -85,6 +86,7 @@ def _scores(recommendation: Recommendation) -> Table:
     rows += [
         (f"{row.name}, on the test part", score(metric, row.value), "", row.description)
         for row in recommendation.baselines
+        if row.value is not None
     ]
     return Table(
         columns=columns("what", f"{metric_words(metric)}>", "95 % interval>", ""), rows=tuple(rows)
@@ -100,16 +102,17 @@ def _strictness(openings: int) -> str:
 def _reading(recommendation: Recommendation) -> str:
     metric, test = recommendation.metric, recommendation.test
     sentences = [f"The metric is {metric_words(metric)}: {recommendation.metric_reason}."]
-    best = max(recommendation.baselines, key=lambda row: row.value, default=None)
-    if best is not None and best.value >= test.interval.low:
-        if best.value > test.interval.high:
+    scored = [(row.value, row.name) for row in recommendation.baselines if row.value is not None]
+    value, name = max(scored, default=(-math.inf, ""))
+    if value >= test.interval.low:
+        if value > test.interval.high:
             verdict = "is clearly worse than"
-        elif best.value > test.value:
+        elif value > test.value:
             verdict = "scored below"
         else:
             verdict = "is not clearly better than"
         sentences.append(
-            f"The winner {verdict} the baseline {best.name} ({score(metric, best.value)}; the "
+            f"The winner {verdict} the baseline {name} ({score(metric, value)}; the "
             f"winner's interval is {interval(metric, test.interval)})."
         )
     sentences.append(f"The saved model: {recommendation.refit_reason}.")

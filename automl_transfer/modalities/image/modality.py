@@ -101,7 +101,13 @@ class ImageModality:
         for entry, (id, error) in zip(listing.entries, inspected, strict=True):
             if error is None:
                 samples.append(
-                    Sample(id=id, source=entry.source, label=label[entry.label], part=entry.part)
+                    Sample(
+                        id=id,
+                        source=entry.source,
+                        label=label[entry.label],
+                        part=entry.part,
+                        group=entry.group,
+                    )
                 )
             else:
                 broken.append(Quarantined(source=entry.source, reason=error))
