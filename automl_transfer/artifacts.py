@@ -113,7 +113,7 @@ class StudyDirectory:
         return from_json(SearchRequest, self.read_toml()["request"])
 
     def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
-        """Writes ``manifest.parquet`` (id, source, class, part) and ``quarantined.csv``."""
+        """Writes ``manifest.parquet`` (id, source, class, part, group, unit) and ``quarantined.csv``."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -126,6 +126,8 @@ class StudyDirectory:
                 "source": [sample.source for sample in dataset.samples],
                 "class": [dataset.classes[sample.label] for sample in dataset.samples],
                 "part": list(part),
+                "group": [sample.group for sample in dataset.samples],
+                "unit": splits.units if len(splits.units) else range(len(dataset.samples)),
             }
         )
         with replacing(self.path / "manifest.parquet") as temporary:

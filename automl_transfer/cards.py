@@ -137,6 +137,9 @@ class HeadCard:
     space: tuple[Param, ...] = ()
     closed_form: bool = False
     """Fitted to frozen features by a formula; with a frozen backbone nothing is trained."""
+    weighs_classes: bool = False
+    """Its ``fit`` takes ``class_weights``, shape (c,). Heads that train need not say so: their
+    loss is the host's."""
 
     def __post_init__(self) -> None:
         _check(self, self.space)

@@ -83,7 +83,8 @@ class BuildHead(Protocol):
 
         A module with a method ``fit(features, labels)`` is initialised by it, from frozen features
         of shape (n, d) and labels of shape (n,), before any training; if its card says
-        ``closed_form`` and the backbone is frozen, that is all the training there is.
+        ``closed_form`` and the backbone is frozen, that is all the training there is. Where its
+        card says ``weighs_classes``, it is also called with ``class_weights=``, shape (c,).
         """
         ...
 

@@ -84,10 +84,14 @@ class Confirmation:
 
     finalists: tuple[Finalist, ...]
     """Best value first."""
+    winner: int
+    """Number of the finalist that is recommended."""
     samples: int
     """Different samples that they were scored on."""
     folds: int
+    """Into which the development part was divided."""
     repeats: int
+    """How often each of the samples was predicted, each time by new folds."""
     minimum_detectable: float
     """Least true difference between two finalists that these samples would show with a power of
     .8; in units of the metric."""

@@ -1,4 +1,4 @@
-"""The search on one page: load, screen, heads, tune, recommend."""
+"""The search on one page: load, screen, heads, tune, confirm, recommend."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from automl_transfer.registry import Registry
 from automl_transfer.report.markdown import render
 from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.stages.bracket import reserved
+from automl_transfer.stages.confirm import confirm, confirm_seconds
 from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
@@ -211,13 +212,15 @@ def _in_turn(context: Context) -> Iterator[Event]:
         yield Recommended(recommendation=stored)
         return
     yield from screen(context, first_answer)
-    reserve = reserve_seconds(context)
+    end = reserve_seconds(context)
+    reserve = end + confirm_seconds(context)
     yield from heads(context, reserve)
     yield from tune(context, reserve)
     # What could not be filled with fine-tunes goes to backbones that came too late, and to heads.
     yield from screen_late(context, first_answer, reserve)
     if context.request.budget_seconds is not None:
         yield from heads(context, reserve, leftover=True)
+    yield from confirm(context, end)
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):

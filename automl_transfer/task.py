@@ -41,6 +41,13 @@ def require_metric(wanted: str) -> None:
         )
 
 
+def class_ratio(labels: NDArray[np.int64]) -> float:
+    """How many times the samples of the smallest class that occurs the largest has."""
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    return float(counts.max() / counts.min())
+
+
 def choose_metric(labels: NDArray[np.int64], wanted: str = "auto") -> tuple[str, str]:
     """Returns the metric and the reason for it.
 
@@ -52,9 +59,7 @@ def choose_metric(labels: NDArray[np.int64], wanted: str = "auto") -> tuple[str,
     require_metric(wanted)
     if wanted != "auto":
         return wanted, "asked for"
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    ratio = float(counts.max() / counts.min())
+    ratio = class_ratio(labels)
     if ratio > IMBALANCE:
         return "balanced_accuracy", (
             f"the largest class has {ratio:.1f} times the samples of the smallest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,9 @@ class Model:
         self.configuration = from_json(Configuration, description["configuration"])
         self.backbone = from_json(BackboneCard, description["backbone"])
         self.network = network
-        """The torch module: encoded batch to class scores."""
+        """The torch module: encoded batch to class scores, before the temperature."""
+        self.temperature = _temperature(description)
+        """What the class scores are divided by before the softmax."""
         card = from_json(ModalityCard, description["modality"])
         self._modality = registry.load(card)()
         self._params = Space(card.space).defaults() | self.configuration.of("modality", card.id)
@@ -94,7 +97,7 @@ class Model:
     def probabilities(
         self, paths: Sequence[str | Path], device: str = "auto"
     ) -> tuple[NDArray[np.float32], list[str | None]]:
-        """Class probabilities, shape (n, classes), and for each path None or why it has none.
+        """Calibrated class probabilities, shape (n, classes), and for each path None or why it has none.
 
         Rows of items that could not be read are NaN.
         """
@@ -114,6 +117,7 @@ class Model:
                 RowStore(encoder, dataset.samples),
                 np.arange(len(dataset.samples)),
                 chosen,
+                self.temperature,
             )
         return result, list(errors)
 
@@ -127,6 +131,17 @@ class Model:
             else _prediction(str(path), row, self.classes)
             for path, row, error in zip(paths, matrix, errors, strict=True)
         ]
+
+
+def _temperature(description: dict[str, Any]) -> float:
+    """The one that was stored; models of earlier versions have none."""
+    found = description.get("temperature", 1.0)
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 < found < math.inf:
+        raise StudyError(
+            f"The temperature in model.json must be a positive number, but is {found!r}: the file "
+            "is damaged. Repeat the search to make it again."
+        )
+    return float(found)
 
 
 def _files(path: Path) -> list[Path]:

@@ -16,6 +16,7 @@ CARD = HeadCard(
     factory="automl_transfer.heads.ridge:build",
     summary="ridge regression, its penalty by exact leave-one-out",
     closed_form=True,
+    weighs_classes=True,
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.class_weights import weights_of
 from automl_transfer.configuration import Configuration
 from automl_transfer.stages.context import Bench, Candidate, Context
 from automl_transfer.stages.screen import feature_key
@@ -84,6 +85,7 @@ def arguments(
                     "training/label_smoothing", head_params.get("label_smoothing", 0.0)
                 )
             ),
+            class_weights=weights_of(configuration, context.dataset.labels[train_on], classes),
             seed=seed,
         ),
         "device": context.device,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
+from automl_transfer import class_weights
 from automl_transfer.cards import HeadCard, StrategyCard
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, StageStarted
@@ -28,18 +30,21 @@ best of a hundred heads was a default recipe, and the time is better spent on fi
 
 
 def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
-    """Fits each closed-form head to a backbone that has just been screened: one trial each."""
+    """Fits each closed-form head to a backbone that has just been screened.
+
+    One trial each, or one for each way to weight the classes.
+    """
     frozen = _frozen(context)
     space = _space(context, frozen, (candidate.card.id,))
     done = {row.configuration.digest for row in context.outcomes}
-    recipes = [
+    wanted = [
         configuration
         for strategy in frozen
         for head in context.heads
         if _by_formula(head)
-        and (configuration := space.default(candidate.card.id, head.id, strategy.id)).digest
-        not in done
+        for configuration in _weighted(space, candidate.card.id, head.id, strategy.id)
     ]
+    recipes = [configuration for configuration in wanted if configuration.digest not in done]
     room = _most(context, frozen) - _done(context)
     recipes = recipes[: int(min(len(recipes), max(0, room)))]
     if recipes:
@@ -137,15 +142,35 @@ def _frozen(context: Context) -> list[StrategyCard]:
 
 
 def _by_formula(head: HeadCard) -> bool:
-    """Whether one trial says all that there is to say of the head on a frozen backbone."""
+    """Whether the head has nothing to search over on a frozen backbone."""
     return head.closed_form and not head.space
 
 
+def _weighted(space: JointSpace, backbone: str, head: str, strategy: str) -> list[Configuration]:
+    """The default recipe of a head, and what it is with its classes weighted otherwise."""
+    default = space.default(backbone, head, strategy)
+    if class_weights.PARAMETER not in default.params:
+        return [default]
+    others = [
+        replace(default, params={**default.params, class_weights.PARAMETER: rule})
+        for rule in class_weights.RULES
+        if rule != default.params[class_weights.PARAMETER]
+    ]
+    return [default, *others]
+
+
 def _space(context: Context, frozen: list[StrategyCard], backbones: tuple[str, ...]) -> JointSpace:
+    labels = context.dataset.labels[context.splits.train]
+    weights = class_weights.searched(labels, context.task.metric)
     return JointSpace(
         backbones=backbones,
         heads={card.id: Space(card.space) for card in context.heads},
         strategies={card.id: Space(card.space) for card in frozen},
+        of_head={
+            card.id: {class_weights.PREFIX: weights}
+            for card in context.heads
+            if weights.params and (card.weighs_classes or not card.closed_form)
+        },
     )
 
 

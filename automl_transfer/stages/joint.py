@@ -6,7 +6,7 @@ It is conditional and never flattened: a parameter exists only while its owner i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import optuna
@@ -33,13 +33,15 @@ class JointSpace:
     strategies: Mapping[str, Space]
     common: Mapping[str, Space] = field(default_factory=dict)
     """Prefix (``training``, ``modality/image``) to parameters that every trial has."""
+    of_head: Mapping[str, Mapping[str, Space]] = field(default_factory=dict)
+    """Head to what its trials have besides, in the same form; other prefixes than ``common``."""
 
     def owners(self, head: str, strategy: str) -> list[tuple[str, Space]]:
         """Prefixes and spaces that are active for a head and a strategy, in a fixed order."""
         return [
             (f"head/{head}", self.heads[head]),
             (f"strategy/{strategy}", self.strategies[strategy]),
-            *sorted(self.common.items()),
+            *sorted({**self.common, **self.of_head.get(head, {})}.items()),
         ]
 
     def default(
@@ -110,12 +112,7 @@ class JointSpace:
         is therefore rebuilt under the union of all choices.
         """
         names = {*self.backbones, *(configuration.backbone for configuration in past)}
-        return JointSpace(
-            backbones=tuple(sorted(names)),
-            heads=self.heads,
-            strategies=self.strategies,
-            common=self.common,
-        )
+        return replace(self, backbones=tuple(sorted(names)))
 
     @property
     def digest(self) -> str:

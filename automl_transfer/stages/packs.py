@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.class_weights import weights_of
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone
 from automl_transfer.errors import DivergedError, PluginError, TrialError
@@ -108,6 +109,7 @@ class HeadTrials:
                     lr=float(params.get("lr", 1e-2)),
                     weight_decay=float(params.get("weight_decay", 1e-4)),
                     label_smoothing=float(params.get("label_smoothing", 0.0)),
+                    class_weights=self._class_weights(trial.row.configuration),
                 )
             )
             running.append(trial)
@@ -182,10 +184,14 @@ class HeadTrials:
             return
         started = time.monotonic()
         try:
-            made = fitted(trial.build, self._data, trial.row.seed)
+            weights = self._class_weights(trial.row.configuration)
+            made = fitted(trial.build, self._data, trial.row.seed, weights)
             self._finish(trial, made.head, made.probabilities, 1, made.loss, started)
         except (Exception, SystemExit) as error:
             trial.row = failed(trial.row, error)
+
+    def _class_weights(self, configuration: Configuration) -> tuple[float, ...] | None:
+        return weights_of(configuration, self._data.labels, len(self._context.task.classes))
 
     def _point(self, report: HeadReport) -> CurvePoint:
         metric = self._context.task.metric

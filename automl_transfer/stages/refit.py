@@ -105,9 +105,22 @@ def _build(context: Context, candidate: Candidate, winner: Outcome) -> TransferM
 
 
 def write_model(
-    context: Context, model: TransferModel, winner: Outcome, candidate: Candidate
+    context: Context,
+    model: TransferModel,
+    winner: Outcome,
+    candidate: Candidate,
+    temperature: float = 1.0,
 ) -> None:
-    """Writes ``model/``: ``model.safetensors``, and ``model.json`` with all it takes to use it."""
+    """Writes ``model/``: ``model.safetensors``, and ``model.json`` with all it takes to use it.
+
+    Args:
+        context: Of the search.
+        model: Trained.
+        winner: Whose model it is.
+        candidate: Its backbone.
+        temperature: Of the probabilities, as fitted on samples that the model had not seen; see
+            :mod:`automl_transfer.tempering`.
+    """
     from automl_transfer.training.model_file import save_model
 
     configuration = winner.configuration
@@ -125,6 +138,7 @@ def write_model(
             "head": to_json(context.head(configuration.head)),
             "width": candidate.width,
             "preprocessing": dict(candidate.card.input),
+            "temperature": temperature,
             "sha256": sha256,
             "license": candidate.card.weights.license,
             "providers": dict(winner.providers),

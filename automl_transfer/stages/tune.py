@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from automl_transfer import class_weights
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.jsonable import to_json
@@ -60,7 +61,9 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
     if not strategies:
         return
     candidates = choose_backbones(context)
-    common = {"training": TRAINING}
+    labels = context.dataset.labels[context.splits.train]
+    weights = class_weights.searched(labels, context.task.metric)
+    common = {class_weights.PREFIX: Space((*TRAINING.params, *weights.params))}
     if context.modality_card.space:
         common[f"modality/{context.task.modality}"] = Space(context.modality_card.space)
     space = JointSpace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,11 +97,16 @@ def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
-def fitted(build: Callable[[], nn.Module], data: FrozenFeatures, seed: int) -> FittedHead:
-    """Builds a head and fits it by its own formula."""
+def fitted(
+    build: Callable[[], nn.Module],
+    data: FrozenFeatures,
+    seed: int,
+    class_weights: Sequence[float] | None = None,
+) -> FittedHead:
+    """Builds a head and fits it by its own formula, its classes weighted where it knows how."""
     head = seeded(build, seed).eval()
     known, labels = readable(data.train), torch.from_numpy(data.labels)
-    fit(head, known, labels)
+    fit(head, known, labels, None if class_weights is None else torch.tensor(class_weights))
     with torch.no_grad():
         scores = torch.cat([head(part).float() for part in torch.split(known, _ROWS)])
         others = torch.split(readable(data.evaluate), _ROWS)

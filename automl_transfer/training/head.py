@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from automl_transfer.errors import DivergedError
+from automl_transfer.training.loss import cross_entropy
 from automl_transfer.training.schedule import factor
 
 
-def fit(head: nn.Module, features: torch.Tensor, labels: torch.Tensor) -> bool:
-    """Calls the head's own ``fit`` where it has one; returns whether it has."""
+def fit(
+    head: nn.Module,
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    class_weights: torch.Tensor | None = None,
+) -> bool:
+    """Calls the head's own ``fit`` where it has one; returns whether it has.
+
+    Args:
+        head: With or without ``fit``.
+        features: Shape (n, d).
+        labels: Shape (n,).
+        class_weights: Shape (c,), for a ``fit`` that takes them; or None.
+    """
     method = getattr(head, "fit", None)
     if method is None:
         return False
     with torch.no_grad():
-        method(features, labels)
+        if class_weights is not None and "class_weights" in inspect.signature(method).parameters:
+            method(features, labels, class_weights=class_weights)
+        else:
+            method(features, labels)
     return True
 
 
@@ -68,10 +84,10 @@ def train_head(
         for chosen in torch.split(permutation, batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor(step, steps)
-            loss = functional.cross_entropy(
+            loss = cross_entropy(
                 classify(features[chosen]),
                 labels[chosen],
-                weight=class_weights,
+                class_weights=class_weights,
                 label_smoothing=label_smoothing,
             )
             optimizer.zero_grad(set_to_none=True)

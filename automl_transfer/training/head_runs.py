@@ -19,6 +19,8 @@ class HeadRun:
     lr: float
     weight_decay: float
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    """Of the loss, one for each class; None: all alike."""
 
 
 @dataclass(frozen=True, kw_only=True)

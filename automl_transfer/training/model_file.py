@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from automl_transfer.errors import StudyError
+from automl_transfer.tempering import tempered
 from automl_transfer.training.inference import predict
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.rows import RowStore
@@ -69,7 +70,11 @@ def load_state(path: Path, model: TransferModel, sha256: str | None = None) -> N
 
 
 def predict_probabilities(
-    model: TransferModel, rows: RowStore, positions: NDArray[np.int64], device: torch.device
+    model: TransferModel,
+    rows: RowStore,
+    positions: NDArray[np.int64],
+    device: torch.device,
+    temperature: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Class probabilities of the plain view, shape (n, c)."""
-    return predict(model.to(device), rows, positions, device)
+    """Class probabilities of the plain view at a temperature, shape (n, c)."""
+    return tempered(predict(model.to(device), rows, positions, device), temperature)

@@ -35,8 +35,6 @@ class Recipe:
     epochs: int
     batch_size: int
     seed: int
-    class_weights: torch.Tensor | None
-    """Shape (c,), on ``device``."""
     device: torch.device
     check_time: Callable[[], None]
     """Called after each step; may raise."""
@@ -46,11 +44,13 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """A number for each head, shape (R,) each."""
+    """What each head is trained with, on the device; shape (R,) where nothing else is said."""
 
     lr: torch.Tensor
     weight_decay: torch.Tensor
     label_smoothing: torch.Tensor
+    class_weights: torch.Tensor | None = None
+    """Shape (R, c); None where no head has any."""
 
     def keep(self, places: torch.Tensor) -> Rates:
         """Those at ``places``."""
@@ -58,6 +58,7 @@ class Rates:
             lr=self.lr[places],
             weight_decay=self.weight_decay[places],
             label_smoothing=self.label_smoothing[places],
+            class_weights=None if self.class_weights is None else self.class_weights[places],
         )
 
 
@@ -154,21 +155,19 @@ class Pack:
         return losses.detach()
 
     def _losses(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each head, shape (R,), as ``functional.cross_entropy`` has it."""
+        """Cross-entropy of each head, shape (R,); see :mod:`automl_transfer.training.loss`."""
         by_class = _by_class(scores)
         b, _, heads = by_class.shape
-        weights = self.recipe.class_weights
+        weights = self.rates.class_weights
+        counts = None if weights is None else weights[:, labels].T  # (b, R)
         each = functional.cross_entropy(
-            by_class, labels.unsqueeze(1).expand(b, heads), weight=weights, reduction="none"
+            by_class, labels.unsqueeze(1).expand(b, heads), reduction="none"
         )
-        total: torch.Tensor | int = b if weights is None else weights[labels].sum()
-        losses = each.sum(dim=0) / total
+        losses = (each if counts is None else each * counts).sum(dim=0) / b
         if not self._smooths:
             return losses
-        likely = by_class.log_softmax(dim=1)
-        if weights is not None:
-            likely = likely * weights.unsqueeze(1)
-        even = -likely.mean(dim=1).sum(dim=0) / total
+        likely = by_class.log_softmax(dim=1).mean(dim=1)  # (b, R)
+        even = -(likely if counts is None else likely * counts).sum(dim=0) / b
         share = self.rates.label_smoothing
         return (1 - share) * losses + share * even
 

@@ -33,7 +33,6 @@ def train_heads(
     batch_size: int = 256,
     seed: int,
     reports: int = 10,
-    class_weights: Sequence[float] | NDArray[np.floating] | torch.Tensor | None = None,
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
     end_settled: bool = True,
@@ -59,7 +58,6 @@ def train_heads(
         batch_size: Samples in a step.
         seed: Of the order of the samples, and of dropout.
         reports: Of a run, at the most.
-        class_weights: Of the loss, shape (c,), or None.
         device: Where to train.
         should_stop: Looked at after each step; what has not ended then, ends with an
             ``OutOfTimeError``.
@@ -69,7 +67,6 @@ def train_heads(
         A result for each run, in the order of ``runs``. What goes wrong in one run (a loss that is
         not finite, a head that fails, too little memory for it alone) is its ``error``.
     """
-    weights = None if class_weights is None else torch.as_tensor(class_weights).float().to(device)
 
     def check_time() -> None:
         if should_stop():
@@ -83,7 +80,6 @@ def train_heads(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
-        class_weights=weights,
         device=device,
         check_time=check_time,
         mapped=features if isinstance(features, np.memmap) else None,

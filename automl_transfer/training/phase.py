@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from automl_transfer.contracts import FiniteViews
 from automl_transfer.errors import TrialError
@@ -19,6 +18,7 @@ from automl_transfer.training.boundary import Boundary, Uncut, find_boundary
 from automl_transfer.training.compiling import Compiled
 from automl_transfer.training.device import autocast, needs_scaler, to_device
 from automl_transfer.training.feed import Encoded, Feed, Kept
+from automl_transfer.training.loss import cross_entropy
 from automl_transfer.training.run import Run
 from automl_transfer.training.stages import tensor_names
 
@@ -122,10 +122,10 @@ class PhaseTraining:
         places = torch.from_numpy(chosen)
         if run.device.type == "cuda":
             places = places.pin_memory()
-        loss = functional.cross_entropy(
+        loss = cross_entropy(
             logits.float(),
             run.labels[places.to(run.device, non_blocking=True)],
-            weight=run.weights,
+            class_weights=run.weights,
             label_smoothing=run.settings.label_smoothing,
         )
         self.optimizer.zero_grad(set_to_none=True)

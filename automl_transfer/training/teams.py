@@ -147,6 +147,7 @@ class Teams:
                 label_smoothing=torch.tensor([run.label_smoothing for run in runs]).to(
                     recipe.device
                 ),
+                class_weights=_class_weights(runs, recipe),
             )
             by_itself = len(runs) == 1 and not team.kind.trusted
             stack = stack_alone if by_itself else team.kind.stack
@@ -233,6 +234,14 @@ class Teams:
                 error=error,
                 stopped=stopped,
             )
+
+
+def _class_weights(runs: Sequence[HeadRun], recipe: Recipe) -> torch.Tensor | None:
+    """Those of each head, shape (R, c); None where no head has any."""
+    if all(run.class_weights is None for run in runs):
+        return None
+    alike = (1.0,) * recipe.classes
+    return torch.tensor([run.class_weights or alike for run in runs]).to(recipe.device)
 
 
 def _is_calm(last: HeadReport, report: HeadReport) -> bool:

@@ -208,7 +208,7 @@ def begin(
         original=plan.start == "pretrained",
     )
     if width is None:
-        fit(model.head, model.scaler(frozen), run.labels)
+        fit(model.head, model.scaler(frozen), run.labels, run.weights)
     return run, frozen
 
 
