@@ -32,6 +32,8 @@ class RankedTrial:
     """The metric on the validation part, on which the trial was also chosen: optimistic."""
     interval: Interval | None
     """Bootstrap over the validation samples; does not correct for the choice among many."""
+    confirmed: float | None = None
+    """The metric on samples that no trial had been scored on; of finalists alone."""
     seconds: float
     trainable_parameters: int
     total_parameters: int
@@ -186,7 +188,8 @@ class Recommendation:
     test: HeldOutScore
     baselines: tuple[Baseline, ...]
     ranking: tuple[RankedTrial, ...]
-    """Finished trials, best first."""
+    """Finished trials: the winner, the other finalists by what was confirmed, then all others by
+    their value on the validation part."""
     trials: Mapping[str, int]
     """How many are finished, pruned, failed."""
     confirmation: Confirmation | None = None

@@ -42,7 +42,9 @@ def confirmation(context: Context) -> Confirmation | None:
         for row, one in zip(confirmed.rows, compared.rows, strict=True)
     ]
     rows.sort(key=lambda one: (-one.value, one.number))
-    chosen, reason = choose(rows, getattr(request,'prefer','latency'), getattr(request,'max_latency',None))
+    chosen, reason = choose(
+        rows, getattr(request, "prefer", "latency"), getattr(request, "max_latency", None)
+    )
     return Confirmation(
         finalists=tuple(rows),
         winner=chosen.number,
@@ -50,7 +52,7 @@ def confirmation(context: Context) -> Confirmation | None:
         folds=FOLDS,
         repeats=confirmed.repeats,
         minimum_detectable=compared.minimum_detectable,
-        prefer=getattr(request,'prefer','latency'),
+        prefer=getattr(request, "prefer", "latency"),
         reason=reason,
     )
 

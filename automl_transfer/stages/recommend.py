@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.events import Event, Note, Recommended, StageStarted
 from automl_transfer.outcome import Outcome
-from automl_transfer.recommendation import Baseline, RankedTrial, Recommendation
+from automl_transfer.recommendation import Baseline, Confirmation, RankedTrial, Recommendation
 from automl_transfer.scoring import interval
 from automl_transfer.stages.baselines import RAW_LIMIT, baselines, default
 from automl_transfer.stages.confirmation import confirmation
@@ -83,7 +83,7 @@ def recommend(context: Context) -> Iterator[Event]:
             yardsticks.append(event)
         else:
             yield event
-    ranking = rank(context, best)
+    ranking = rank(context, best, winner.number, found)
     recommendation = Recommendation(
         study=context.request.name,
         metric=context.task.metric,
@@ -120,11 +120,25 @@ def _winner(context: Context, best: Sequence[Outcome], number: int | None) -> Ou
     return next((row for row in rows if row.number == number), rows[0])
 
 
-def rank(context: Context, best: Sequence[Outcome]) -> tuple[RankedTrial, ...]:
-    """Finished trials as rows of the ranking, best first."""
+def rank(
+    context: Context, best: Sequence[Outcome], winner: int, found: Confirmation | None
+) -> tuple[RankedTrial, ...]:
+    """Finished trials as rows of the ranking.
+
+    Args:
+        context: Of the search.
+        best: Finished trials by their value on the validation part, best first.
+        winner: Number of the trial that is recommended: it is the first row.
+        found: The finalists, who come next.
+    """
     labels = context.dataset.labels[context.splits.val]
+    confirmed = {one.number: one.value for one in found.finalists} if found else {}
+    order = {winner: 0} | {
+        number: place for place, number in enumerate(confirmed, start=1) if number != winner
+    }
     rows = []
-    for place, row in enumerate(best, start=1):
+    ranked = sorted(best, key=lambda row: order.get(row.number, len(order)))
+    for place, row in enumerate(ranked, start=1):
         stored = context.files.read_predictions(row.number) if place <= WITH_INTERVAL else None
         known = stored is not None and len(stored) == len(labels)
         rows.append(
@@ -137,6 +151,7 @@ def rank(context: Context, best: Sequence[Outcome]) -> tuple[RankedTrial, ...]:
                 interval=interval(stored, labels, context.task.metric, context.request.seed)
                 if stored is not None and known
                 else None,
+                confirmed=confirmed.get(row.number),
                 seconds=row.seconds,
                 trainable_parameters=row.proof.trainable_parameters if row.proof else 0,
                 total_parameters=row.proof.total_parameters if row.proof else 0,
