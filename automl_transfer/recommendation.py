@@ -94,9 +94,9 @@ class Confirmation:
     """Into which the development part was divided."""
     repeats: int
     """How often each of the samples was predicted, each time by new folds."""
-    minimum_detectable: float
+    minimum_detectable: float | None
     """Least true difference between two finalists that these samples would show with a power of
-    .8; in units of the metric."""
+    .8; in units of the metric. None where no two predictions differ."""
     prefer: str
     """What decides within the tie group: ``accuracy``, ``latency``, ``size``, ``memory`` or
     ``training-time``."""

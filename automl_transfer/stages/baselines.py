@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.comparison import difference
+from automl_transfer.comparison import compare
 from automl_transfer.contracts import RawRows
 from automl_transfer.events import Event, Progress
 from automl_transfer.outcome import Outcome
-from automl_transfer.recommendation import Baseline
+from automl_transfer.recommendation import Baseline, Interval
 from automl_transfer.scoring import knn_predict, scores
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
@@ -82,15 +82,23 @@ def _scored(
         name=made.name,
         description=made.description,
         value=scores(made.probabilities, labels)[metric],
-        gain=difference(
-            own,
-            made.probabilities,
-            labels,
-            metric,
-            seed=context.request.seed,
-            groups=context.splits.units[positions],
-        ),
+        gain=_gain(context, own, made.probabilities, positions),
     )
+
+
+def _gain(
+    context: Context, own: Probabilities, others: Probabilities, positions: Positions
+) -> Interval:
+    """By how much the winner is better, paired by sample."""
+    found = compare(
+        [own, others],
+        context.dataset.labels[positions],
+        context.task.metric,
+        seed=context.request.seed,
+        groups=context.splits.units[positions],
+    )
+    gap, margin = float(found.differences[0, 1]), float(found.margins[0, 1])
+    return Interval(low=gap - margin, high=gap + margin)
 
 
 def _majority(context: Context, yardstick: Yardstick) -> Made:

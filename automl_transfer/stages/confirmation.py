@@ -39,7 +39,7 @@ def confirmation(context: Context) -> Confirmation | None:
             tied=one.tied,
             cost=measured(context, row),
         )
-        for row, one in zip(confirmed.rows, compared.rows, strict=True)
+        for row, one in zip(confirmed.rows, compared.contenders, strict=True)
     ]
     rows.sort(key=lambda one: (-one.value, one.number))
     chosen, reason = choose(

@@ -66,5 +66,5 @@ def _tied(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:
         seed=context.request.seed,
         groups=context.splits.units[context.splits.val],
     )
-    tied = {row.number for row, one in zip(known, compared.rows, strict=True) if one.tied}
+    tied = {row.number for row, one in zip(known, compared.contenders, strict=True) if one.tied}
     return [row for place, row in enumerate(rows) if place < LEAST or row.number in tied]
