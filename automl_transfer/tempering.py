@@ -21,7 +21,7 @@ def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[
     with np.errstate(divide="ignore"):
         logs = np.log(probabilities.astype(np.float64)) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    result = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    result: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     first = probabilities.argmax(axis=1)
     moved = np.flatnonzero(result.argmax(axis=1) != first)
     result[moved, first[moved]] = np.nextafter(result[moved].max(axis=1), np.float32(np.inf))
