@@ -6,6 +6,8 @@ alike, which raises the recall of the small ones and costs some of the large one
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,15 @@ def searched(labels: NDArray[np.int64], metric: str) -> Space:
         return Space()
     default = "balanced" if metric in BY_CLASS else "none"
     return Space((Choice(name=NAME, choices=RULES, default=default),))
+
+
+def alternatives(configuration: Configuration) -> list[Configuration]:
+    """The same with its classes weighted otherwise; none where that is not searched over."""
+    return [
+        replace(configuration, params={**configuration.params, PARAMETER: rule})
+        for rule in RULES
+        if configuration.params.get(PARAMETER, rule) != rule
+    ]
 
 
 def weights_of(

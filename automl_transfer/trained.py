@@ -97,9 +97,9 @@ class Model:
     def probabilities(
         self, paths: Sequence[str | Path], device: str = "auto"
     ) -> tuple[NDArray[np.float32], list[str | None]]:
-        """Calibrated class probabilities, shape (n, classes), and for each path None or why it has none.
+        """Class probabilities, shape (n, classes), and for each path None or why it has none.
 
-        Rows of items that could not be read are NaN.
+        They are at the temperature of the model. Rows of items that could not be read are NaN.
         """
         from automl_transfer.training.device import choose_device, prepare_process
         from automl_transfer.training.model_file import predict_probabilities

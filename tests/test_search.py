@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,9 @@ from automl_transfer.hookspecs import hookimpl
 from automl_transfer.outcome import Outcome
 from automl_transfer.plan import FreezePlan, Phase
 from automl_transfer.space import Scalar
+from automl_transfer.stages.refit import write_model
 from automl_transfer.store import Store
+from automl_transfer.tempering import tempered
 from automl_transfer.testing.toy import toy_plugin, write_toy_data
 from tests.toy_search import ToySearch
 
@@ -179,6 +182,67 @@ def test_a_flipped_bit_in_the_model_is_found(finished: ToySearch, tmp_path: Path
     registry = load_registry(extra=[finished.plugin], third_party=False)
     with pytest.raises(StudyError, match="must have SHA-256"):
         Model.load(copy, registry)
+
+
+def _test_paths(toy: ToySearch) -> list[str]:
+    manifest = toy.study().files.read_manifest()
+    places = [place for place, part in enumerate(manifest["part"]) if part == "test"]
+    return [f"{toy.data}#{manifest['source'][place]}" for place in places]
+
+
+@pytest.mark.parametrize("stored", [None, 1.0, 2.5])
+def test_a_stored_model_predicts_at_its_temperature(
+    finished: ToySearch, tmp_path: Path, stored: float | None
+) -> None:
+    from automl_transfer.plugins import load_registry
+    from automl_transfer.trained import Model
+
+    copy = shutil.copytree(finished.study().files.model, tmp_path / "model")
+    described = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    assert described.pop("temperature") == 1.0
+    if stored is not None:
+        described["temperature"] = stored
+    (copy / "model.json").write_text(json.dumps(described), encoding="utf-8")
+    model = Model.load(copy, load_registry(extra=[finished.plugin], third_party=False))
+    paths = _test_paths(finished)
+    plain, _ = finished_model(finished).probabilities(paths, device="cpu")
+    found, _ = model.probabilities(paths, device="cpu")
+    np.testing.assert_allclose(found, tempered(plain, stored or 1.0), atol=1e-6)
+    guesses = model.predict(paths[:3], device="cpu")
+    assert [guess.probability for guess in guesses] == pytest.approx(found[:3].max(axis=1))
+
+
+@pytest.mark.parametrize("stored", [0, -1.0, "warm", None, True])
+def test_a_temperature_that_is_none_is_refused(
+    finished: ToySearch, tmp_path: Path, stored: object
+) -> None:
+    from automl_transfer.plugins import load_registry
+    from automl_transfer.trained import Model
+
+    copy = shutil.copytree(finished.study().files.model, tmp_path / "model")
+    described = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    (copy / "model.json").write_text(
+        json.dumps({**described, "temperature": stored}), encoding="utf-8"
+    )
+    registry = load_registry(extra=[finished.plugin], third_party=False)
+    with pytest.raises(StudyError, match="must be a positive number"):
+        Model.load(copy, registry)
+
+
+def test_a_temperature_is_stored_with_the_model(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "automl_transfer.stages.recommend.write_model",
+        functools.partial(write_model, temperature=1.75),
+    )
+    toy.run(toy.request(strategies=("frozen",), trials=3))
+    model = finished_model(toy)
+    assert model.temperature == 1.75
+    found, _ = model.probabilities(_test_paths(toy), device="cpu")
+    model.temperature = 1.0
+    plain, _ = model.probabilities(_test_paths(toy), device="cpu")
+    np.testing.assert_allclose(found, tempered(plain, 1.75), atol=1e-6)
 
 
 def test_the_events_tell_the_story_in_order(finished: ToySearch) -> None:

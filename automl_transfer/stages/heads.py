@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 from automl_transfer import class_weights
 from automl_transfer.cards import HeadCard, StrategyCard
@@ -42,7 +41,8 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
         for strategy in frozen
         for head in context.heads
         if _by_formula(head)
-        for configuration in _weighted(space, candidate.card.id, head.id, strategy.id)
+        for default in [space.default(candidate.card.id, head.id, strategy.id)]
+        for configuration in [default, *class_weights.alternatives(default)]
     ]
     recipes = [configuration for configuration in wanted if configuration.digest not in done]
     room = _most(context, frozen) - _done(context)
@@ -99,6 +99,9 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
                 for strategy in frozen
                 for head in iterative
             ]
+            defaults += [
+                other for default in defaults for other in class_weights.alternatives(default)
+            ]
             count = min(room, len(defaults)) if over else room
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
             if asked:
@@ -144,19 +147,6 @@ def _frozen(context: Context) -> list[StrategyCard]:
 def _by_formula(head: HeadCard) -> bool:
     """Whether the head has nothing to search over on a frozen backbone."""
     return head.closed_form and not head.space
-
-
-def _weighted(space: JointSpace, backbone: str, head: str, strategy: str) -> list[Configuration]:
-    """The default recipe of a head, and what it is with its classes weighted otherwise."""
-    default = space.default(backbone, head, strategy)
-    if class_weights.PARAMETER not in default.params:
-        return [default]
-    others = [
-        replace(default, params={**default.params, class_weights.PARAMETER: rule})
-        for rule in class_weights.RULES
-        if rule != default.params[class_weights.PARAMETER]
-    ]
-    return [default, *others]
 
 
 def _space(context: Context, frozen: list[StrategyCard], backbones: tuple[str, ...]) -> JointSpace:

@@ -382,7 +382,8 @@ class _Stage:
 
 
 def neighbours(configuration: Configuration, space: JointSpace) -> list[Configuration]:
-    """The same at a third and at three times the learning rate, and one stage deeper.
+    """The same at a third and at three times the learning rate, one stage deeper, and with its
+    classes weighted otherwise.
 
     Of the strategy's parameters ``lr`` and ``k``, where it has them, within their bounds.
     """
@@ -401,7 +402,7 @@ def neighbours(configuration: Configuration, space: JointSpace) -> list[Configur
             for other in sorted(others, key=float)
             if other != value
         ]
-    return found
+    return [*found, *class_weights.alternatives(configuration)]
 
 
 def _best_frozen(context: Context) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
 import pytest
@@ -69,6 +70,13 @@ def test_a_head_maps_features_to_class_scores_and_learns(card: HeadCard, params:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in parameters)
     assert any(p.grad.abs().sum() > 0 for p in parameters)
     assert torch.isfinite(features.grad).all()
+
+
+@pytest.mark.parametrize("card", HEADS, ids=lambda card: card.id)
+def test_a_card_says_whether_the_formula_weighs_classes(card: HeadCard) -> None:
+    method = getattr(build(card, Space(card.space).defaults()), "fit", None)
+    takes = method is not None and "class_weights" in inspect.signature(method).parameters
+    assert card.weighs_classes == takes
 
 
 @pytest.mark.parametrize(("card", "params"), CASES)

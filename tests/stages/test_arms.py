@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_transfer.cards import BackboneCard, CostCard, WeightsCard
-from automl_transfer.space import Float, Int, Space
+from automl_transfer.space import Choice, Float, Int, Space
 from automl_transfer.stages.arms import Arm, expected_improvement, ranked
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import FACTOR, FIRST, ladder, shortened
@@ -166,3 +166,16 @@ def test_neighbours_lie_around_the_rate_and_one_stage_deeper() -> None:
         {"k": 1, "lr": pytest.approx(4e-4 / 3), "weight_decay": 0.1},
         {"k": 1, "lr": 1e-3, "weight_decay": 0.1},
     ]
+
+
+def test_a_neighbour_weights_its_classes_otherwise_where_that_is_searched_over() -> None:
+    weights = Choice(name="class_weights", choices=("none", "balanced"), default="balanced")
+    space = JointSpace(
+        backbones=("a/one",),
+        heads={"linear": Space()},
+        strategies={"full": Space()},
+        common={"training": Space((weights,))},
+    )
+    (other,) = neighbours(space.default("a/one", "linear", "full"), space)
+    assert space.holds(other)
+    assert other.params == {"training/class_weights": "none"}
