@@ -24,5 +24,5 @@ def pareto(values: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[n
         )
     as_good = (values[:, None] >= values) & (costs[:, None] <= costs)
     better = (values[:, None] > values) | (costs[:, None] < costs)
-    found: NDArray[np.bool_] = ~(as_good & better).any(axis=0)
+    found: NDArray[np.bool_] = np.logical_not((as_good & better).any(axis=0))
     return found

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from automl_transfer.budget import DEFAULT_SECONDS, format_duration, parse_duration
-from automl_transfer.constraints import LICENSE_POLICIES, PREFERENCES, parse_latency
 from automl_transfer.cli.options import (
     F,
     GroupedCommand,
@@ -22,6 +21,7 @@ from automl_transfer.cli.options import (
     storage_option,
     studies_option,
 )
+from automl_transfer.constraints import LICENSE_POLICIES, PREFERENCES, parse_latency
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.request import (
@@ -143,7 +143,7 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     default="any",
     metavar="POLICY",
     show_default=True,
-    help=f"Terms of the pretrained weights: {', '.join(LICENSE_POLICIES)} (known to allow any use).",
+    help=f"Terms of the weights: {', '.join(LICENSE_POLICIES)} (known to allow any use).",
 )
 @_option(
     _HOW,
@@ -151,8 +151,7 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     default="latency",
     metavar="WHAT",
     show_default=True,
-    help="Decides between configurations that no test tells apart: "
-    f"{', '.join(PREFERENCES)}.",
+    help=f"Decides between configurations that no test tells apart: {', '.join(PREFERENCES)}.",
 )
 @_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
 @_option(

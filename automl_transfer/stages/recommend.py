@@ -13,6 +13,7 @@ from automl_transfer.scoring import interval
 from automl_transfer.stages.baselines import RAW_LIMIT, baselines
 from automl_transfer.stages.context import Candidate, Context, finished
 from automl_transfer.stages.held_out import score_test
+from automl_transfer.stages.learning import learning_curve_or_note
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
 
@@ -67,6 +68,7 @@ def recommend(context: Context) -> Iterator[Event]:
     context.store.put("test_openings", openings)
     held_out = score_test(context, made.model, candidate, winner, openings)
     yardsticks = baselines(context)
+    learning = learning_curve_or_note(context)
     ranking = rank(context, best)
     recommendation = Recommendation(
         study=context.request.name,
@@ -79,6 +81,7 @@ def recommend(context: Context) -> Iterator[Event]:
         baselines=yardsticks,
         ranking=ranking,
         trials=Counter(row.state for row in context.outcomes),
+        learning=learning,
         why_not=tuple(context.why_not),
         notes=tuple(context.notes),
         seconds=context.watch.elapsed,

@@ -65,7 +65,8 @@ def measure(
     model.to(device).eval()
 
     def probabilities(batch: Batch) -> torch.Tensor:
-        return model(batch).float().softmax(dim=1)
+        found: torch.Tensor = model(batch).float().softmax(dim=1)
+        return found
 
     many = size or (CPU_BATCH if device.type == "cpu" else BATCH)
     one = make_batch(1)
@@ -126,15 +127,15 @@ def activations(forward: Forward, batch: Batch, device: torch.device) -> int:
     operations that are alive at once; what an operation needs within itself is not seen.
     """
     inputs = to_device(batch, device)
-    held = sum(leaf.nbytes for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor))
+    held = sum(int(leaf.nbytes) for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor))
     with torch.no_grad(), autocast(device):
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-            before = torch.cuda.memory_allocated(device)
+            before = int(torch.cuda.memory_allocated(device))
             torch.cuda.reset_peak_memory_stats(device)
             forward(inputs)
             torch.cuda.synchronize(device)
-            return held + int(torch.cuda.max_memory_allocated(device)) - int(before)
+            return held + int(torch.cuda.max_memory_allocated(device)) - before
         with _Alive() as alive:
             forward(inputs)
     return held + alive.peak
@@ -145,7 +146,7 @@ class _Alive(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = 0
+        self.peak: int = 0
         self._sizes: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(
@@ -157,11 +158,11 @@ class _Alive(TorchDispatchMode):
             # What an operation hands on, a view of a weight, was there before it.
             if _plain(leaf) and self._key(leaf) not in given:
                 storage = leaf.untyped_storage()
-                self._sizes[self._key(leaf)] = (StorageWeakRef(storage), storage.nbytes())
+                self._sizes[self._key(leaf)] = (_reference(storage), storage.nbytes())
         self._sizes = {
             key: (reference, size)
             for key, (reference, size) in self._sizes.items()
-            if not reference.expired()
+            if not reference.expired()  # type: ignore[no-untyped-call]
         }
         self.peak = max(self.peak, sum(size for _, size in self._sizes.values()))
         return result
@@ -169,6 +170,10 @@ class _Alive(TorchDispatchMode):
     @staticmethod
     def _key(tensor: torch.Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
+
+
+def _reference(storage: torch.UntypedStorage) -> StorageWeakRef:
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
 
 
 def _plain(leaf: object) -> bool:

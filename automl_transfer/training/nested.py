@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.training.calibration import softmax
 from automl_transfer.training.matrix import GrowingMatrix, give_back
 from automl_transfer.training.ridge import RidgePath, ridge_path
 
@@ -28,6 +29,8 @@ _BLOCK = 1024
 class Look:
     """A subset, and predictions for samples that the model behind each has not seen."""
 
+    step: int
+    """Which of the sizes, from the smallest."""
     size: int
     """Samples of the subset."""
     places: NDArray[np.int64]
@@ -71,10 +74,11 @@ def looks(
     scored = np.flatnonzero(single) if leave_one_out else np.arange(len(labels))
     if len(scored) > SCORED:
         scored = np.sort(generator.choice(scored, SCORED, replace=False))
+    steps = subset_sizes(len(labels), classes, 1.0 if leave_one_out else OUTSIDE)
     left = work
     for repeat in range(repeats):
         order = nested_order(labels, numbers, generator)
-        for size in subset_sizes(len(labels), classes, OUTSIDE if not leave_one_out else 1.0):
+        for step, size in enumerate(steps):
             if leave_one_out and size == len(labels) and repeat:
                 continue  # all samples: there is but one draw
             inside = order[: _whole_units(order, numbers, size)]
@@ -82,7 +86,10 @@ def looks(
             if needed > left:
                 break
             left -= needed
-            yield _look(features, labels, classes, np.sort(inside), scored, leave_one_out, directory)
+            places, probabilities = _predicted(
+                features, labels, classes, np.sort(inside), scored, leave_one_out, directory
+            )
+            yield Look(step=step, size=len(inside), places=places, probabilities=probabilities)
 
 
 def nested_order(
@@ -133,7 +140,7 @@ def _whole_units(order: NDArray[np.int64], units: NDArray[np.int64], size: int) 
     return size
 
 
-def _look(
+def _predicted(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     classes: int,
@@ -141,10 +148,10 @@ def _look(
     scored: NDArray[np.int64],
     leave_one_out: bool,
     directory: Path,
-) -> Look:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     path = ridge_path(_rows(features, inside, directory), labels[inside], classes)
     outside = scored[~np.isin(scored, inside, assume_unique=True)]
-    parts = [_predicted(path, features, outside)]
+    parts = [_probabilities(path, features, outside)]
     places = [outside]
     if leave_one_out:
         own = np.flatnonzero(np.isin(inside, scored, assume_unique=True))
@@ -152,9 +159,7 @@ def _look(
         places.append(inside[own])
     where = np.concatenate(places)
     order = np.argsort(where)
-    return Look(
-        size=len(inside), places=where[order], probabilities=np.concatenate(parts)[order]
-    )
+    return where[order], np.concatenate(parts)[order]
 
 
 def _rows(
@@ -170,11 +175,9 @@ def _rows(
     return matrix.done()
 
 
-def _predicted(
+def _probabilities(
     path: RidgePath, features: NDArray[np.float32], places: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    from automl_transfer.training.calibration import softmax
-
     found = [np.zeros((0, len(path.intercept)), dtype=np.float32)]
     for start in range(0, len(places), _BLOCK):
         values = features[places[start : start + _BLOCK]] @ path.weights + path.intercept
