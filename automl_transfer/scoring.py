@@ -124,3 +124,20 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths[lengths == 0] = 1
     found: NDArray[np.float32] = np.divide(values, lengths, dtype=np.float32)
     return found
+
+
+def resampled(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    metric: str,
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """One metric under each row of sample weights, shape (r,).
+
+    Args:
+        probabilities: Shape (n, c).
+        labels: Shape (n,).
+        metric: One of those that :func:`scores` knows.
+        weights: Shape (r, n), none negative; a row of zeros gives not-a-number.
+    """
+    return _weighted(probabilities, labels, weights)[metric]

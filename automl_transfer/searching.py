@@ -12,6 +12,7 @@ from typing import Any
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import DEFAULT_SECONDS, Stopwatch, parse_duration
+from automl_transfer.constraints import LicensePolicy, Preference, parse_latency
 from automl_transfer.dataset import DataOptions, HoldOut
 from automl_transfer.errors import DataError, StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
@@ -344,6 +345,9 @@ def search(
     exclude: Sequence[str] = (),
     portfolio: str = "small",
     max_params: int | None = None,
+    max_latency: str | float | None = None,
+    license: LicensePolicy = "any",
+    prefer: Preference = "latency",
     epochs: int | None = None,
     sampler: str = "tpe",
     pruner: str = "rungs",
@@ -379,6 +383,12 @@ def search(
         exclude: Globs over backbones, heads and strategies.
         portfolio: ``tiny``, ``small``, ``base`` or ``large``.
         max_params: Backbones with more parameters are left out.
+        max_latency: Backbones that need longer for a batch of one on this device are left out:
+            seconds, or text (``"20ms"``).
+        license: ``any``, or ``permissive``: backbones are left out unless the licence of their
+            weights is known to allow any use; see :data:`automl_transfer.constraints.PERMISSIVE`.
+        prefer: What decides between configurations that no test tells apart: ``accuracy``,
+            ``latency``, ``size``, ``memory`` or ``training-time``.
         epochs: Epochs of a fine-tuning trial; as many as the budget allows when None.
         sampler: Proposes hyper-parameters: ``tpe``, ``gp``, ``random``, or a plugin's.
         pruner: Stops fine-tunes early: ``rungs``, ``hyperband``, ``median``, ``none``, or a
@@ -420,6 +430,9 @@ def search(
         exclude=tuple(exclude),
         portfolio=portfolio,
         max_params=max_params,
+        max_latency=parse_latency(max_latency) if isinstance(max_latency, str) else max_latency,
+        license=license,
+        prefer=prefer,
         epochs=epochs,
         sampler=sampler,
         pruner=pruner,

@@ -21,6 +21,7 @@ from automl_transfer.cli.options import (
     storage_option,
     studies_option,
 )
+from automl_transfer.constraints import LICENSE_POLICIES, PREFERENCES, parse_latency
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.request import (
@@ -61,6 +62,7 @@ Examples:
   automl-transfer search --data photos.csv --root ./photos --label-column species --trials 30
   automl-transfer search --data ./images --backbone 'timm/resnet18*' --strategy full --offline
   automl-transfer search --data ./images --exclude lora --max-params 25M --metric macro_f1
+  automl-transfer search --data ./images --max-latency 20ms --license permissive --prefer size
 
 Data are class folders, train/val/test folders with class folders inside, or a CSV or Parquet
 manifest. Ctrl-C stops cleanly; the same command resumes.""",
@@ -129,6 +131,28 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     help=f"Backbones if none is named: {', '.join(PORTFOLIOS)}.",
 )
 @_option(_SPACE, "--max-params", metavar="COUNT", help="Largest backbone, such as 25M.")
+@_option(
+    _SPACE,
+    "--max-latency",
+    metavar="TIME",
+    help="Slowest backbone and answer, such as 20ms: a batch of one, measured on this device.",
+)
+@_option(
+    _SPACE,
+    "--license",
+    default="any",
+    metavar="POLICY",
+    show_default=True,
+    help=f"Terms of the weights: {', '.join(LICENSE_POLICIES)} (known to allow any use).",
+)
+@_option(
+    _HOW,
+    "--prefer",
+    default="latency",
+    metavar="WHAT",
+    show_default=True,
+    help=f"Decides between configurations that no test tells apart: {', '.join(PREFERENCES)}.",
+)
 @_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
 @_option(
     _HOW,
@@ -224,6 +248,7 @@ def _request(
     trials: int | None,
     devices: str | None,
     max_params: str | None,
+    max_latency: str | None,
     cache_size: str | None,
     backbone: tuple[str, ...],
     head: tuple[str, ...],
@@ -245,6 +270,7 @@ def _request(
         trials=trials,
         devices=parse_devices(devices) if devices is not None else (),
         max_params=parse_count(max_params) if max_params is not None else None,
+        max_latency=parse_latency(max_latency) if max_latency is not None else None,
         cache_size=parse_size(cache_size) if cache_size is not None else None,
         backbones=backbone,
         heads=head,

@@ -14,6 +14,7 @@ from automl_transfer.report.background import (
 )
 from automl_transfer.report.blocks import Block, Heading
 from automl_transfer.report.held_out import held_out_section
+from automl_transfer.report.labels import labels_section
 from automl_transfer.report.ranking import TOP, ranking_section
 
 
@@ -47,6 +48,7 @@ def summary_blocks(
         *answer_section(recommendation, data),
         *cost_section(recommendation),
         *ranking_section(recommendation, limit),
+        *labels_section(recommendation, class_names(data)),
         *held_out_section(recommendation.test, class_names(data)),
         *notes_section(recommendation.notes, quarantined),
     ]

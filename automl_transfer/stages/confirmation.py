@@ -43,7 +43,7 @@ def confirmation(context: Context) -> Confirmation | None:
     ]
     rows.sort(key=lambda one: (-one.value, one.number))
     chosen, reason = choose(
-        rows, getattr(request, "prefer", "latency"), getattr(request, "max_latency", None)
+        rows, request.prefer, request.max_latency
     )
     return Confirmation(
         finalists=tuple(rows),
@@ -52,7 +52,7 @@ def confirmation(context: Context) -> Confirmation | None:
         folds=FOLDS,
         repeats=confirmed.repeats,
         minimum_detectable=compared.minimum_detectable,
-        prefer=getattr(request, "prefer", "latency"),
+        prefer=request.prefer,
         reason=reason,
     )
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from automl_transfer.stages.workers import Workers
     from automl_transfer.training.activation_store import ActivationStore
     from automl_transfer.training.array_cache import ArrayCache
+    from automl_transfer.training.costs import Measured
     from automl_transfer.training.rows import RowStore
 
 ROW_STORES = 3
@@ -208,6 +209,8 @@ class Context(Bench):
     speeds: Speeds = field(init=False)
     confirmed: Confirmed | None = None
     """What the finalists predicted on fresh folds; None: there was no time for it."""
+    costs: dict[object, Measured] = field(default_factory=dict)
+    """What was measured of models, by backbone and form of the head."""
     workers: Workers | None = None
     """Processes that train, one a device; None: this one does."""
 

@@ -15,6 +15,7 @@ from automl_transfer.stages.confirmation import confirmation
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import usable
 from automl_transfer.stages.held_out import held_out
+from automl_transfer.stages.learning import learning_curve_or_note
 from automl_transfer.stages.plain_training import dear_seconds
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
@@ -83,6 +84,7 @@ def recommend(context: Context) -> Iterator[Event]:
             yardsticks.append(event)
         else:
             yield event
+    learning = learning_curve_or_note(context)
     ranking = rank(context, best, winner.number, found)
     recommendation = Recommendation(
         study=context.request.name,
@@ -96,6 +98,7 @@ def recommend(context: Context) -> Iterator[Event]:
         ranking=ranking,
         trials=Counter(row.state for row in context.outcomes),
         confirmation=found,
+        learning=learning,
         why_not=tuple(context.why_not),
         notes=tuple(context.notes),
         seconds=context.watch.elapsed,

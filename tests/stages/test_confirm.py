@@ -42,7 +42,7 @@ def test_finalists_are_of_different_kinds_and_one_of_them_wins(few: ToySearch) -
     assert values == sorted(values, reverse=True)
     assert answer.winner.number == answer.confirmation.winner
     assert answer.winner.number in {one.number for one in finalists}
-    assert [row.number for row in answer.ranking][0] == answer.winner.number
+    assert answer.ranking[0].number == answer.winner.number
     assert {row.number for row in answer.ranking[: len(finalists)]} == {
         one.number for one in finalists
     }
