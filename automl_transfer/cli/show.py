@@ -129,14 +129,13 @@ def _blocks(study: Study, why: bool, with_trials: bool) -> list[Block]:
     from automl_transfer.report.background import screen_section, why_not_section
     from automl_transfer.report.blocks import Heading, Listing
     from automl_transfer.report.complete import summary_blocks
+    from automl_transfer.report.material import gather
     from automl_transfer.report.ranking import is_final, trials_table
 
     rows = study.trials
     answer = study.recommendation
-    data = study.document("data")
-    quarantined = int((data or {}).get("quarantined", 0))
     if answer is not None and is_final(answer, rows):
-        blocks = summary_blocks(answer, data, quarantined)
+        blocks = summary_blocks(gather(answer, study.document, rows))
     else:
         blocks = _provisional(study, rows)
     if why:
