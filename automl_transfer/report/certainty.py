@@ -12,9 +12,6 @@ from collections.abc import Sequence
 from automl_transfer.recommendation import Confirmation, Finalist, Recommendation
 from automl_transfer.report.figures import counted, difference, differences, share
 
-NAMED = 3
-"""Up to so many configurations are called by their names in a sentence."""
-
 
 def is_behind(row: Finalist) -> bool:
     """Whether a finalist is shown to be worse than the best of them."""
@@ -45,8 +42,10 @@ def how_sure(recommendation: Recommendation) -> str:
     sentences = [f"{counted(len(found.finalists), 'finalist')} compared ({_ground(found)})."]
     metric = recommendation.metric
     if level:
+        rest = [row for row in (best, *level) if row is not chosen]
+        first = f"the winner (trial {chosen.number}) and" if chosen in (best, *level) else "all of"
         sentences.append(
-            f"No difference is shown between {_listed([best, *level])}; differences below "
+            f"No difference is shown between {first} {_listed(rest)}; differences below "
             f"{difference(metric, found.minimum_detectable)} would not have been seen reliably "
             "(power 0.8)."
         )
@@ -74,8 +73,6 @@ def _ground(found: Confirmation) -> str:
 
 
 def _listed(rows: Sequence[Finalist]) -> str:
-    if len(rows) > NAMED:
-        numbers = ", ".join(str(row.number) for row in rows)
-        return f"{len(rows)} of them (trials {numbers})"
-    names = [f"{row.configuration.title} (trial {row.number})" for row in rows]
-    return names[0] if len(names) == 1 else f"{'; '.join(names[:-1])} and {names[-1]}"
+    """``trial 3``, ``trials 3, 5 and 8``."""
+    *first, last = (str(row.number) for row in rows)
+    return f"trials {', '.join(first)} and {last}" if first else f"trial {last}"

@@ -51,7 +51,7 @@ def finalists_section(recommendation: Recommendation) -> list[Block]:
     if chart is not None:
         section += [
             Paragraph(
-                text="On the front: no other finalist is both faster and better by score (scores "
+                text="Front: no other finalist is both faster and better by score (scores "
                 "within a tier may differ by chance)."
             ),
             chart,
@@ -75,14 +75,14 @@ def finalists_table(recommendation: Recommendation, found: Confirmation) -> Tabl
                 score(metric, row.selected_on),
                 score(metric, row.value),
                 interval(metric, row.interval),
-                differences(metric, row.behind),
+                differences(metric, row.behind).removesuffix(" points"),
                 share(row.p_best),
                 *_costs(row.cost),
                 ", ".join(
                     word
                     for word, holds in (
                         ("winner", row.number == recommendation.winner.number),
-                        ("on the front", row.number in front),
+                        ("front", row.number in front),
                     )
                     if holds
                 ),
@@ -98,7 +98,7 @@ def finalists_table(recommendation: Recommendation, found: Confirmation) -> Tabl
             "when chosen>?",
             f"{metric_words(metric)}, confirmed>",
             "95 % interval>",
-            "behind the best>?",
+            f"behind the best{' (points)' if is_share(metric) else ''}>?",
             "P(best)>",
             "latency>?",
             "size>?",

@@ -56,7 +56,7 @@ def _block(
         case Bullets():
             return "\n".join(f"- {escape(item)}" for item in block.items)
         case Facts():
-            return "\n".join(f"- **{escape(name)}.** {escape(text)}" for name, text in block.items)
+            return "\n".join(f"- **{escape(name)}:** {escape(text)}" for name, text in block.items)
         case Gallery():
             return "\n".join(
                 f"- {escape(one.name)}: {escape(one.words)}" for one in block.exhibits
