@@ -9,7 +9,7 @@ from typing import Any
 
 from automl_transfer.recommendation import HeldOutScore, Recommendation
 from automl_transfer.report.blocks import Block, Facts, Heading, Paragraph, Table, columns
-from automl_transfer.report.certainty import how_sure, winner_of
+from automl_transfer.report.certainty import how_sure, is_cross_validated, winner_of
 from automl_transfer.report.figures import (
     NOTHING,
     counted,
@@ -85,11 +85,6 @@ def cost_section(recommendation: Recommendation) -> list[Block]:
         Heading(text="Cost"),
         Table(columns=columns("what", "cost>"), rows=tuple(rows)),
     ]
-
-
-def is_cross_validated(test: HeldOutScore) -> bool:
-    """Whether there was no test part, for want of samples."""
-    return test.source == "cross-validation"
 
 
 def held_out_words(metric: str, test: HeldOutScore) -> str:

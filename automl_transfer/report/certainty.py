@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automl_transfer.recommendation import Confirmation, Finalist, Recommendation
+from automl_transfer.recommendation import Confirmation, Finalist, HeldOutScore, Recommendation
 from automl_transfer.report.figures import counted, difference, differences, share
+
+
+def is_cross_validated(test: HeldOutScore) -> bool:
+    """Whether there was no test part, for want of samples."""
+    return test.source == "cross-validation"
 
 
 def is_behind(row: Finalist) -> bool:

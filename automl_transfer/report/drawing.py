@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-"""Told apart by colour-blind readers, on white and on black (Okabe and Ito, Color Universal Design,
-2008)."""
+"""Told apart by colour-blind readers, on white and on black (Okabe and Ito, Color Universal
+Design, 2008)."""
 _TEXT = "#010203"
 """Stands for the colour of the page's text until the drawing is done."""
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text, in the page's font
     "svg.hashsalt": "automl-transfer",  # equal charts, equal bytes
     "font.size": 10,

@@ -41,9 +41,9 @@ def finalists_section(recommendation: Recommendation) -> list[Block]:
     section: list[Block] = [
         Heading(text="Finalists"),
         Paragraph(
-            text="Trained again with fresh seeds and scored on fresh folds. Tier 1: the best, and those of which no difference to it is shown; "
-            f"tier 2: those that are shown to be behind it. Within tier 1, {found.prefer} "
-            "decides."
+            text="Trained again with fresh seeds and scored on fresh folds. Tier 1: the best, and "
+            "those of which no difference to it is shown; tier 2: those that are shown to be "
+            f"behind it. Within tier 1, {found.prefer} decides."
         ),
         finalists_table(recommendation, found),
     ]
@@ -161,9 +161,7 @@ def front_chart(metric: str, finalists: Sequence[Finalist]) -> Chart | None:
 
 def cost_words(cost: Cost) -> str:
     """What a configuration costs, in one sentence."""
-    many = (
-        f", {latency(cost.latency_batch)} for a batch of {cost.batch}" if cost.batch > 1 else ""
-    )
+    many = f", {latency(cost.latency_batch)} for a batch of {cost.batch}" if cost.batch > 1 else ""
     return (
         f"{latency(cost.latency)} for one sample{many} (median, on {cost.device}); "
         f"{room(cost.bytes)} of weights; {room(cost.memory)} of memory for one sample; "

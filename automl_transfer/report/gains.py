@@ -15,7 +15,7 @@ _GAINS = {
 
 
 def gains(recommendation: Recommendation) -> list[tuple[str, str]]:
-    """A line for the gain of transfer and one for that of searching, where they were looked for."""
+    """A line for the gain of transfer and one for that of searching, if they were looked for."""
     by_name = {row.name: row for row in recommendation.baselines}
     return [
         (title, f"{_lead(recommendation, by_name[name])} ({against}).")

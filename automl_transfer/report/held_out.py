@@ -18,7 +18,7 @@ from automl_transfer.report.blocks import (
     Table,
     columns,
 )
-from automl_transfer.report.answer import is_cross_validated
+from automl_transfer.report.certainty import is_cross_validated
 from automl_transfer.report.figures import metric_words, score
 from automl_transfer.report.reliability import reliability_section
 
@@ -81,9 +81,7 @@ def _confusion(test: HeldOutScore, names: Sequence[str]) -> list[Block]:
     ]
 
 
-def _errors(
-    test: HeldOutScore, names: Sequence[str], stills: Mapping[str, Still]
-) -> list[Block]:
+def _errors(test: HeldOutScore, names: Sequence[str], stills: Mapping[str, Still]) -> list[Block]:
     if not test.errors:
         return []
     return [

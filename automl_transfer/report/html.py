@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from automl_transfer.report.blocks import Block, Heading, Still
+from automl_transfer.report.blocks import Block, Chart, Heading, Still
 from automl_transfer.report.complete import report_blocks
 from automl_transfer.report.drawing import colour, draw
 from automl_transfer.report.material import Material

@@ -14,7 +14,7 @@ _SMALL = 64
 
 
 def thumbnail(file: Path) -> tuple[str, bytes]:
-    """A file's image, upright and never enlarged: its media type, and JPEG or PNG without metadata.
+    """A file's image, upright, never enlarged: its media type, and JPEG or PNG without metadata.
 
     Raises:
         DataError: The file cannot be read.
