@@ -270,6 +270,20 @@ class RawRows(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsSamples(Protocol):
+    """What a modality has as well whose samples can be shown in a report."""
+
+    def thumbnail(self, dataset: Dataset, position: int) -> tuple[str, bytes]:
+        """A small still view of one sample: its media type, one that any browser shows, and its
+        content, at most some 20 kB.
+
+        Raises:
+            DataError: The sample cannot be opened any more.
+        """
+        ...
+
+
 class WriteSampleData(Protocol):
     """The factory of a sample-data card."""
 

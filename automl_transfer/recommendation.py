@@ -8,8 +8,9 @@ from typing import Any
 
 from automl_transfer.configuration import Configuration
 
-SCHEMA = 1
-"""Version of the form of ``recommendation.json``."""
+SCHEMA = 2
+"""Version of the form of ``recommendation.json``. It grows by fields with defaults, so that older
+ones stay readable; 2 brought the confirmation, gains, reliability and errors."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,11 @@ from automl_transfer.errors import DataError, StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.plugins import load_registry
+from automl_transfer.recommendation import Recommendation
 from automl_transfer.registry import Registry
-from automl_transfer.report.markdown import render
+from automl_transfer.report.files import write_reports
+from automl_transfer.report.material import gather
+from automl_transfer.report.stills import stills
 from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.stages.bracket import reserved
 from automl_transfer.stages.confirm import confirm, confirm_seconds
@@ -225,16 +228,26 @@ def _in_turn(context: Context) -> Iterator[Event]:
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):
-            context.files.report.write_text(
-                render(
-                    event.recommendation,
-                    context.store.get("data"),
-                    len(context.dataset.quarantined),
-                ),
-                encoding="utf-8",
-                errors="backslashreplace",
-            )
+            yield from _reports(context, event.recommendation)
         yield event
+
+
+def _reports(context: Context, answer: Recommendation) -> Iterator[Event]:
+    """Writes the report twice. The answer is stored by now: nothing here may take it away."""
+    sources = [row.source for row in answer.test.errors]
+    try:
+        write_reports(
+            context.files,
+            gather(
+                answer,
+                context.store.get,
+                context.outcomes,
+                stills(context.modality, context.dataset, sources),
+            ),
+        )
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        yield Note(text=f"The report could not be written ({cause}).", level="warning")
 
 
 def _open(request: SearchRequest, registry: Registry, files: StudyDirectory) -> Store:

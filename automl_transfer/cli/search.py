@@ -383,7 +383,8 @@ def _final(request: SearchRequest, answer: Recommendation) -> list[Block]:
     files = StudyDirectory(studies / request.name)
     where = () if studies == Path("studies") else ("--studies", str(studies))
     rows = (
-        ("report", str(files.report)),
+        ("report", str(files.page)),
+        ("the same as text", str(files.report)),
         ("model", str(files.path / answer.model)),
         ("all about it", shlex.join(("automl-transfer", "show", request.name, *where, "--why"))),
         ("use it", shlex.join(("automl-transfer", "predict", request.name, *where)) + " FILE..."),

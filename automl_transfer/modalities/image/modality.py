@@ -25,6 +25,7 @@ from automl_transfer.layouts import (
 from automl_transfer.modalities.image.encoder import ImageEncoder
 from automl_transfer.modalities.image.inspecting import Views, in_threads, inspect
 from automl_transfer.modalities.image.reading import SUFFIXES
+from automl_transfer.modalities.image.thumbnails import thumbnail
 from automl_transfer.space import Scalar
 
 _PEEK = 500
@@ -158,6 +159,14 @@ class ImageModality:
             UsageError: The parameters are not in the modality's space.
         """
         return ImageEncoder.make(root, input, params)
+
+    def thumbnail(self, dataset: Dataset, position: int) -> tuple[str, bytes]:
+        """See :func:`.thumbnails.thumbnail`.
+
+        Raises:
+            DataError: The file cannot be read any more.
+        """
+        return thumbnail(Path(dataset.root) / dataset.samples[position].source)
 
     @property
     def raw_input(self) -> Mapping[str, Any]:
