@@ -123,7 +123,11 @@ class StudyDirectory:
         return from_json(SearchRequest, self.read_toml()["request"])
 
     def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
-        """Writes ``manifest.parquet`` (id, source, class, part, group, unit) and ``quarantined.csv``."""
+        """Writes ``manifest.parquet`` and ``quarantined.csv``.
+
+        The columns of the manifest: id, source, class, part, group, and unit, the number of the
+        samples that stay together in every split.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 

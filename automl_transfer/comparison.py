@@ -109,9 +109,7 @@ def compare(
         contenders.append(
             Contender(
                 value=float(value),
-                interval=around(
-                    float(value), resampled[:, place], metric, effective, independent
-                ),
+                interval=around(float(value), resampled[:, place], metric, effective, independent),
                 p_best=float(p_best[place]),
                 behind=None if place == best else behind,
                 tied=behind.low <= 0,

@@ -41,6 +41,8 @@ class Quarantined:
 
     source: str
     reason: str
+    kind: str = ""
+    """What is wrong in a few words, the same for all that fail alike; empty: see the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,8 @@ class Dataset:
     layout: str
     """How it was read, in words: ``class folders``, ``train/val/test folders``, ``manifest``."""
     quarantined: tuple[Quarantined, ...] = ()
+    empty_classes: tuple[str, ...] = ()
+    """Where samples of a class were expected and none is, as the data name it: empty folders."""
     notes: tuple[str, ...] = ()
     """What the user should be told about how it was read."""
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -42,9 +42,7 @@ def confirmation(context: Context) -> Confirmation | None:
         for row, one in zip(confirmed.rows, compared.contenders, strict=True)
     ]
     rows.sort(key=lambda one: (-one.value, one.number))
-    chosen, reason = choose(
-        rows, request.prefer, request.max_latency
-    )
+    chosen, reason = choose(rows, request.prefer, request.max_latency)
     return Confirmation(
         finalists=tuple(rows),
         winner=chosen.number,
