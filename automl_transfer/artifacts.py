@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from automl_transfer.dataset import PARTS, Dataset, Splits
 from automl_transfer.errors import StudyError
 from automl_transfer.jsonable import from_json, to_json
-from automl_transfer.recommendation import Recommendation
+from automl_transfer.recommendation import SCHEMA, Recommendation
 from automl_transfer.request import SearchRequest, hide_password
 
 STUDY_TOML = "study.toml"
@@ -68,6 +68,16 @@ class StudyDirectory:
         """The report as Markdown."""
         return self.path / "report.md"
 
+    @property
+    def page(self) -> Path:
+        """The report as one HTML file."""
+        return self.path / "report.html"
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Writes a text whole or not at all; what UTF-8 cannot say, as an escape sequence."""
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
     def write_request(self, request: SearchRequest, provenance: dict[str, Any]) -> None:
         """Writes ``study.toml``: what was asked, by which versions. No secrets."""
         import tomli_w
@@ -113,7 +123,11 @@ class StudyDirectory:
         return from_json(SearchRequest, self.read_toml()["request"])
 
     def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
-        """Writes ``manifest.parquet`` (id, source, class, part) and ``quarantined.csv``."""
+        """Writes ``manifest.parquet`` and ``quarantined.csv``.
+
+        The columns of the manifest: id, source, class, part, group, and unit, the number of the
+        samples that stay together in every split.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -126,6 +140,8 @@ class StudyDirectory:
                 "source": [sample.source for sample in dataset.samples],
                 "class": [dataset.classes[sample.label] for sample in dataset.samples],
                 "part": list(part),
+                "group": [sample.group for sample in dataset.samples],
+                "unit": splits.units if len(splits.units) else range(len(dataset.samples)),
             }
         )
         with replacing(self.path / "manifest.parquet") as temporary:
@@ -173,7 +189,12 @@ class StudyDirectory:
         self.write_json("recommendation.json", to_json(recommendation))
 
     def read_recommendation(self) -> Recommendation | None:
-        """The stored answer, or None before there is one."""
+        """The stored answer, or None before there is one. What an older schema does not have is
+        filled with defaults.
+
+        Raises:
+            StudyError: It is damaged, or of a newer version.
+        """
         path = self.path / "recommendation.json"
         try:
             data = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -181,6 +202,12 @@ class StudyDirectory:
             return None
         except json.JSONDecodeError as error:
             raise StudyError(f"{str(path)!r} is damaged: {error}.") from error
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise StudyError(
+                f"This version reads answers up to schema {SCHEMA}, but {str(path)!r} has "
+                f"{schema}. Upgrade automl-transfer to open it."
+            )
         try:
             return from_json(Recommendation, data)
         except BaseValidationError as error:

@@ -7,13 +7,14 @@ c classes. Only names are imported here; torch is loaded by whoever implements t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.audit import Finding
 from automl_transfer.cards import BackboneCard
 from automl_transfer.dataset import DataOptions, Dataset, Recognition, Sample
 from automl_transfer.plan import FreezePlan, StageView
@@ -267,6 +268,61 @@ class RawRows(Protocol):
     def raw_input(self) -> Mapping[str, Any]:
         """An ``input`` for :meth:`Modality.encoder`; its rows, made flat, are the raw features in
         any unit."""
+        ...
+
+
+@runtime_checkable
+class ShowsSamples(Protocol):
+    """What a modality has as well whose samples can be shown in a report."""
+
+    def thumbnail(self, dataset: Dataset, position: int) -> tuple[str, bytes]:
+        """A small still view of one sample: its media type, one that any browser shows, and its
+        content, at most some 20 kB.
+
+        Raises:
+            DataError: The sample cannot be opened any more.
+        """
+        ...
+
+
+ReadRows = Callable[[NDArray[np.int64]], NDArray[Any]]
+"""Reads the rows of a modality's ``raw_input`` at positions of a data set, shape (n, ...)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What a modality sees in its data that names and labels do not tell."""
+
+    findings: tuple[Finding, ...] = ()
+    looked_for: tuple[str, ...] = ()
+    """What was looked for, in words, whether it was found or not."""
+    pairs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    """Positions of samples that are near copies of one another, shape (m, 2)."""
+    distances: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """How far apart they are, shape (m,): 0, the same; 1, just near enough."""
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """What a modality has as well that looks into its data before a search; see
+    :mod:`automl_transfer.auditing`. What is said of names, labels and equal content is not its
+    business."""
+
+    @property
+    def raw_input(self) -> Mapping[str, Any]:
+        """As :attr:`RawRows.raw_input`."""
+        ...
+
+    def examine(
+        self, dataset: Dataset, rows: ReadRows, progress: Progress | None = None
+    ) -> Examined:
+        """Looks at every sample. Memory: a few numbers a sample, and rows in blocks.
+
+        Args:
+            dataset: As :meth:`Modality.open` returned it.
+            rows: Reads what is kept of the samples, so that none is opened twice.
+            progress: As in ``open``.
+        """
         ...
 
 

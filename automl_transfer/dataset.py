@@ -14,6 +14,9 @@ from automl_transfer.jsonable import digest
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+HoldOut = Literal["auto", "yes", "no"]
+"""Whether a test part is drawn; ``auto``: when there are samples enough."""
+HOLD_OUT: tuple[HoldOut, ...] = ("auto", "yes", "no")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class Quarantined:
 
     source: str
     reason: str
+    kind: str = ""
+    """What is wrong in a few words, the same for all that fail alike; empty: see the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,9 @@ class DataOptions:
     """Directory that the paths of a manifest are relative to; None: that of the manifest."""
     modality: str | None = None
     """None: the modality that recognises the data."""
+    group_by: str | None = None
+    """Column of a manifest, or regular expression on the path: its first group, else the whole
+    match, names what a sample belongs to. None: samples belong to nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,8 @@ class Dataset:
     layout: str
     """How it was read, in words: ``class folders``, ``train/val/test folders``, ``manifest``."""
     quarantined: tuple[Quarantined, ...] = ()
+    empty_classes: tuple[str, ...] = ()
+    """Where samples of a class were expected and none is, as the data name it: empty folders."""
     notes: tuple[str, ...] = ()
     """What the user should be told about how it was read."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +116,8 @@ class Splits:
     test: NDArray[np.int64]
     description: str
     """How they came about, in words."""
+    units: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Of all samples, which unit each belongs to, shape (n,): units are never torn."""
 
     def of(self, part: Part) -> NDArray[np.int64]:
         """Positions of one part, shape (n_part,)."""

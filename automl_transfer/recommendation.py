@@ -8,8 +8,9 @@ from typing import Any
 
 from automl_transfer.configuration import Configuration
 
-SCHEMA = 1
-"""Version of the form of ``recommendation.json``."""
+SCHEMA = 2
+"""Version of the form of ``recommendation.json``. It grows by fields with defaults, so that older
+ones stay readable; 2 brought the confirmation, gains, reliability and errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class RankedTrial:
     """The metric on the validation part, on which the trial was also chosen: optimistic."""
     interval: Interval | None
     """Bootstrap over the validation samples; does not correct for the choice among many."""
+    confirmed: float | None = None
+    """The metric on samples that no trial had been scored on; of finalists alone."""
     seconds: float
     trainable_parameters: int
     total_parameters: int
@@ -84,13 +87,17 @@ class Confirmation:
 
     finalists: tuple[Finalist, ...]
     """Best value first."""
+    winner: int
+    """Number of the finalist that is recommended."""
     samples: int
     """Different samples that they were scored on."""
     folds: int
+    """Into which the development part was divided."""
     repeats: int
-    minimum_detectable: float
+    """How often each of the samples was predicted, each time by new folds."""
+    minimum_detectable: float | None
     """Least true difference between two finalists that these samples would show with a power of
-    .8; in units of the metric."""
+    .8; in units of the metric. None where no two predictions differ."""
     prefer: str
     """What decides within the tie group: ``accuracy``, ``latency``, ``size``, ``memory`` or
     ``training-time``."""
@@ -160,6 +167,81 @@ class HeldOutScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearningPoint:
+    """The score of a model that learnt from so many samples."""
+
+    samples: int
+    value: float
+    interval: Interval
+    """Over the samples that were scored and the subsets that were drawn."""
+    draws: int
+    """Subsets of that size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelGain:
+    """What more labels would add, by the curve carried on."""
+
+    factor: float
+    """Times the labels that there are."""
+    samples: int
+    gain: float
+    """In units of the metric; never negative."""
+    interval: Interval
+    """Low at 0: it may be nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassGain:
+    """What twice the labels, of all classes alike, would add to the recall of one class."""
+
+    label: int
+    """Its index."""
+    samples: int
+    """Labels of it that there are."""
+    recall: float
+    gain: float
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeGain:
+    """What the largest of the backbones that were screened had on the smallest."""
+
+    smaller: str
+    larger: str
+    smaller_parameters: int
+    larger_parameters: int
+    smaller_value: float
+    larger_value: float
+    gain: float
+    """The larger one's metric less the smaller one's: the same head, the same samples."""
+    interval: Interval
+    """From both intervals as if the samples were not the same: wider than it need be."""
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """What would more labels buy, and what did a larger backbone?"""
+
+    backbone: str
+    """Whose frozen features, with a ridge head."""
+    method: str
+    """How the points were made, in words."""
+    samples: int
+    """Labels that there are to learn from."""
+    points: tuple[LearningPoint, ...]
+    """Smallest first."""
+    forecasts: tuple[LabelGain, ...]
+    """Over the score with all of :attr:`samples`."""
+    classes: tuple[ClassGain, ...] = ()
+    """The largest gain first."""
+    larger: SizeGain | None = None
+    """None: backbones of one size only were screened."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Exclusion:
     """A row of the *why not* table."""
 
@@ -182,11 +264,14 @@ class Recommendation:
     test: HeldOutScore
     baselines: tuple[Baseline, ...]
     ranking: tuple[RankedTrial, ...]
-    """Finished trials, best first."""
+    """Finished trials: the winner, the other finalists by what was confirmed, then all others by
+    their value on the validation part."""
     trials: Mapping[str, int]
     """How many are finished, pruned, failed."""
     confirmation: Confirmation | None = None
     """None: there was no time for it; a note says so."""
+    learning: LearningCurve | None = None
+    """None: there was no time for it, or too few samples; a note says so."""
     why_not: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -9,7 +9,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from automl_transfer.budget import Budget, exact_duration
-from automl_transfer.dataset import DataOptions
+from automl_transfer.constraints import (
+    LICENSE_POLICIES,
+    PREFERENCES,
+    LicensePolicy,
+    Preference,
+    exact_latency,
+)
+from automl_transfer.dataset import HOLD_OUT, DataOptions, HoldOut
 from automl_transfer.errors import UsageError, did_you_mean
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.task import require_metric
@@ -26,7 +33,17 @@ _QUERY_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _CONTINUES = frozenset(
-    {"budget_seconds", "trials", "device", "devices", "studies", "storage", "study", "cache_size"}
+    {
+        "budget_seconds",
+        "trials",
+        "device",
+        "devices",
+        "studies",
+        "storage",
+        "study",
+        "cache_size",
+        "prefer",  # only decides between trials that are there
+    }
 )
 """Fields that may differ when a study is resumed."""
 
@@ -135,12 +152,20 @@ class SearchRequest:
     """Globs over backbones, heads and strategies."""
     portfolio: str = "small"
     max_params: int | None = None
+    max_latency: float | None = None
+    """Seconds for a batch of one, as measured on the device of the search."""
+    license: LicensePolicy = "any"
+    """On what terms the weights may be had."""
+    prefer: Preference = "latency"
+    """What decides between configurations that no test tells apart."""
     offline: bool = False
     cache_size: int | None = None
     """Bytes that the caches of all studies may take together; None: a usual share of the disk."""
     sampler: str = "tpe"
     pruner: str = "rungs"
     ranker: str = "ridge"
+    hold_out: HoldOut = "auto"
+    """Whether a test part is drawn where none is given."""
     compile: bool = False
     """Fine-tunes run through ``torch.compile``."""
     epochs: int | None = None
@@ -168,10 +193,30 @@ class SearchRequest:
             )
         if self.max_params is not None and self.max_params < 1:
             raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
+        self._check_constraints()
         if self.cache_size is not None and self.cache_size < 0:
             raise UsageError(f"--cache-size must be at least 0, but got {self.cache_size}.")
+        if self.hold_out not in HOLD_OUT:
+            raise UsageError(
+                f"--hold-out must be one of {', '.join(HOLD_OUT)}, but got {self.hold_out!r}."
+            )
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs must be at least 1, but got {self.epochs}.")
+
+    def _check_constraints(self) -> None:
+        if self.max_latency is not None and not 0 < self.max_latency < float("inf"):
+            raise UsageError(
+                f"--max-latency must be a time above 0, but got {self.max_latency} s."
+            )
+        for option, value, known in (
+            ("--license", self.license, LICENSE_POLICIES),
+            ("--prefer", self.prefer, PREFERENCES),
+        ):
+            if value not in known:
+                raise UsageError(
+                    f"{option} must be one of {', '.join(known)}, but got {value!r}."
+                    + did_you_mean(value, known)
+                )
 
     def _name_devices(self) -> None:
         object.__setattr__(self, "devices", named_devices(self.devices))
@@ -256,6 +301,13 @@ class SearchRequest:
             ("--metric", self.metric, "auto"),
             ("--portfolio", self.portfolio, "small"),
             ("--max-params", self.max_params, None),
+            (
+                "--max-latency",
+                None if self.max_latency is None else exact_latency(self.max_latency),
+                None,
+            ),
+            ("--license", self.license, "any"),
+            ("--prefer", self.prefer, "latency"),
             ("--epochs", self.epochs, None),
             ("--sampler", self.sampler, "tpe"),
             ("--pruner", self.pruner, "rungs"),
@@ -265,6 +317,8 @@ class SearchRequest:
             ("--path-column", self.options.path_column, "path"),
             ("--label-column", self.options.label_column, "label"),
             ("--split-column", self.options.split_column, None),
+            ("--group-by", self.options.group_by, None),
+            ("--hold-out", self.hold_out, "auto"),
             ("--root", self.options.root, None),
         ):
             if value != default:

@@ -7,82 +7,64 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.intervals import around, effective_samples
+from automl_transfer.metrics import prepare, reported
 from automl_transfer.recommendation import Interval
+from automl_transfer.resampling import clusters_of, evaluated, resampled_weights
 
-_WEIGHTS_AT_ONCE = 1 << 21
-"""Numbers of a block of resamples."""
 _NEIGHBOURS_AT_ONCE = 4096
 _QUERIES_AT_ONCE = 1024
-_TINY = 1e-7
-"""Probabilities are clipped to [tiny, 1] in the log-loss, as scikit-learn does."""
+_NO_ORDER = 0.5
+"""ROC-AUC where truth has a single class: there is no pair to put in order."""
 
 
-def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    """All metrics of a prediction. Higher is better for each; log-loss is negated.
+def scores(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> dict[str, float]:
+    """All metrics of a prediction. Higher is better for each; log-loss and ECE are negated.
 
     Args:
-        probabilities: Shape (n, c), rows add up to 1.
+        probabilities: Shape (n, c), rows add up to 1; or (repeats, n, c): means over the repeats.
         labels: Shape (n,), true class indices.
+
+    Returns:
+        By name, see :func:`.metrics.prepare`; ``top5_accuracy`` only with more than five classes.
     """
-    weights = np.ones((1, len(labels)))
-    return {
-        name: float(values[0])
-        for name, values in _weighted(probabilities, labels, weights).items()
-    }
+    return {name: score(probabilities, labels, name) for name in reported(probabilities.shape[-1])}
+
+
+def score(probabilities: NDArray[np.floating], labels: NDArray[np.int64], metric: str) -> float:
+    """One metric of a prediction, as in :func:`scores`."""
+    value = float(prepare(metric, probabilities, labels)(np.ones((1, len(labels))))[0])
+    return value if np.isfinite(value) else _NO_ORDER
 
 
 def interval(
-    probabilities: NDArray[np.float32],
+    probabilities: NDArray[np.floating],
     labels: NDArray[np.int64],
     metric: str,
     seed: int,
     resamples: int = 1000,
+    groups: NDArray[np.int64] | None = None,
 ) -> Interval:
-    """Percentile bootstrap interval (95 %) of one metric over the samples.
+    """Bootstrap interval (95 %) of one metric over the samples; see :func:`.intervals.around`.
 
-    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Every metric here
-    depends on the samples through weighted sums alone, so all resamples are one matrix product.
+    Args:
+        probabilities: Shape (n, c), or (repeats, n, c): the metric is averaged over the repeats.
+        labels: Shape (n,).
+        metric: See :func:`.metrics.prepare`.
+        seed: Decides the resamples.
+        resamples: How many.
+        groups: Shape (n,): samples of one group are drawn together. None: each by itself.
     """
-    generator = np.random.default_rng(seed)
-    n = len(labels)
-    at_once = max(1, _WEIGHTS_AT_ONCE // n)
-    parts = []
-    for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        weights = generator.multinomial(n, np.full(n, 1 / n), size=count)  # (count, n)
-        parts.append(_weighted(probabilities, labels, weights.astype(np.float64))[metric])
-    values = np.concatenate(parts)
-    low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
-    return Interval(low=float(low), high=float(high))
-
-
-def _weighted(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64]]:
-    """Each metric for each row of sample weights, shape (r, n); returns shape (r,) each."""
-    n, classes = probabilities.shape
-    predicted = probabilities.argmax(axis=1)
-    true_hot = np.zeros((n, classes))
-    true_hot[np.arange(n), labels] = 1
-    predicted_hot = np.zeros((n, classes))
-    predicted_hot[np.arange(n), predicted] = 1
-    hit = true_hot * predicted_hot
-    chance = np.clip(probabilities[np.arange(n), labels].astype(np.float64), _TINY, 1)
-    total = weights.sum(axis=1)
-    true = weights @ true_hot  # (r, c)
-    guessed = weights @ predicted_hot
-    hits = weights @ hit
-    present = true > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = np.where(present, hits / true, np.nan)
-        # As scikit-learn: over the classes that occur, in truth or in prediction.
-        f1 = np.where(true + guessed > 0, 2 * hits / (true + guessed), np.nan)
-    return {
-        "accuracy": hits.sum(axis=1) / total,
-        "balanced_accuracy": np.nanmean(recall, axis=1),
-        "macro_f1": np.nanmean(f1, axis=1),
-        "neg_log_loss": weights @ np.log(chance) / total,
-    }
+    clusters = clusters_of(len(labels), groups)
+    evaluate = prepare(metric, probabilities, labels)
+    values = evaluated([evaluate], resampled_weights(clusters, resamples, seed))[:, 0]
+    return around(
+        score(probabilities, labels, metric),
+        values,
+        metric,
+        effective_samples(metric, labels, clusters),
+        int(clusters.max()) + 1,
+    )
 
 
 def knn_predict(
@@ -124,3 +106,20 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths[lengths == 0] = 1
     found: NDArray[np.float32] = np.divide(values, lengths, dtype=np.float32)
     return found
+
+
+def resampled(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    metric: str,
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """One metric under each row of sample weights, shape (r,).
+
+    Args:
+        probabilities: Shape (n, c).
+        labels: Shape (n,).
+        metric: One of those that :func:`scores` knows.
+        weights: Shape (r, n), none negative; a row of zeros gives not-a-number.
+    """
+    return _weighted(probabilities, labels, weights)[metric]

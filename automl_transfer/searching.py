@@ -1,4 +1,4 @@
-"""The search on one page: load, screen, heads, tune, recommend."""
+"""The search on one page: load, screen, heads, tune, confirm, recommend."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from typing import Any
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import DEFAULT_SECONDS, Stopwatch, parse_duration
-from automl_transfer.dataset import DataOptions
+from automl_transfer.constraints import LicensePolicy, Preference, parse_latency
+from automl_transfer.dataset import DataOptions, HoldOut
 from automl_transfer.errors import DataError, StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.plugins import load_registry
+from automl_transfer.recommendation import Recommendation
 from automl_transfer.registry import Registry
-from automl_transfer.report.markdown import render
+from automl_transfer.report.files import write_reports
+from automl_transfer.report.material import gather
+from automl_transfer.report.stills import stills
 from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.stages.bracket import reserved
+from automl_transfer.stages.confirm import confirm, confirm_seconds
 from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
@@ -211,26 +216,38 @@ def _in_turn(context: Context) -> Iterator[Event]:
         yield Recommended(recommendation=stored)
         return
     yield from screen(context, first_answer)
-    reserve = reserve_seconds(context)
+    end = reserve_seconds(context)
+    reserve = end + confirm_seconds(context)
     yield from heads(context, reserve)
     yield from tune(context, reserve)
     # What could not be filled with fine-tunes goes to backbones that came too late, and to heads.
     yield from screen_late(context, first_answer, reserve)
     if context.request.budget_seconds is not None:
         yield from heads(context, reserve, leftover=True)
+    yield from confirm(context, end)
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):
-            context.files.report.write_text(
-                render(
-                    event.recommendation,
-                    context.store.get("data"),
-                    len(context.dataset.quarantined),
-                ),
-                encoding="utf-8",
-                errors="backslashreplace",
-            )
+            yield from _reports(context, event.recommendation)
         yield event
+
+
+def _reports(context: Context, answer: Recommendation) -> Iterator[Event]:
+    """Writes the report twice. The answer is stored by now: nothing here may take it away."""
+    sources = [row.source for row in answer.test.errors]
+    try:
+        write_reports(
+            context.files,
+            gather(
+                answer,
+                context.store.get,
+                context.outcomes,
+                stills(context.modality, context.dataset, sources),
+            ),
+        )
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        yield Note(text=f"The report could not be written ({cause}).", level="warning")
 
 
 def _open(request: SearchRequest, registry: Registry, files: StudyDirectory) -> Store:
@@ -341,6 +358,9 @@ def search(
     exclude: Sequence[str] = (),
     portfolio: str = "small",
     max_params: int | None = None,
+    max_latency: str | float | None = None,
+    license: LicensePolicy = "any",
+    prefer: Preference = "latency",
     epochs: int | None = None,
     sampler: str = "tpe",
     pruner: str = "rungs",
@@ -348,6 +368,7 @@ def search(
     compile: bool = False,
     offline: bool = False,
     cache_size: int | str | None = None,
+    hold_out: HoldOut = "auto",
     options: DataOptions | None = None,
     plugins: Sequence[object] = (),
     on_event: Callable[[Event], Any] | None = None,
@@ -375,6 +396,12 @@ def search(
         exclude: Globs over backbones, heads and strategies.
         portfolio: ``tiny``, ``small``, ``base`` or ``large``.
         max_params: Backbones with more parameters are left out.
+        max_latency: Backbones that need longer for a batch of one on this device are left out:
+            seconds, or text (``"20ms"``).
+        license: ``any``, or ``permissive``: backbones are left out unless the licence of their
+            weights is known to allow any use; see :data:`automl_transfer.constraints.PERMISSIVE`.
+        prefer: What decides between configurations that no test tells apart: ``accuracy``,
+            ``latency``, ``size``, ``memory`` or ``training-time``.
         epochs: Epochs of a fine-tuning trial; as many as the budget allows when None.
         sampler: Proposes hyper-parameters: ``tpe``, ``gp``, ``random``, or a plugin's.
         pruner: Stops fine-tunes early: ``rungs``, ``hyperband``, ``median``, ``none``, or a
@@ -384,6 +411,8 @@ def search(
         offline: Never touches the network.
         cache_size: Bytes, or text (``"20G"``), that the caches of all studies may take together;
             0 keeps nothing. 20 GB, or a tenth of the free disk if that is less, when None.
+        hold_out: Whether a test part is drawn where none is given: ``yes``, ``no``, or ``auto``,
+            from 500 samples on. Without one the answer is scored by cross-validation.
         options: Columns of a manifest, and the like.
         plugins: Plugin modules or objects to load beside the installed ones.
         on_event: Called with each event, as the command line is.
@@ -414,12 +443,16 @@ def search(
         exclude=tuple(exclude),
         portfolio=portfolio,
         max_params=max_params,
+        max_latency=parse_latency(max_latency) if isinstance(max_latency, str) else max_latency,
+        license=license,
+        prefer=prefer,
         epochs=epochs,
         sampler=sampler,
         pruner=pruner,
         ranker=ranker,
         compile=compile,
         offline=offline,
+        hold_out=hold_out,
         cache_size=parse_size(cache_size) if isinstance(cache_size, str) else cache_size,
         options=options or DataOptions(),
     )

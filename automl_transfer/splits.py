@@ -2,7 +2,8 @@
 
 The draw is stratified and by consistent hashing: within a class, samples are ordered by the
 SHA-256 of the seed and their id. So it depends on neither the order of the files, nor the machine,
-nor the version of any library; and identical files, which have the same id, stay on one side.
+nor the version of any library. What is drawn is a unit: identical files, near copies and the
+user's groups stay on one side.
 """
 
 from __future__ import annotations
@@ -12,20 +13,30 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from automl_transfer.dataset import PARTS, Part, Sample, Splits
+from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits
 from automl_transfer.errors import DataError
+from automl_transfer.units import units as make_units
 
 TEST_SHARE = 0.2
 TEST_AT_LEAST = 200
 """From :data:`LARGE` samples on, so that the score of the test part means something."""
 TEST_AT_MOST = 0.4
 LARGE = 500
+"""With fewer samples no test part is drawn: it would be too dear, and too small to mean much."""
 VAL_SHARE = 0.25
 """Of what is left after the test part."""
 
 
-def make_splits(samples: Sequence[Sample], classes: Sequence[str], seed: int) -> Splits:
+def make_splits(
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    seed: int,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    hold_out: HoldOut = "auto",
+) -> Splits:
     """Assigns each sample to one part.
 
     Parts that the user gave are kept, those that are missing are drawn from the training part; a
@@ -37,31 +48,31 @@ def make_splits(samples: Sequence[Sample], classes: Sequence[str], seed: int) ->
         samples: In any order.
         classes: Names; labels are positions in it.
         seed: Decides the draw.
+        clusters: Shape (n,), the same number for samples that look alike: they are drawn together.
+        hold_out: Whether a test part is drawn where none is given; ``auto``: from :data:`LARGE`
+            samples on.
 
     Returns:
         Positions in ``samples``, ascending. Each class is in each drawn part when it has at least
-        five samples of different content to draw from (test, val and train need one each).
+        five units to draw from (test, val and train need one each). Without a test part, its
+        positions are none.
 
     Raises:
         DataError: Nothing is left to train on, or not for some class.
     """
     given = {sample.part for sample in samples if sample.part is not None}
     parts, moved = _given(samples)
+    linked = make_units(samples, clusters)
     drawn = []
-    pool = [id for id, part in parts.items() if part == "train"]
-    copies = Counter(sample.id for sample in samples)
-    labels = _labels(samples)
-    if "test" not in given:
-        size = _test_size(sum(copies[id] for id in pool))
+    pool = _Pool(samples, linked, parts)
+    if "test" not in given and (
+        hold_out == "yes" or (hold_out == "auto" and len(samples) >= LARGE)
+    ):
         keep = 1 if "val" in given else 2
-        for id in _draw(pool, copies, labels, size, keep, f"{seed}:test"):
-            parts[id] = "test"
+        pool.draw("test", _test_size(pool.size), keep, f"{seed}:test")
         drawn.append("test")
     if "val" not in given:
-        pool = [id for id in pool if parts[id] == "train"]
-        size = VAL_SHARE * sum(copies[id] for id in pool)
-        for id in _draw(pool, copies, labels, size, 1, f"{seed}:val"):
-            parts[id] = "val"
+        pool.draw("val", VAL_SHARE * pool.size, 1, f"{seed}:val")
         drawn.append("val")
     _require_training(samples, classes, parts, moved)
     where = np.array([PARTS.index(parts[sample.id]) for sample in samples], dtype=np.int64)
@@ -70,8 +81,57 @@ def make_splits(samples: Sequence[Sample], classes: Sequence[str], seed: int) ->
         train=train,
         val=val,
         test=test,
-        description=_describe(drawn, (len(train), len(val), len(test)), seed, moved),
+        units=linked,
+        description=_describe(
+            drawn,
+            (len(train), len(val), len(test)),
+            seed,
+            moved,
+            together=[
+                "identical files",
+                *(["near copies"] if clusters is not None else []),
+                *(["groups"] if any(sample.group for sample in samples) else []),
+            ],
+        ),
     )
+
+
+class _Pool:
+    """What may still be drawn from: the units of the training part."""
+
+    def __init__(
+        self, samples: Sequence[Sample], linked: NDArray[np.int64], parts: dict[str, Part]
+    ) -> None:
+        self._parts = parts
+        self._copies: Counter[str] = Counter()
+        self._ids: dict[str, list[str]] = defaultdict(list)
+        members: dict[int, list[Sample]] = defaultdict(list)
+        for sample, unit in zip(samples, linked.tolist(), strict=True):
+            if parts[sample.id] == "train":
+                members[unit].append(sample)
+        votes: dict[str, Counter[int]] = {}
+        for of_unit in members.values():
+            name = min(sample.id for sample in of_unit)
+            self._copies[name] = len(of_unit)
+            self._ids[name] = sorted({sample.id for sample in of_unit})
+            votes[name] = Counter(sample.label for sample in of_unit)
+        # Of the most frequent labels, the lowest.
+        self._labels = {
+            name: min(counts, key=lambda label: (-counts[label], label))
+            for name, counts in votes.items()
+        }
+
+    @property
+    def size(self) -> int:
+        """Samples that are left."""
+        return sum(self._copies.values())
+
+    def draw(self, part: Part, size: float, keep: int, salt: str) -> None:
+        """Moves units of about ``size`` samples into ``part``; see :func:`_draw`."""
+        for name in _draw(list(self._copies), self._copies, self._labels, size, keep, salt):
+            for id in self._ids[name]:
+                self._parts[id] = part
+            del self._copies[name]
 
 
 def _given(samples: Sequence[Sample]) -> tuple[dict[str, Part], int]:
@@ -82,16 +142,6 @@ def _given(samples: Sequence[Sample]) -> tuple[dict[str, Part], int]:
         parts[sample.id] = max(part, parts.get(sample.id, "train"), key=PARTS.index)
     moved = sum((sample.part or "train") != parts[sample.id] for sample in samples)
     return parts, moved
-
-
-def _labels(samples: Sequence[Sample]) -> dict[str, int]:
-    """One label for each id: the most frequent; of several, the lowest."""
-    votes: dict[str, Counter[int]] = defaultdict(Counter)
-    for sample in samples:
-        votes[sample.id][sample.label] += 1
-    return {
-        id: min(counts, key=lambda label: (-counts[label], label)) for id, counts in votes.items()
-    }
 
 
 def _test_size(samples: int) -> float:
@@ -107,14 +157,14 @@ def _draw(
     keep: int,
     salt: str,
 ) -> list[str]:
-    """Draws ids of about ``size`` samples, from each class its share.
+    """Draws units of about ``size`` samples, from each class its share.
 
     Args:
-        pool: Ids to draw from.
-        copies: Samples of each id.
-        labels: Class of each id.
+        pool: Names of the units to draw from.
+        copies: Samples of each.
+        labels: Class of each.
         size: Samples wanted in all.
-        keep: Ids that must be left of each class.
+        keep: Units that must be left of each class.
         salt: Decides the draw.
     """
     by_class: dict[int, list[str]] = defaultdict(list)
@@ -167,7 +217,13 @@ def _require_training(
         )
 
 
-def _describe(drawn: Sequence[str], counts: tuple[int, int, int], seed: int, moved: int) -> str:
+def _describe(
+    drawn: Sequence[str],
+    counts: tuple[int, int, int],
+    seed: int,
+    moved: int,
+    together: Sequence[str],
+) -> str:
     total = sum(counts)
     sizes = ", ".join(
         f"{part} {count} ({count / total:.0%})" for part, count in zip(PARTS, counts, strict=True)
@@ -175,9 +231,14 @@ def _describe(drawn: Sequence[str], counts: tuple[int, int, int], seed: int, mov
     if not drawn:
         how = "as given"
     else:
-        rest = [part for part in PARTS if part not in drawn and part != "train"]
+        rest = [
+            part
+            for part, count in zip(PARTS, counts, strict=True)
+            if part not in drawn and part != "train" and count
+        ]
         how = (f"{' and '.join(rest)} as given; " if rest else "") + (
             f"{' and '.join(drawn)} drawn from train, stratified by class, with seed {seed}"
         )
     more = f"; {moved} sample(s) moved to where an identical file was held out" if moved else ""
-    return f"{sizes}; {how}; identical files stay together{more}"
+    none = "" if counts[2] else "; no test part: the score is by cross-validation"
+    return f"{sizes}; {how}; {' and '.join(together)} stay together{more}{none}"

@@ -396,3 +396,38 @@ def test_a_manifest_of_one_class(tmp_path):
     put(tmp_path, "1.jpg", "2.jpg")
     with pytest.raises(DataError, match="two classes are needed, but all 2 images .* 'a'"):
         read(manifest(tmp_path, "path,label\n1.jpg,a\n2.jpg,a\n"))
+
+
+# Groups
+
+
+def test_groups_by_a_pattern_on_the_path(tmp_path):
+    put(tmp_path, "cat/p1_a.jpg", "cat/p2_a.jpg", "dog/p1_b.jpg", "dog/other.jpg")
+    listing = read(tmp_path, group_by=r"p(\d)_")
+    assert [entry.group for entry in listing.entries] == ["1", "2", "", "1"]
+    assert any("2 groups" in note for note in listing.notes)
+    assert any("1 file(s) belong to no group" in note for note in listing.notes)
+    whole = read(tmp_path, group_by=r"p\d")
+    assert [entry.group for entry in whole.entries] == ["p1", "p2", "", "p1"]
+
+
+def test_groups_by_a_column_of_a_manifest(tmp_path):
+    put(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    table = tmp_path / "m.csv"
+    table.write_text("path,label,patient\n1.jpg,a,x\n2.jpg,b,x\n3.jpg,b,\n")
+    listing = read(table, group_by="patient")
+    assert [entry.group for entry in listing.entries] == ["x", "x", ""]
+
+
+@pytest.mark.parametrize(
+    ("group_by", "message"),
+    [
+        ("(", "neither"),
+        ("nothing-like-it", "matches none of the 2 paths"),
+        ("jpg", "puts all 2 into 'jpg'"),
+    ],
+)
+def test_groups_that_make_no_sense_are_errors(tmp_path, group_by, message):
+    put(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, group_by=group_by)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from automl_transfer.dataset import PARTS, Sample
 from automl_transfer.errors import DataError
 from automl_transfer.splits import make_splits
+from automl_transfer.units import units
 
 
 def samples(*counts: int, part=None, start: str = "s") -> list[Sample]:
@@ -33,19 +35,21 @@ def sizes(splits) -> tuple[int, ...]:
     ],
 )
 def test_sizes(counts, expected):
-    assert sizes(make_splits(samples(*counts), ["a", "b"], 0)) == expected
+    assert sizes(make_splits(samples(*counts), ["a", "b"], 0, hold_out="yes")) == expected
 
 
 def test_five_of_each_class_are_enough_for_every_part():
     data = samples(5, 5, 300, 7)
-    splits = make_splits(data, list("abcd"), 3)
+    splits = make_splits(data, list("abcd"), 3, hold_out="yes")
     for part in PARTS:
         assert {data[place].label for place in splits.of(part)} == {0, 1, 2, 3}
 
 
 def test_seeds_decide_the_draw():
     data = samples(40, 40)
-    first, again, other = (make_splits(data, ["a", "b"], seed) for seed in (0, 0, 1))
+    first, again, other = (
+        make_splits(data, ["a", "b"], seed, hold_out="yes") for seed in (0, 0, 1)
+    )
     assert first.test.tolist() == again.test.tolist()
     assert first.test.tolist() != other.test.tolist()
     assert "with seed 1" in other.description
@@ -53,8 +57,10 @@ def test_seeds_decide_the_draw():
 
 def test_a_new_file_hardly_moves_the_others():
     data = samples(100, 100)
-    before = make_splits(data, ["a", "b"], 0)
-    after = make_splits([*data, Sample(id="new", source="new", label=0)], ["a", "b"], 0)
+    before = make_splits(data, ["a", "b"], 0, hold_out="yes")
+    after = make_splits(
+        [*data, Sample(id="new", source="new", label=0)], ["a", "b"], 0, hold_out="yes"
+    )
     moved = sum(
         len(set(before.of(part).tolist()) - set(after.of(part).tolist())) for part in PARTS
     )
@@ -63,7 +69,7 @@ def test_a_new_file_hardly_moves_the_others():
 
 def test_given_test_is_kept_and_only_val_is_drawn():
     data = [*samples(40, 40, part="train"), *samples(9, 9, part="test", start="t")]
-    splits = make_splits(data, ["a", "b"], 0)
+    splits = make_splits(data, ["a", "b"], 0, hold_out="yes")
     assert splits.test.tolist() == list(range(80, 98))
     assert sizes(splits) == (60, 20, 18)
     assert "test as given; val drawn from train" in splits.description
@@ -71,7 +77,7 @@ def test_given_test_is_kept_and_only_val_is_drawn():
 
 def test_given_val_is_kept_and_only_test_is_drawn():
     data = [*samples(40, 40, part="train"), *samples(9, 9, part="val", start="v")]
-    splits = make_splits(data, ["a", "b"], 0)
+    splits = make_splits(data, ["a", "b"], 0, hold_out="yes")
     assert splits.val.tolist() == list(range(80, 98))
     assert sizes(splits) == (64, 18, 16)
     assert "val as given; test drawn from train" in splits.description
@@ -83,21 +89,21 @@ def test_nothing_is_drawn_when_all_parts_are_given():
         *samples(2, 2, part="val", start="v"),
         *samples(3, 3, part="test", start="t"),
     ]
-    splits = make_splits(data, ["a", "b"], 5)
+    splits = make_splits(data, ["a", "b"], 5, hold_out="yes")
     assert sizes(splits) == (12, 4, 6)
     assert "as given; identical files stay together" in splits.description
 
 
 def test_samples_without_a_part_count_as_train_beside_given_ones():
     data = [*samples(10, 10), *samples(3, 3, part="test", start="t")]
-    assert make_splits(data, ["a", "b"], 0).test.tolist() == list(range(20, 26))
+    assert make_splits(data, ["a", "b"], 0, hold_out="yes").test.tolist() == list(range(20, 26))
 
 
 def test_training_copies_of_test_files_are_not_trained_on():
     test = samples(5, 5, part="test", start="t")
     leak = [Sample(id=test[0].id, source="leak", label=0, part="train")]
     data = [*samples(20, 20, part="train"), *leak, *test]
-    splits = make_splits(data, ["a", "b"], 0)
+    splits = make_splits(data, ["a", "b"], 0, hold_out="yes")
     assert 40 in splits.test
     assert "1 sample(s) moved to where an identical file was held out" in splits.description
 
@@ -106,7 +112,12 @@ def test_a_test_part_that_holds_all_of_a_class_is_an_error():
     test = samples(5, 5, part="test")
     copies = [Sample(id=s.id, source="copy", label=s.label, part="train") for s in test[:5]]
     with pytest.raises(DataError, match=r"training part, but 'a' has none\. 5 given ones are not"):
-        make_splits([*samples(0, 9, part="train", start="x"), *copies, *test], ["a", "b"], 0)
+        make_splits(
+            [*samples(0, 9, part="train", start="x"), *copies, *test],
+            ["a", "b"],
+            0,
+            hold_out="yes",
+        )
 
 
 def test_many_copies_of_one_file_do_not_fill_a_part():
@@ -114,13 +125,50 @@ def test_many_copies_of_one_file_do_not_fill_a_part():
         *(Sample(id="same", source=str(place), label=0) for place in range(50)),
         *samples(20, 70),
     ]
-    splits = make_splits(data, ["a", "b"], 0)
+    splits = make_splits(data, ["a", "b"], 0, hold_out="yes")
     same = {PARTS[place] for place in range(3) if 0 in splits.of(PARTS[place])}
     assert same == {"train"}
     assert Counter(data[place].label for place in splits.test) == {0: 14, 1: 14}
 
 
 def test_positions_ascend():
-    splits = make_splits(samples(30, 30), ["a", "b"], 0)
+    splits = make_splits(samples(30, 30), ["a", "b"], 0, hold_out="yes")
     for part in PARTS:
         assert (np.diff(splits.of(part)) > 0).all()
+
+
+def test_few_samples_are_not_divided_further_by_a_test_part():
+    few, enough = samples(240, 240), samples(250, 250)
+    assert sizes(make_splits(few, ["a", "b"], 0)) == (360, 120, 0)
+    assert "no test part" in make_splits(few, ["a", "b"], 0).description
+    assert sizes(make_splits(enough, ["a", "b"], 0)) == (225, 75, 200)
+    assert sizes(make_splits(enough, ["a", "b"], 0, hold_out="no")) == (375, 125, 0)
+
+
+def test_near_copies_are_drawn_together():
+    data = samples(60, 60)
+    clusters = np.arange(120) // 3
+    splits = make_splits(data, ["a", "b"], 0, clusters=clusters, hold_out="yes")
+    for cluster in range(40):
+        assert sum(cluster in clusters[splits.of(part)] for part in PARTS) == 1
+    assert "near copies" in splits.description
+
+
+def test_groups_are_drawn_together_also_across_classes():
+    data = [
+        replace(sample, group=f"patient {place % 12}")
+        for place, sample in enumerate(samples(60, 60))
+    ]
+    splits = make_splits(data, ["a", "b"], 1, hold_out="yes")
+    sides = [{data[place].group for place in splits.of(part)} for part in PARTS]
+    assert all(sides)
+    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+
+
+def test_what_is_linked_through_others_is_one_unit():
+    data = [
+        replace(sample, group=group)
+        for sample, group in zip(samples(6), ["a", "a", "b", "", "b", ""], strict=True)
+    ]
+    # 1 and 2 look alike, so the groups a and b hang together.
+    assert units(data, np.array([0, 1, 1, 3, 4, 5])).tolist() == [0, 0, 0, 1, 0, 2]

@@ -34,6 +34,7 @@ class ToySearch:
             backbones=("toy/*",),
             offline=True,
             device="cpu",
+            hold_out="yes",
         )
         return replace(usual, **changes)
 

@@ -21,6 +21,7 @@ from automl_transfer.cli.options import (
     storage_option,
     studies_option,
 )
+from automl_transfer.constraints import LICENSE_POLICIES, PREFERENCES, parse_latency
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.request import (
@@ -61,6 +62,7 @@ Examples:
   automl-transfer search --data photos.csv --root ./photos --label-column species --trials 30
   automl-transfer search --data ./images --backbone 'timm/resnet18*' --strategy full --offline
   automl-transfer search --data ./images --exclude lora --max-params 25M --metric macro_f1
+  automl-transfer search --data ./images --max-latency 20ms --license permissive --prefer size
 
 Data are class folders, train/val/test folders with class folders inside, or a CSV or Parquet
 manifest. Ctrl-C stops cleanly; the same command resumes.""",
@@ -129,6 +131,28 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     help=f"Backbones if none is named: {', '.join(PORTFOLIOS)}.",
 )
 @_option(_SPACE, "--max-params", metavar="COUNT", help="Largest backbone, such as 25M.")
+@_option(
+    _SPACE,
+    "--max-latency",
+    metavar="TIME",
+    help="Slowest backbone and answer, such as 20ms: a batch of one, measured on this device.",
+)
+@_option(
+    _SPACE,
+    "--license",
+    default="any",
+    metavar="POLICY",
+    show_default=True,
+    help=f"Terms of the weights: {', '.join(LICENSE_POLICIES)} (known to allow any use).",
+)
+@_option(
+    _HOW,
+    "--prefer",
+    default="latency",
+    metavar="WHAT",
+    show_default=True,
+    help=f"Decides between configurations that no test tells apart: {', '.join(PREFERENCES)}.",
+)
 @_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
 @_option(
     _HOW,
@@ -160,6 +184,22 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
 @_option(_READING, "--path-column", default="path", metavar="NAME", show_default=True)
 @_option(_READING, "--label-column", default="label", metavar="NAME", show_default=True)
 @_option(_READING, "--split-column", metavar="NAME", help="[default: split, if there is one]")
+@_option(
+    _READING,
+    "--group-by",
+    metavar="COLUMN|REGEX",
+    help="What must stay together, such as a patient: a column of the manifest, or a regular "
+    "expression on the path, such as 'patient(\\d+)'.",
+)
+@_option(
+    _READING,
+    "--hold-out",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Whether a test part is drawn; auto: from 500 samples on. Without one, the answer is "
+    "scored by cross-validation.",
+)
 @_option(
     _READING,
     "--root",
@@ -208,6 +248,7 @@ def _request(
     trials: int | None,
     devices: str | None,
     max_params: str | None,
+    max_latency: str | None,
     cache_size: str | None,
     backbone: tuple[str, ...],
     head: tuple[str, ...],
@@ -216,6 +257,7 @@ def _request(
     path_column: str,
     label_column: str,
     split_column: str | None,
+    group_by: str | None,
     root: str | None,
     **same: Any,
 ) -> SearchRequest:
@@ -228,6 +270,7 @@ def _request(
         trials=trials,
         devices=parse_devices(devices) if devices is not None else (),
         max_params=parse_count(max_params) if max_params is not None else None,
+        max_latency=parse_latency(max_latency) if max_latency is not None else None,
         cache_size=parse_size(cache_size) if cache_size is not None else None,
         backbones=backbone,
         heads=head,
@@ -236,6 +279,7 @@ def _request(
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,
+            group_by=group_by,
             root=Path(root).absolute() if root is not None else None,
             modality=modality,
         ),
@@ -339,7 +383,8 @@ def _final(request: SearchRequest, answer: Recommendation) -> list[Block]:
     files = StudyDirectory(studies / request.name)
     where = () if studies == Path("studies") else ("--studies", str(studies))
     rows = (
-        ("report", str(files.report)),
+        ("report", str(files.page)),
+        ("the same as text", str(files.report)),
         ("model", str(files.path / answer.model)),
         ("all about it", shlex.join(("automl-transfer", "show", request.name, *where, "--why"))),
         ("use it", shlex.join(("automl-transfer", "predict", request.name, *where)) + " FILE..."),

@@ -22,13 +22,22 @@ if TYPE_CHECKING:
     from automl_transfer.study import Study
 
 
+def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from automl_transfer.report.shown import schema_text
+
+        click.echo(schema_text(), nl=False)
+        ctx.exit()
+
+
 @click.command(
     cls=GroupedCommand,
     epilog="""\b
 Examples:
   automl-transfer show images-1a2b3c --why
   automl-transfer show images-1a2b3c --trial 12
-  automl-transfer show studies/images-1a2b3c --json | jq .recommendation.test.value""",
+  automl-transfer show studies/images-1a2b3c --json | jq .recommendation.test.value
+  automl-transfer show --schema""",
 )
 @click.argument("study")
 @studies_option
@@ -37,6 +46,14 @@ Examples:
 @click.option("--why", is_flag=True, help="Also what was left out and why, and the screening.")
 @click.option("--trials", is_flag=True, help="Also every trial.")
 @click.option("--trial", type=int, metavar="N", help="Only trial N, with its learning curve.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON schema of what --json prints, and nothing else.",
+)
 def show(
     study: str,
     studies: str,
@@ -53,6 +70,7 @@ def show(
     from automl_transfer.cli.reading import metric_of, opened
     from automl_transfer.cli.terminal import write_blocks, write_json
     from automl_transfer.jsonable import to_json
+    from automl_transfer.report.shown import shown
     from automl_transfer.report.trial import trial_blocks
 
     with opened(study, studies, storage) as found:
@@ -61,7 +79,7 @@ def show(
             value: Any = to_json(row)
             blocks = trial_blocks(row, metric_of(found))
         elif as_json:
-            value = _as_json(found, trials)
+            value = shown(found, metric_of(found), _all(found) if trials else None)
         else:
             blocks = _blocks(found, why, trials)
     if as_json:
@@ -96,47 +114,18 @@ def _exclusions(study: Study) -> list[Exclusion]:
     return [from_json(Exclusion, row) for row in study.document("why_not") or ()]
 
 
-def _as_json(study: Study, with_trials: bool) -> dict[str, Any]:
-    from automl_transfer.cli.reading import metric_of
-    from automl_transfer.jsonable import to_json
-    from automl_transfer.report.ranking import is_final
-    from automl_transfer.stages.context import finished
-
-    rows = study.trials
-    answer = study.recommendation
-    final = is_final(answer, rows)
-    value = {
-        "study": study.name,
-        "directory": str(study.directory),
-        "command": study.command,
-        "status": study.status,
-        "metric": metric_of(study),
-        "provisional": not final,
-        "trials": dict(Counter(row.state for row in rows)),
-        "data": study.document("data"),
-        "recommendation": to_json(answer),
-        "best": [row.number for row in finished(rows)],
-        "screen": study.document("screen") or [],
-        "why_not": to_json(_exclusions(study)),
-    }
-    if with_trials:
-        value["outcomes"] = to_json(_all(study))
-    return value
-
-
 def _blocks(study: Study, why: bool, with_trials: bool) -> list[Block]:
     from automl_transfer.cli.reading import metric_of
     from automl_transfer.report.background import screen_section, why_not_section
     from automl_transfer.report.blocks import Heading, Listing
     from automl_transfer.report.complete import summary_blocks
+    from automl_transfer.report.material import gather
     from automl_transfer.report.ranking import is_final, trials_table
 
     rows = study.trials
     answer = study.recommendation
-    data = study.document("data")
-    quarantined = int((data or {}).get("quarantined", 0))
     if answer is not None and is_final(answer, rows):
-        blocks = summary_blocks(answer, data, quarantined)
+        blocks = summary_blocks(gather(answer, study.document, rows))
     else:
         blocks = _provisional(study, rows)
     if why:

@@ -13,7 +13,17 @@ from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from automl_transfer.report.blocks import Block, Bullets, Heading, Listing, Paragraph, Table
+from automl_transfer.report.blocks import (
+    Block,
+    Bullets,
+    Chart,
+    Facts,
+    Gallery,
+    Heading,
+    Listing,
+    Paragraph,
+    Table,
+)
 from automl_transfer.report.text import plain, plain_lines
 
 UNBOUNDED = 100_000
@@ -47,10 +57,10 @@ def write_json(value: Any) -> None:
 
 
 def write_blocks(blocks: Iterable[Block]) -> None:
-    """Blocks of a report on standard output."""
+    """Blocks of a report on standard output. Charts are left out: tables have their figures."""
     out = console()
     with out.capture() as captured:
-        for position, block in enumerate(blocks):
+        for position, block in enumerate(one for one in blocks if not isinstance(one, Chart)):
             if isinstance(block, Heading) and position:
                 out.print()
             # A command is copied: the terminal may wrap it, but no line break is put into it.
@@ -58,7 +68,10 @@ def write_blocks(blocks: Iterable[Block]) -> None:
     sys.stdout.write(captured.get())
 
 
-def rendered(block: Block, width: int = UNBOUNDED) -> RenderableType:
+def rendered(
+    block: Heading | Paragraph | Bullets | Facts | Table | Listing | Gallery,
+    width: int = UNBOUNDED,
+) -> RenderableType:
     """One block, with its text inert."""
     match block:
         case Heading():
@@ -67,6 +80,15 @@ def rendered(block: Block, width: int = UNBOUNDED) -> RenderableType:
             return Text(plain(block.text), style="bold green" if block.strong else "")
         case Bullets():
             return Text("\n".join(f"* {plain(item)}" for item in block.items))
+        case Facts():
+            return Text("\n").join(
+                Text.assemble((f"{plain(name)}: ", "bold"), plain(text))
+                for name, text in block.items
+            )
+        case Gallery():
+            return Text(
+                "\n".join(f"* {plain(one.name)}: {plain(one.words)}" for one in block.exhibits)
+            )
         case Table():
             return rich_table(block, width)
         case Listing():

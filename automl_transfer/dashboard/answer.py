@@ -16,6 +16,7 @@ from automl_transfer.dashboard.wording import (
     plain,
     score_text,
 )
+from automl_transfer.report.certainty import is_cross_validated
 
 
 def sentence(snapshot: Snapshot) -> str:
@@ -23,11 +24,14 @@ def sentence(snapshot: Snapshot) -> str:
     answer = snapshot.recommendation
     if answer is not None and snapshot.is_final:
         score = answer.test
+        if is_cross_validated(score):
+            where = f"by cross-validation over {counted(score.samples, 'sample')}"
+        else:
+            where = f"on {counted(score.samples, 'test sample')} that the search never saw"
         return (
             f"Use {_configuration(answer.winner.configuration)}: "
             f"**{score_text(answer.metric, score.value)} {metric_words(answer.metric)}** "
-            f"({interval_text(answer.metric, score.interval)}) on "
-            f"{counted(score.samples, 'test sample', 'test samples')} that the search never saw."
+            f"({interval_text(answer.metric, score.interval)}) {where}."
         )
     best = snapshot.best_first
     if best:

@@ -18,6 +18,8 @@ from automl_transfer.dashboard.wording import (
     score_text,
 )
 from automl_transfer.recommendation import Recommendation
+from automl_transfer.report.certainty import how_sure, is_cross_validated
+from automl_transfer.report.figures import duration
 
 _COLOURS: Mapping[Standing, str] = {
     "running": "blue",
@@ -87,29 +89,30 @@ def _resume(found: Snapshot) -> None:
 
 def _verdict(found: Snapshot, result: Recommendation) -> None:
     words = metric_words(result.metric)
-    best = max(result.baselines, key=lambda row: row.value, default=None)
-    if best is not None and best.value >= result.test.value:
+    crossed = is_cross_validated(result.test)
+    where, samples = ("cross-validation", "samples") if crossed else ("test", "test samples")
+    best = max(
+        ((row.value, row.name) for row in result.baselines if row.value is not None), default=None
+    )
+    if best is not None and best[0] >= result.test.value:
         st.warning(
-            f"A baseline is no worse: {code_span(best.name)} has "
-            f"{score_text(result.metric, best.value)} on the same test samples. The search was "
+            f"A baseline is no worse: {code_span(best[1])} has "
+            f"{score_text(result.metric, best[0])} on the same {samples}. The search was "
             "too short, or these backbones do not suit the data."
         )
     test, chosen, yardstick, cost = st.columns(4)
-    test.metric(f"{words}, test", score_text(result.metric, result.test.value))
-    test.caption(
-        "scored once"
-        if result.test.openings == 1
-        else f"scored {result.test.openings} times: a little optimistic"
-    )
+    test.metric(f"{words}, {where}", score_text(result.metric, result.test.value))
+    test.caption(_trust(result, crossed))
     chosen.metric(f"{words}, validation", score_text(result.metric, result.winner.value))
     chosen.caption("chosen on it: optimistic")
     yardstick.metric(
-        "best baseline, test", score_text(result.metric, best.value if best else None)
+        f"best baseline, {where}", score_text(result.metric, best[0] if best else None)
     )
-    yardstick.caption(code_span(best.name) if best else "none was scored")
-    cost.metric("training of the winner", f"{result.winner.seconds:,.1f} s")
+    yardstick.caption(code_span(best[1]) if best else "none was scored")
+    cost.metric("training of the winner", duration(result.winner.seconds))
     cost.caption(f"of {counted(len(found.trials), 'trial', 'trials')}")
-    with st.expander("Beside the baselines, and class by class (test)"):
+    _finalists(found, result)
+    with st.expander("Beside the baselines, and class by class"):
         beside = rows.baselines(found)
         tables.table(
             beside.assign(value=tables.scaled(beside["value"], result.metric)),
@@ -121,6 +124,39 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
         )
         st.code(printable(result.test.report_text), language=None)
         st.text(printable(result.refit_reason))
+
+
+def _trust(result: Recommendation, crossed: bool) -> str:
+    if crossed:
+        return "corrected for the choice"
+    openings = result.test.openings
+    return "scored once" if openings == 1 else f"scored {openings} times: a little optimistic"
+
+
+def _finalists(found: Snapshot, result: Recommendation) -> None:
+    finalists = rows.finalists(found)
+    if finalists.empty:
+        return
+    st.text(plain(how_sure(result)))
+    with st.expander(f"The {len(finalists)} finalists, on fresh folds", expanded=True):
+        column = st.column_config
+        form = tables.number_format(result.metric)
+        scaled = {
+            name: tables.scaled(finalists[name], result.metric) for name in ("chosen", "confirmed")
+        }
+        tables.table(
+            finalists.assign(**scaled, p_best=100 * finalists["p_best"]),
+            column_config={
+                "tier": column.NumberColumn(
+                    "tier", width="small", help="1: no difference to the best is shown."
+                ),
+                "chosen": column.NumberColumn("when chosen", format=form),
+                "confirmed": column.NumberColumn(
+                    f"{metric_words(result.metric)}, confirmed", format=form
+                ),
+                "p_best": column.NumberColumn("P(best)", format="%.0f %%"),
+            },
+        )
 
 
 def _failed(found: Snapshot) -> None:

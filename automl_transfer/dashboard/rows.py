@@ -14,6 +14,8 @@ from automl_transfer.dashboard.snapshot import STANDING_WORDS, Snapshot, Unreada
 from automl_transfer.dashboard.wording import ago, interval_text, plain, score_text
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
+from automl_transfer.report.certainty import is_behind
+from automl_transfer.report.figures import differences, latency, room
 
 RANKING_COLUMNS = (
     "rank",
@@ -138,7 +140,8 @@ def why_not(snapshot: Snapshot) -> pd.DataFrame:
 
 
 def baselines(snapshot: Snapshot) -> pd.DataFrame:
-    """The winner and the yardsticks on the test part, best first; empty without an answer."""
+    """The winner and the yardsticks on the same samples, best first, those that were not run last;
+    empty without an answer."""
     columns = ["what", "description", "value"]
     answer = snapshot.recommendation
     if answer is None:
@@ -154,8 +157,37 @@ def baselines(snapshot: Snapshot) -> pd.DataFrame:
         {"what": plain(row.name), "description": plain(row.description), "value": row.value}
         for row in answer.baselines
     ]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns).astype({"value": "float64"})
     return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
+
+
+def finalists(snapshot: Snapshot) -> pd.DataFrame:
+    """The finalists, best confirmed score first; empty where none were confirmed.
+
+    ``chosen`` and ``confirmed`` are the study's metric, ``p_best`` runs from 0 to 1.
+    """
+    answer = snapshot.recommendation
+    found = answer.confirmation if answer is not None else None
+    metric = answer.metric if answer is not None else ""
+    winner = answer.winner.number if answer is not None else None
+    return pd.DataFrame(
+        [
+            {
+                "tier": 2 if is_behind(row) else 1,
+                "trial": row.number,
+                "configuration": plain(row.configuration.title),
+                "chosen": row.selected_on,
+                "confirmed": row.value,
+                "interval": interval_text(metric, row.interval),
+                "behind the best": differences(metric, row.behind),
+                "p_best": row.p_best,
+                "latency": latency(row.cost.latency) if row.cost else "",
+                "size": room(row.cost.bytes) if row.cost else "",
+                "": "winner" if row.number == winner else "",
+            }
+            for row in (found.finalists if found else ())
+        ]
+    )
 
 
 def classes(directory: Path) -> pd.DataFrame | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import DataError
 from automl_transfer.layouts.folders import read_folders
+from automl_transfer.layouts.groups import grouped
 from automl_transfer.layouts.listing import MIN_PER_CLASS, Entry, Listing, require_enough
 from automl_transfer.layouts.manifest import MANIFEST_SUFFIXES, peek_manifest, read_manifest
 from automl_transfer.layouts.parts import PART_NAMES
@@ -52,6 +53,7 @@ def read_layout(
             f"The data must be a folder or a manifest file, but {str(path)!r} does not exist. "
             "Check the path."
         )
-    if path.is_dir():
-        return read_folders(path, suffixes, noun)
-    return read_manifest(path, options, noun)
+    listing = (
+        read_folders(path, suffixes, noun) if path.is_dir() else read_manifest(path, options, noun)
+    )
+    return grouped(listing, options.group_by)

@@ -46,7 +46,6 @@ def read_folders(root: Path, suffixes: frozenset[str], noun: str) -> Listing:
         )
     notes = [
         *_part_notes(parts),
-        *_empty_notes(placed, found, depth, parts, noun),
         *_left_out_notes(stray, found, noun),
     ]
     return listed(
@@ -56,6 +55,7 @@ def read_folders(root: Path, suffixes: frozenset[str], noun: str) -> Listing:
         notes=notes,
         quarantined=unreadable,
         ignored=sorted([*(file.source for file in stray), *found.others]),
+        empty=_empty(placed, found, depth, parts),
         noun=noun,
         hint=_deeper(root, placed, depth),
     )
@@ -111,13 +111,12 @@ def _part_notes(parts: dict[str, Part]) -> list[str]:
     return notes
 
 
-def _empty_notes(
-    placed: Iterable[Found], found: Walk, depth: int, parts: dict[str, Part], noun: str
-) -> list[str]:
+def _empty(placed: Iterable[Found], found: Walk, depth: int, parts: dict[str, Part]) -> list[str]:
+    """Folders that should hold a class, and hold nothing."""
     filled = {file.parts[:length] for file in placed for length in (1, 2)}
     labels = {file.parts[depth - 1] for file in placed}
-    empty = [
-        folder
+    return [
+        _shown("/".join(folder))
         for folder in found.folders
         if folder not in filled
         and (
@@ -125,10 +124,6 @@ def _empty_notes(
             or (len(folder) == 2 and folder[0] in parts and folder[1] not in labels)
         )
     ]
-    if not empty:
-        return []
-    names = shorten([repr("/".join(folder)) for folder in empty])
-    return [f"Folders without any {noun} are left out: {names}."]
 
 
 def _left_out_notes(stray: Sequence[Found], found: Walk, noun: str) -> list[str]:

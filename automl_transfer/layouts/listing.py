@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ class Entry:
     """The path relative to the listing's root, with forward slashes; absolute if outside it."""
     label: str
     part: Part | None = None
+    group: str = ""
+    """What it belongs to; empty: to nothing but itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class Listing:
     """Files that are named but cannot be had."""
     ignored: tuple[str, ...] = ()
     """Sources of files that were seen and left out, since nothing says what they are."""
+    empty: tuple[str, ...] = ()
+    """Folders where a class was expected and no file is."""
 
 
 def listed(
@@ -50,6 +53,7 @@ def listed(
     notes: Sequence[str] = (),
     quarantined: Sequence[Quarantined] = (),
     ignored: Sequence[str] = (),
+    empty: Sequence[str] = (),
     noun: str,
     hint: str = "",
 ) -> Listing:
@@ -72,9 +76,10 @@ def listed(
         entries=ordered,
         classes=classes,
         layout=layout,
-        notes=(*notes, *_class_notes(ordered, classes)),
+        notes=tuple(notes),
         quarantined=tuple(quarantined),
         ignored=tuple(ignored),
+        empty=tuple(empty),
     )
 
 
@@ -130,22 +135,3 @@ def _require_training(entries: Sequence[Entry], classes: Sequence[str], noun: st
             f"{shorten([repr(name) for name in missing])} only occur elsewhere. Move some of "
             "theirs to 'train', or take these classes out."
         )
-
-
-def _class_notes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    notes = []
-    alike = defaultdict(list)
-    for name in classes:
-        alike[name.casefold()].append(repr(name))
-    for names in alike.values():
-        if len(names) > 1:
-            notes.append(
-                f"The classes {' and '.join(names)} differ in case only and are taken as "
-                "different; merge them if they are the same."
-            )
-    seen = Counter((entry.part, entry.label) for entry in entries)
-    for part in ("val", "test"):
-        absent = [repr(name) for name in classes if not seen[part, name]]
-        if absent and len(absent) < len(classes):
-            notes.append(f"The given {part} part has nothing of class {shorten(absent)}.")
-    return notes

@@ -30,6 +30,8 @@ class _Table:
     columns: Mapping[str, Sequence[str]]
     split: str | None
     """The column with the parts, if there is one."""
+    group: str | None = None
+    """The column with the groups, if there is one."""
 
 
 def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
@@ -44,10 +46,12 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
         table.columns[options.path_column], table.columns[options.label_column], strict=True
     )
     parts = _parts(table, path)
+    groups = table.columns[table.group] if table.group else [""] * len(parts)
     entries: dict[str, Entry] = {}
     quarantined: list[Quarantined] = []
     repeated = 0
-    for number, ((name, label), part) in enumerate(zip(rows, parts, strict=True), start=1):
+    every = zip(rows, parts, groups, strict=True)
+    for number, ((name, label), part, group) in enumerate(every, start=1):
         file = root / name
         source = _source(file, root)
         reason = _trouble(name, label, file, entries.get(source))
@@ -56,7 +60,7 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
         elif source in entries:
             repeated += 1
         else:
-            entries[source] = Entry(path=file, source=source, label=label, part=part)
+            entries[source] = Entry(path=file, source=source, label=label, part=part, group=group)
     if not entries:
         raise DataError(_nothing(path, root, quarantined, noun))
     notes = [f"{repeated} row(s) repeat an earlier one and are left out."] if repeated else []
@@ -152,6 +156,8 @@ def _read(path: Path, options: DataOptions, limit: int | None) -> _Table:
     try:
         header = _header(path)
         wanted, split = _wanted(path, header, options)
+        group = options.group_by if options.group_by in header else None
+        wanted += [group] if group and group not in wanted else []
         columns = _columns(path, header, wanted, limit)
     except DataError:
         raise
@@ -161,7 +167,7 @@ def _read(path: Path, options: DataOptions, limit: int | None) -> _Table:
             f"The manifest {str(path)!r} must be a readable {suffix[1:]} file (text in UTF-8), "
             f"but: {error}."
         ) from error
-    return _Table(columns=columns, split=split)
+    return _Table(columns=columns, split=split, group=group)
 
 
 def _wanted(

@@ -1,34 +1,47 @@
-"""The answer: what to use, how good it is, against what, at what cost."""
+"""The answer: what to use, how sure that is, what it costs and why; then the scores."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from automl_transfer.recommendation import Recommendation
-from automl_transfer.report.blocks import Block, Heading, Paragraph, Table, columns
+from automl_transfer.recommendation import HeldOutScore, Recommendation
+from automl_transfer.report.blocks import Block, Facts, Heading, Paragraph, Table, columns
+from automl_transfer.report.certainty import how_sure, is_cross_validated, winner_of
 from automl_transfer.report.figures import (
     NOTHING,
     counted,
+    differences,
     duration,
     interval,
+    latency,
     metric_words,
+    room,
     score,
 )
+from automl_transfer.report.finalists import cost_words
+from automl_transfer.report.gains import gains, is_gain
 from automl_transfer.report.ranking import tally, trained
 
 
 def answer_section(recommendation: Recommendation, data: Mapping[str, Any] | None) -> list[Block]:
     """What to use, and its scores beside those of the baselines."""
     chosen = recommendation.winner.configuration
+    confirmation = recommendation.confirmation
+    facts = [("How sure", how_sure(recommendation)), ("Cost", _cost(recommendation))]
+    if confirmation is not None and confirmation.reason:
+        facts.append(("Why", confirmation.reason))
+    facts += gains(recommendation)
     section: list[Block] = [
         Heading(text="Answer"),
         Paragraph(
             text=f"Use {chosen.backbone} with the head {chosen.head} and the freeze strategy "
-            f"{chosen.strategy}.",
+            f"{chosen.strategy}: {held_out_words(recommendation.metric, recommendation.test)}.",
             strong=True,
         ),
+        Facts(items=tuple(facts)),
         _scores(recommendation),
         Paragraph(text=_reading(recommendation)),
     ]
@@ -48,46 +61,91 @@ def answer_section(recommendation: Recommendation, data: Mapping[str, Any] | Non
 def cost_section(recommendation: Recommendation) -> list[Block]:
     """What the search and its winner cost."""
     winner = recommendation.winner
-    return [
-        Heading(text="Cost"),
-        Table(
-            columns=columns("what", "cost>"),
-            rows=(
-                ("the whole search", duration(recommendation.seconds)),
-                ("its budget", recommendation.budget or NOTHING),
-                ("trials", tally(Counter(recommendation.trials))),
-                ("training of the winner's trial", duration(winner.seconds)),
-                (
-                    "parameters that the winner trained",
-                    trained(winner.trainable_parameters, winner.total_parameters),
-                ),
-            ),
+    finalist = winner_of(recommendation)
+    rows = [
+        ("the whole search", duration(recommendation.seconds)),
+        ("its budget", recommendation.budget or NOTHING),
+        ("trials", tally(Counter(recommendation.trials))),
+        ("training of the winner's trial", duration(winner.seconds)),
+        (
+            "parameters that the winner trained",
+            trained(winner.trainable_parameters, winner.total_parameters),
         ),
     ]
+    if finalist is not None and finalist.cost is not None:
+        cost = finalist.cost
+        rows += [
+            ("device of what follows", cost.device),
+            ("latency of the winner, one sample", latency(cost.latency)),
+            (f"latency of the winner, batch of {cost.batch}", latency(cost.latency_batch)),
+            ("size of the winner's weights", room(cost.bytes)),
+            ("memory of the winner, one sample", room(cost.memory)),
+        ]
+    return [
+        Heading(text="Cost"),
+        Table(columns=columns("what", "cost>"), rows=tuple(rows)),
+    ]
+
+
+def held_out_words(metric: str, test: HeldOutScore) -> str:
+    """The score, its interval, and on what it was measured."""
+    figures = f"{score(metric, test.value)} {metric_words(metric)}"
+    figures += f" ({interval(metric, test.interval)})"
+    samples = counted(test.samples, "sample")
+    if is_cross_validated(test):
+        return (
+            f"{figures} by cross-validation over {samples}, corrected for the choice among the "
+            "finalists; there are too few samples for a test part"
+        )
+    return f"{figures} on {samples} that the search never saw"
+
+
+def _cost(recommendation: Recommendation) -> str:
+    finalist = winner_of(recommendation)
+    if finalist is not None and finalist.cost is not None:
+        return cost_words(finalist.cost)
+    return f"{duration(recommendation.winner.seconds)} of training; latency was not measured."
 
 
 def _scores(recommendation: Recommendation) -> Table:
     metric, test, winner = recommendation.metric, recommendation.test, recommendation.winner
+    crossed = is_cross_validated(test)
+    where = "by cross-validation" if crossed else "on the test part"
     rows = [
         (
-            f"the winner on the test part ({counted(test.samples, 'sample')})",
+            f"the winner {where} ({counted(test.samples, 'sample')})",
             score(metric, test.value),
             interval(metric, test.interval),
-            _strictness(test.openings),
+            "",
+            test.method or ("corrected for the choice" if crossed else _strictness(test.openings)),
         ),
         (
             "the winner on the validation part",
             score(metric, winner.value),
             interval(metric, winner.interval),
+            "",
             "optimistic: it was chosen on this",
         ),
     ]
     rows += [
-        (f"{row.name}, on the test part", score(metric, row.value), "", row.description)
+        (
+            f"{row.name}, {where}" if row.value is not None else f"{row.name}: not run",
+            score(metric, row.value),
+            "",
+            differences(metric, row.gain),
+            row.description,
+        )
         for row in recommendation.baselines
     ]
     return Table(
-        columns=columns("what", f"{metric_words(metric)}>", "95 % interval>", ""), rows=tuple(rows)
+        columns=columns(
+            "what",
+            f"{metric_words(metric)}>",
+            "95 % interval>",
+            "the winner's lead>?",
+            "",
+        ),
+        rows=tuple(rows),
     )
 
 
@@ -100,20 +158,40 @@ def _strictness(openings: int) -> str:
 def _reading(recommendation: Recommendation) -> str:
     metric, test = recommendation.metric, recommendation.test
     sentences = [f"The metric is {metric_words(metric)}: {recommendation.metric_reason}."]
-    best = max(recommendation.baselines, key=lambda row: row.value, default=None)
-    if best is not None and best.value >= test.interval.low:
-        if best.value > test.interval.high:
-            verdict = "is clearly worse than"
-        elif best.value > test.value:
-            verdict = "scored below"
-        else:
-            verdict = "is not clearly better than"
-        sentences.append(
-            f"The winner {verdict} the baseline {best.name} ({score(metric, best.value)}; the "
-            f"winner's interval is {interval(metric, test.interval)})."
-        )
+    if not is_cross_validated(test) and test.method and test.openings != 1:
+        sentences.append(f"The test part was {_strictness(test.openings)}.")
+    verdict = _verdict(recommendation)
+    if verdict:
+        sentences.append(verdict)
     sentences.append(f"The saved model: {recommendation.refit_reason}.")
     return " ".join(sentences)
+
+
+def _verdict(recommendation: Recommendation) -> str:
+    """What is to be said when a simple yardstick is not clearly beaten; empty when all are."""
+    metric, test = recommendation.metric, recommendation.test
+    best = max(
+        (row for row in recommendation.baselines if row.value is not None and not is_gain(row)),
+        key=lambda row: -math.inf if row.value is None else row.value,
+        default=None,
+    )
+    if best is None or best.value is None:
+        return ""
+    if best.gain is not None:
+        low, high = best.gain.low, best.gain.high
+        ends = f"the winner's lead is {differences(metric, best.gain)}"
+    else:
+        low, high = test.interval.low - best.value, test.interval.high - best.value
+        ends = f"the winner's interval is {interval(metric, test.interval)}"
+    if low > 0:
+        return ""
+    if high < 0:
+        verdict = "is clearly worse than"
+    elif best.value > test.value:
+        verdict = "scored below"
+    else:
+        verdict = "is not clearly better than"
+    return f"The winner {verdict} the baseline {best.name} ({score(metric, best.value)}; {ends})."
 
 
 def _data(data: Mapping[str, Any]) -> str:

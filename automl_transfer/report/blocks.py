@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,86 @@ class Listing:
     text: str
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | Table | Listing
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is said about a few matters, each with a short name."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What a chart measures in one direction."""
+
+    name: str
+    share: bool = False
+    """From 0 to 1, and shown in per cent."""
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Figures of a chart that belong together."""
+
+    name: str
+    kind: Literal["line", "points", "steps", "reference"]
+    """``reference``: a thin line to compare with."""
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    """Lower ends of an interval for each ``y``; empty where there are none."""
+    high: tuple[float, ...] = ()
+    marks: tuple[str, ...] = ()
+    """A number beside each point; empty where there are none."""
+
+    def __post_init__(self) -> None:
+        for others in (self.y, self.low, self.high, self.marks):
+            if len(others) != len(self.x) and (others or others is self.y):
+                raise ValueError(
+                    f"A series must have as many figures in each direction, but {self.name!r} "
+                    f"has {len(self.x)} and {len(others)}."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Figures to be drawn. A table beside it gives them to those who cannot see it."""
+
+    title: str
+    description: str
+    """What is to be seen in it, for those who cannot see it."""
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """What a browser shows of a sample."""
+
+    media: str
+    """Its media type."""
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """A sample, and what is said about it."""
+
+    name: str
+    words: str
+    still: Still | None = None
+    """None: it cannot be shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Samples side by side."""
+
+    exhibits: tuple[Exhibit, ...]
+
+
+Block: TypeAlias = Heading | Paragraph | Bullets | Facts | Table | Listing | Chart | Gallery
 
 
 def columns(*names: str) -> tuple[Column, ...]:

@@ -2,58 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.answer import answer_section, cost_section
 from automl_transfer.report.background import (
     notes_section,
     provenance_section,
+    screen_section,
     why_not_section,
 )
 from automl_transfer.report.blocks import Block, Heading
+from automl_transfer.report.curves import curves_section
+from automl_transfer.report.finalists import finalists_section
 from automl_transfer.report.held_out import held_out_section
+from automl_transfer.report.labels import labels_section
+from automl_transfer.report.material import Material
 from automl_transfer.report.ranking import TOP, ranking_section
 
 
-def report_blocks(
-    recommendation: Recommendation, data: Mapping[str, Any] | None, quarantined: int
-) -> list[Block]:
-    """The whole report, as it is written to ``report.md``."""
+def report_blocks(material: Material) -> list[Block]:
+    """The whole report, as it is written to ``report.md`` and ``report.html``."""
+    recommendation = material.recommendation
     return [
-        *summary_blocks(recommendation, data, quarantined),
+        *_findings(material, TOP),
+        *curves_section(recommendation, material.outcomes),
+        *cost_section(recommendation),
         *why_not_section(recommendation.why_not),
+        *(screen_section(material.screen) if material.screen else ()),
+        *notes_section(recommendation.notes, material.quarantined),
         *provenance_section(recommendation),
     ]
 
 
-def summary_blocks(
-    recommendation: Recommendation,
-    data: Mapping[str, Any] | None,
-    quarantined: int,
-    limit: int = TOP,
-) -> list[Block]:
+def summary_blocks(material: Material, limit: int = TOP) -> list[Block]:
     """The report without what was left out and without provenance, as a terminal shows it.
 
     Args:
-        recommendation: The answer.
-        data: The study's document ``data``, or None.
-        quarantined: Number of items that could not be read.
+        material: What the report is made from.
         limit: Rows of the ranking.
     """
     return [
-        Heading(text=f"Study {recommendation.study}", level=1),
-        *answer_section(recommendation, data),
-        *cost_section(recommendation),
-        *ranking_section(recommendation, limit),
-        *held_out_section(recommendation.test, class_names(data)),
-        *notes_section(recommendation.notes, quarantined),
+        *_findings(material, limit),
+        *cost_section(material.recommendation),
+        *notes_section(material.recommendation.notes, material.quarantined),
     ]
 
 
 def final_blocks(recommendation: Recommendation, limit: int) -> list[Block]:
-    """What the end of a search prints: ranking, test part, and the answer last, where it is seen.
+    """What the end of a search prints: ranking, finalists, and the answer last, where it is seen.
 
     Args:
         recommendation: The answer.
@@ -61,10 +56,18 @@ def final_blocks(recommendation: Recommendation, limit: int) -> list[Block]:
     """
     return [
         *ranking_section(recommendation, limit),
+        *finalists_section(recommendation),
         *answer_section(recommendation, None),
     ]
 
 
-def class_names(data: Mapping[str, Any] | None) -> Sequence[str]:
-    """Names of the classes; empty when they are not known."""
-    return tuple(str(name) for name in (data or {}).get("classes", ()))
+def _findings(material: Material, limit: int) -> list[Block]:
+    recommendation = material.recommendation
+    return [
+        Heading(text=f"Study {recommendation.study}", level=1),
+        *answer_section(recommendation, material.data),
+        *finalists_section(recommendation),
+        *labels_section(recommendation, material.classes),
+        *ranking_section(recommendation, limit),
+        *held_out_section(recommendation.test, material.classes, material.stills),
+    ]

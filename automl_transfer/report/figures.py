@@ -42,8 +42,47 @@ def interval(metric: str, ends: Interval | None) -> str:
     return f"{ends.low:.3f} to {ends.high:.3f}"
 
 
+def difference(metric: str, value: float, sign: bool = False) -> str:
+    """How far apart two scores are: ``1.8 points`` of per cent, or ``0.034``."""
+    form = "+" if sign else ""
+    return f"{100 * value:{form}.1f} points" if is_share(metric) else f"{value:{form}.3f}"
+
+
+def differences(metric: str, ends: Interval | None) -> str:
+    """``0.9 to 2.6 points``, or a dash."""
+    if ends is None:
+        return NOTHING
+    if is_share(metric):
+        return f"{100 * ends.low:.1f} to {100 * ends.high:.1f} points"
+    return f"{ends.low:.3f} to {ends.high:.3f}"
+
+
+def share(value: float) -> str:
+    """A probability: ``62 %``, ``< 1 %``."""
+    if 0 < value < 0.01:
+        return "< 1 %"
+    return "> 99 %" if 0.99 < value < 1 else f"{100 * value:.0f} %"
+
+
+def latency(seconds: float) -> str:
+    """``3.1 ms``, ``120 ms``, ``1.2 s``."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.2g} ms"
+
+
+def room(size: int) -> str:
+    """Bytes: ``512 B``, ``13.6 MB``."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} B"
+
+
 def duration(seconds: float) -> str:
-    """``0.4s``, ``12s``, ``1h 30m``."""
+    """``0.4s``, ``12s``, ``1h 30m``; ``< 0.1s`` for what a share of a pack took."""
+    if 0 <= seconds < 0.05:
+        return "< 0.1s"
     return f"{seconds:.1f}s" if 0 <= seconds < 10 else format_duration(seconds)
 
 

@@ -1,4 +1,4 @@
-"""The winner on the test part, class by class."""
+"""The winner on samples that the search never saw, class by class, and where it fails."""
 
 from __future__ import annotations
 
@@ -9,36 +9,65 @@ from automl_transfer.recommendation import HeldOutScore
 from automl_transfer.report.blocks import (
     Block,
     Column,
+    Exhibit,
+    Gallery,
     Heading,
     Listing,
     Paragraph,
+    Still,
     Table,
     columns,
 )
+from automl_transfer.report.certainty import is_cross_validated
+from automl_transfer.report.figures import metric_words, score
+from automl_transfer.report.reliability import reliability_section
 
 MOST_CLASSES = 20
 """Up to so many classes the confusion matrix is shown."""
 _AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
 
 
-def held_out_section(test: HeldOutScore, classes: Sequence[str]) -> list[Block]:
-    """scikit-learn's classification report, and the confusion matrix."""
-    section: list[Block] = [
-        Heading(text="The winner on the test part"),
+def held_out_section(
+    test: HeldOutScore, classes: Sequence[str], stills: Mapping[str, Still] | None = None
+) -> list[Block]:
+    """scikit-learn's classification report, confusion matrix, reliability, confident errors.
+
+    Args:
+        test: The winner's score.
+        classes: Their names; empty when they are not known.
+        stills: Of samples, by source.
+    """
+    count = len(test.confusion)
+    names = classes if len(classes) == count else [str(number) for number in range(count)]
+    where = "by cross-validation" if is_cross_validated(test) else "on the test part"
+    return [
+        Heading(text=f"The winner {where}"),
+        *_metrics(test),
         Paragraph(text="Classification report (scikit-learn):"),
         _classification(test),
+        *_confusion(test, names),
+        *reliability_section(test),
+        *_errors(test, names, stills or {}),
     ]
+
+
+def _metrics(test: HeldOutScore) -> list[Block]:
+    if not test.metrics:
+        return []
+    rows = tuple((metric_words(name), score(name, value)) for name, value in test.metrics.items())
+    return [Table(columns=columns("metric", "value>"), rows=rows)]
+
+
+def _confusion(test: HeldOutScore, names: Sequence[str]) -> list[Block]:
     count = len(test.confusion)
     if count > MOST_CLASSES:
-        section.append(
+        return [
             Paragraph(
                 text=f"The confusion matrix of {count} classes is in recommendation.json "
                 "(test, confusion)."
             )
-        )
-        return section
-    names = classes if len(classes) == count else [str(number) for number in range(count)]
-    section += [
+        ]
+    return [
         Paragraph(text="Confusion matrix (rows: true class; columns: predicted class):"),
         Table(
             columns=(
@@ -50,7 +79,33 @@ def held_out_section(test: HeldOutScore, classes: Sequence[str]) -> list[Block]:
             ),
         ),
     ]
-    return section
+
+
+def _errors(test: HeldOutScore, names: Sequence[str], stills: Mapping[str, Still]) -> list[Block]:
+    if not test.errors:
+        return []
+    return [
+        Heading(text="Most confident errors", level=3),
+        Paragraph(
+            text="Where the winner was surest and wrong. Look here first for wrong labels and for "
+            "classes that cannot be told apart."
+        ),
+        Gallery(
+            exhibits=tuple(
+                Exhibit(
+                    name=row.source,
+                    words=f"{_name(names, row.true)}, taken for {_name(names, row.predicted)} "
+                    f"with {score('accuracy', row.confidence)}",
+                    still=stills.get(row.source),
+                )
+                for row in test.errors
+            )
+        ),
+    ]
+
+
+def _name(names: Sequence[str], place: int) -> str:
+    return names[place] if 0 <= place < len(names) else str(place)
 
 
 def _classification(test: HeldOutScore) -> Block:

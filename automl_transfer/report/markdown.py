@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from automl_transfer.recommendation import Recommendation
-from automl_transfer.report.blocks import Block, Bullets, Heading, Listing, Paragraph, Table
+from automl_transfer.report.blocks import (
+    Block,
+    Bullets,
+    Chart,
+    Facts,
+    Gallery,
+    Heading,
+    Listing,
+    Paragraph,
+    Table,
+)
 from automl_transfer.report.complete import report_blocks
+from automl_transfer.report.material import Material
 from automl_transfer.report.text import plain, plain_lines
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$@]")
@@ -19,23 +28,14 @@ _STARTS = re.compile(r"^(\d{0,9})([-+=.)])(?=[-+=\s]|$)")
 """What begins a list, a rule or an underlined heading at the start of a line."""
 
 
-def render(
-    recommendation: Recommendation, data: Mapping[str, Any] | None, quarantined: int
-) -> str:
-    """The whole report of a study.
-
-    Args:
-        recommendation: The answer.
-        data: The study's document ``data`` (:class:`~automl_transfer.events.DataLoaded` as JSON),
-            or None when it is not known.
-        quarantined: Number of items that could not be read.
-    """
-    return to_markdown(report_blocks(recommendation, data, quarantined))
+def render(material: Material) -> str:
+    """The whole report of a study."""
+    return to_markdown(report_blocks(material))
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
-    """Blocks as Markdown text."""
-    return "\n\n".join(_block(block) for block in blocks) + "\n"
+    """Blocks as Markdown text. Charts are left out: tables have their figures."""
+    return "\n\n".join(_block(block) for block in blocks if not isinstance(block, Chart)) + "\n"
 
 
 def escape(value: object) -> str:
@@ -45,7 +45,9 @@ def escape(value: object) -> str:
     return _STARTS.sub(r"\1\\\2", text)
 
 
-def _block(block: Block) -> str:
+def _block(
+    block: Heading | Paragraph | Bullets | Facts | Table | Listing | Gallery,
+) -> str:
     match block:
         case Heading():
             return f"{'#' * block.level} {escape(block.text)}"
@@ -53,6 +55,12 @@ def _block(block: Block) -> str:
             return f"**{escape(block.text)}**" if block.strong else escape(block.text)
         case Bullets():
             return "\n".join(f"- {escape(item)}" for item in block.items)
+        case Facts():
+            return "\n".join(f"- **{escape(name)}:** {escape(text)}" for name, text in block.items)
+        case Gallery():
+            return "\n".join(
+                f"- {escape(one.name)}: {escape(one.words)}" for one in block.exhibits
+            )
         case Table():
             return _table(block)
         case Listing():

@@ -22,7 +22,8 @@ from automl_transfer.stages.context import finished
 TOP = 20
 OPTIMISTIC = (
     "These figures are from the validation part, on which the trials were also chosen: they are "
-    "optimistic, the more so the more trials there were. The test part tells what to expect."
+    "optimistic, the more so the more trials there were. What to expect is told by samples that "
+    "took no part in the choice."
 )
 
 

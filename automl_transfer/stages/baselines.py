@@ -1,69 +1,150 @@
-"""Yardsticks on the test part: what anyone would ask about."""
+"""What anyone would ask about beside the answer, scored on the same samples."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.comparison import compare
 from automl_transfer.contracts import RawRows
-from automl_transfer.recommendation import Baseline
+from automl_transfer.events import Event, Progress
+from automl_transfer.outcome import Outcome
+from automl_transfer.recommendation import Baseline, Interval
 from automl_transfer.scoring import knn_predict, scores
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
 from automl_transfer.stages.screen import features_of
+from automl_transfer.stages.yardstick import Positions, Yardstick
 
 DEFAULT_BACKBONE = "bundled/efficientnet_lite0"
 RAW_LIMIT = 2000
-"""Development samples that the naive baseline looks at, so that it stays cheap, and test samples
-that it looks at together."""
+"""Samples that the naive baseline learns from, so that it stays cheap, and samples that it looks
+at together."""
+
+Probabilities = NDArray[np.float32]
 
 
-def baselines(context: Context) -> tuple[Baseline, ...]:
-    """Majority class, nearest neighbours on raw inputs, nearest neighbours on frozen features."""
-    found = []
-    for make in (_majority, _raw, _frozen):
-        try:
-            found.append(make(context))
-        except Exception as error:  # a yardstick must not cost the answer
-            name = make.__name__.strip("_")
-            context.notes.append(f"The baseline {name!r} could not be scored: {error}")
-    return tuple(found)
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A baseline before it is scored."""
+
+    name: str
+    description: str
+    probabilities: Probabilities | None = None
+    """Of the samples of ``on``; None: it was not run."""
+    on: Yardstick | None = None
 
 
-def _score(context: Context, probabilities: NDArray[np.float32]) -> float:
-    labels = context.dataset.labels[context.splits.test]
-    return scores(probabilities, labels)[context.task.metric]
+def baselines(
+    context: Context, yardstick: Yardstick, winner: Outcome, predicted: Probabilities
+) -> Iterator[Event | Baseline]:
+    """Scores them all, the dear ones last; each is yielded when it is there.
 
-
-def _majority(context: Context) -> Baseline:
-    counts = np.bincount(
-        context.dataset.labels[context.splits.development], minlength=len(context.task.classes)
-    )
-    shares = (counts / counts.sum()).astype(np.float32)
-    return Baseline(
-        name="majority class",
-        description=f"always {context.task.classes[int(counts.argmax())]!r}",
-        value=_score(context, np.tile(shares, (len(context.splits.test), 1))),
-    )
-
-
-def _raw(context: Context) -> Baseline:
-    development = context.splits.development
-    if len(development) > RAW_LIMIT:
-        generator = np.random.default_rng(context.request.seed)
-        development = np.sort(generator.choice(development, RAW_LIMIT, replace=False))
-    known = _raw_features(context, development)
-    labels = context.dataset.labels[development]
-    test = context.splits.test
-    # In blocks: these are long vectors, and the test part may be large.
-    blocks = [test[start : start + RAW_LIMIT] for start in range(0, len(test), RAW_LIMIT)]
-    shares = [
-        knn_predict(known, labels, _raw_features(context, block), len(context.task.classes))
-        for block in blocks
+    Args:
+        context: Of the search.
+        yardstick: What the winner was scored on.
+        winner: The trial that is recommended.
+        predicted: Of the winner, for the samples of ``yardstick``, shape (n, c).
+    """
+    cheap: list[tuple[str, Callable[[], Made]]] = [
+        ("majority class", lambda: _majority(context, yardstick)),
+        ("kNN on raw inputs", lambda: _raw(context, yardstick)),
+        ("kNN on frozen features", lambda: _frozen(context, yardstick)),
     ]
+    dear: list[tuple[str, Callable[[], Made]]] = [
+        (
+            "plain default fine-tune",
+            lambda: default_fine_tune(context, yardstick, default(context)),
+        ),
+        ("winner from scratch", lambda: from_scratch(context, yardstick, winner)),
+    ]
+    for name, make in (*cheap, *dear):
+        yield Progress(what=f"baseline: {name}", done=0, total=1)
+        try:
+            yield _scored(context, make(), yardstick, predicted)
+        except Exception as error:  # a yardstick must not cost the answer
+            context.notes.append(f"The baseline {name!r} could not be scored: {error}")
+
+
+def _scored(
+    context: Context, made: Made, yardstick: Yardstick, predicted: Probabilities
+) -> Baseline:
+    if made.probabilities is None:
+        return Baseline(name=made.name, description=made.description, value=None)
+    positions = (made.on or yardstick).positions
+    labels = context.dataset.labels[positions]
+    metric = context.task.metric
+    own = predicted[np.searchsorted(yardstick.positions, positions)]
     return Baseline(
+        name=made.name,
+        description=made.description,
+        value=scores(made.probabilities, labels)[metric],
+        gain=_gain(context, own, made.probabilities, positions),
+    )
+
+
+def _gain(
+    context: Context, own: Probabilities, others: Probabilities, positions: Positions
+) -> Interval:
+    """By how much the winner is better, paired by sample."""
+    found = compare(
+        [own, others],
+        context.dataset.labels[positions],
+        context.task.metric,
+        seed=context.request.seed,
+        groups=context.splits.units[positions],
+    )
+    gap, margin = float(found.differences[0, 1]), float(found.margins[0, 1])
+    return Interval(low=gap - margin, high=gap + margin)
+
+
+def _majority(context: Context, yardstick: Yardstick) -> Made:
+    classes = context.task.classes
+    labels = context.dataset.labels
+
+    def shares(learn: Positions) -> NDArray[np.float32]:
+        counts = np.bincount(labels[learn], minlength=len(classes))
+        return (counts / counts.sum()).astype(np.float32)
+
+    most = classes[int(shares(context.splits.development).argmax())]
+    return Made(
+        name="majority class",
+        description=f"always {most!r}",
+        probabilities=yardstick.predicted(
+            lambda learn, score: np.tile(shares(learn), (len(score), 1))
+        ),
+    )
+
+
+def _raw(context: Context, yardstick: Yardstick) -> Made:
+    labels = context.dataset.labels
+    used = 0
+
+    def predict(learn: Positions, score: Positions) -> Probabilities:
+        nonlocal used
+        if len(learn) > RAW_LIMIT:
+            generator = np.random.default_rng(context.request.seed)
+            learn = np.sort(generator.choice(learn, RAW_LIMIT, replace=False))
+        used = len(learn)
+        known = _raw_features(context, learn)
+        # In blocks: these are long vectors, and what is scored may be large.
+        blocks = [score[start : start + RAW_LIMIT] for start in range(0, len(score), RAW_LIMIT)]
+        shares = [
+            knn_predict(
+                known, labels[learn], _raw_features(context, block), len(context.task.classes)
+            )
+            for block in blocks
+        ]
+        return np.concatenate(shares)
+
+    predicted = yardstick.predicted(predict)
+    return Made(
         name="kNN on raw inputs",
-        description=f"5 nearest of {len(development)} samples, no network at all",
-        value=_score(context, np.concatenate(shares)),
+        description=f"5 nearest of {used} samples, no network at all",
+        probabilities=predicted,
     )
 
 
@@ -76,27 +157,33 @@ def _raw_features(context: Context, positions: NDArray[np.int64]) -> NDArray[np.
     return rows.reshape(len(rows), -1).astype(np.float32)
 
 
-def _frozen(context: Context) -> Baseline:
+def _frozen(context: Context, yardstick: Yardstick) -> Made:
     from automl_transfer.training.matrix import give_back
 
-    candidate = _default(context)
-    known = candidate.features_at(context.splits.development)
-    development, test = context.splits.development, context.splits.test
-    shares = knn_predict(
-        known,
-        context.dataset.labels[development],
-        features_of(context, candidate, test),
-        len(context.task.classes),
-        block_done=lambda: give_back(known),
-    )
-    return Baseline(
+    candidate = default(context)
+
+    def predict(learn: Positions, score: Positions) -> Probabilities:
+        known = candidate.features_at(learn)
+        development = np.isin(score, candidate.positions).all()
+        return knn_predict(
+            known,
+            context.dataset.labels[learn],
+            candidate.features_at(score)
+            if development
+            else features_of(context, candidate, score),
+            len(context.task.classes),
+            block_done=lambda: give_back(known),
+        )
+
+    return Made(
         name="kNN on frozen features",
         description=f"5 nearest by the features of {candidate.card.id}, nothing trained",
-        value=_score(context, shares),
+        probabilities=yardstick.predicted(predict),
     )
 
 
-def _default(context: Context) -> Candidate:
+def default(context: Context) -> Candidate:
+    """The backbone of those who do not choose."""
     if DEFAULT_BACKBONE in context.candidates:
         return context.candidates[DEFAULT_BACKBONE]
     return next(iter(context.candidates.values()))

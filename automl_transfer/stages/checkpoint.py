@@ -17,13 +17,23 @@ _DIRECTORY = "checkpoint"
 
 
 def keep_best(context: Context, number: int, model: Callable[[], TransferModel]) -> None:
-    """Writes the model of a finished trial if it is the best so far; only then is it made."""
+    """Writes the model of a finished trial if it is the best so far; only then is it made.
+
+    A disk that is full costs the copy, not the search: the winner is trained again at the end.
+    """
     from automl_transfer.training.model_file import save_model
 
     if finished(context.outcomes)[0].number != number:
         return
-    digest = save_model(context.files.path / _DIRECTORY / "model.safetensors", model())
-    context.files.write_json(f"{_DIRECTORY}/trial.json", {"number": number, "sha256": digest})
+    try:
+        digest = save_model(context.files.path / _DIRECTORY / "model.safetensors", model())
+        context.files.write_json(f"{_DIRECTORY}/trial.json", {"number": number, "sha256": digest})
+    except Exception as error:
+        text = (
+            f"The best model so far could not be kept ({error}); it is trained again if it wins."
+        )
+        if text not in context.notes:
+            context.notes.append(text)
 
 
 def kept(context: Context, number: int) -> Path | None:

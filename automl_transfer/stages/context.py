@@ -29,9 +29,11 @@ from automl_transfer.task import Task
 if TYPE_CHECKING:
     import torch
 
+    from automl_transfer.stages.confirm import Confirmed
     from automl_transfer.stages.workers import Workers
     from automl_transfer.training.activation_store import ActivationStore
     from automl_transfer.training.array_cache import ArrayCache
+    from automl_transfer.training.costs import Measured
     from automl_transfer.training.rows import RowStore
 
 ROW_STORES = 3
@@ -177,8 +179,9 @@ class Bench:
         return self._rows[key].seen_by(encoder)
 
     def strategy(self, id: str) -> StrategyCard:
-        """The card of a strategy that is searched over."""
-        return next(card for card in self.strategies if card.id == id)
+        """The card of a strategy, whether it is searched over or not."""
+        known = (card for card in self.strategies if card.id == id)
+        return next(known, None) or self.registry.strategy(id)
 
     def head(self, id: str) -> HeadCard:
         """The card of a head that is searched over."""
@@ -204,6 +207,10 @@ class Context(Bench):
     """Numbers below it are of trials that an earlier session has begun."""
     generation: int = 0
     speeds: Speeds = field(init=False)
+    confirmed: Confirmed | None = None
+    """What the finalists predicted on fresh folds; None: there was no time for it."""
+    costs: dict[object, Measured] = field(default_factory=dict)
+    """What was measured of models, by backbone and form of the head."""
     workers: Workers | None = None
     """Processes that train, one a device; None: this one does."""
 
@@ -217,6 +224,12 @@ class Context(Bench):
         row = Exclusion(what=what, reason=reason)
         if row not in self.why_not:
             self.why_not.append(row)
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer already, and nothing was tried since."""
+        stored = self.files.read_recommendation()
+        return stored is not None and stored.trials_total == len(self.outcomes)
 
     @property
     def next_number(self) -> int:

@@ -1,20 +1,111 @@
-"""The test part: opened once, for the winner."""
+"""The winner's own score: on the test part, opened once, or by cross-validation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.outcome import Outcome
-from automl_transfer.recommendation import HeldOutScore
+from automl_transfer.recommendation import ConfidentError, HeldOutScore, Interval, ReliabilityBin
 from automl_transfer.scoring import interval, scores
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.corrected_score import corrected_score
 from automl_transfer.stages.screen import features_of
+from automl_transfer.stages.yardstick import Yardstick
+from automl_transfer.tempering import tempered
 
 if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel
+
+ERRORS = 24
+"""Most confident errors that are kept."""
+BINS = 10
+"""Of the reliability diagram."""
+LEAST_FOR_TEMPERATURE = 50
+"""Samples without which a temperature would be a guess."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """The winner, scored."""
+
+    score: HeldOutScore
+    probabilities: NDArray[np.float32]
+    """Of the yardstick's samples, shape (n, c), tempered."""
+    temperature: float
+
+
+def held_out(
+    context: Context,
+    model: TransferModel,
+    candidate: Candidate,
+    winner: Outcome,
+    measure: Yardstick,
+) -> Scored:
+    """Scores the winner.
+
+    Args:
+        context: Of the search.
+        model: The winner's, as it will be saved.
+        candidate: Its backbone.
+        winner: The trial.
+        measure: What it is scored on.
+    """
+    temperature = _temperature(context, winner)
+    positions = measure.positions
+    labels = context.dataset.labels[positions]
+    openings = int(context.store.get("test_openings", 0))
+    if measure.source == "test":
+        openings += 1
+        context.store.put("test_openings", openings)
+        raw = _probabilities(context, model, candidate, winner)
+        found = tempered(raw, temperature)
+        value, spread = _of_test(context, found, labels, positions)
+        method = (
+            f"the saved model on {len(labels)} samples of the test part, which nothing before has "
+            "looked at"
+        )
+    else:
+        corrected = corrected_score(context, winner)
+        raw, value, spread, method = (
+            corrected.probabilities,
+            corrected.value,
+            corrected.interval,
+            corrected.method,
+        )
+        found = tempered(raw, temperature)
+    return Scored(
+        score=HeldOutScore(
+            source=measure.source,
+            method=method,
+            value=value,
+            interval=spread,
+            metrics=scores(found, labels),
+            samples=len(labels),
+            openings=openings,
+            reliability=_reliability(found, labels),
+            errors=_errors(context, found, positions),
+            **_by_class(context, found, labels),
+        ),
+        probabilities=found,
+        temperature=temperature,
+    )
+
+
+def _of_test(
+    context: Context,
+    found: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    positions: NDArray[np.int64],
+) -> tuple[float, Interval]:
+    metric = context.task.metric
+    groups = context.splits.units[positions]
+    spread = interval(found, labels, metric, context.request.seed, groups=groups)
+    return scores(found, labels)[metric], spread
 
 
 def _probabilities(
@@ -32,37 +123,71 @@ def _probabilities(
     return predict_probabilities(model, rows, positions, context.device)
 
 
-def score_test(
-    context: Context,
-    model: TransferModel,
-    candidate: Candidate,
-    winner: Outcome,
-    openings: int,
-) -> HeldOutScore:
-    """Scores the winner's model on the test part."""
+def _temperature(context: Context, winner: Outcome) -> float:
+    """Fitted on samples that the model which predicted them had not learnt from."""
+    from automl_transfer.tempering import temperature
+
+    confirmed = context.confirmed
+    numbers = [row.number for row in confirmed.rows] if confirmed else []
+    if confirmed is not None and winner.number in numbers:
+        found = confirmed.probabilities[numbers.index(winner.number)]
+        labels = np.tile(context.dataset.labels[confirmed.positions], len(found))
+        known: NDArray[np.float32] | None = found.reshape(-1, found.shape[-1])
+    else:
+        known = context.files.read_predictions(winner.number)
+        labels = context.dataset.labels[context.splits.val]
+    if known is None or len(known) != len(labels) or len(labels) < LEAST_FOR_TEMPERATURE:
+        return 1.0
+    return temperature(known, labels)
+
+
+def _by_class(
+    context: Context, found: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Mapping[str, Any]:
     from sklearn.metrics import classification_report, confusion_matrix
 
-    positions = context.splits.test
-    labels = context.dataset.labels[positions]
-    probabilities = _probabilities(context, model, candidate, winner)
-    metrics = scores(probabilities, labels)
     classes = range(len(context.task.classes))
-    predicted = probabilities.argmax(axis=1)
+    predicted = found.argmax(axis=1)
     names = list(context.task.classes)
-    report = classification_report(
-        labels, predicted, labels=classes, target_names=names, zero_division=0, output_dict=True
-    )
-    text = classification_report(
-        labels, predicted, labels=classes, target_names=names, zero_division=0, digits=3
-    )
+    options = {"labels": classes, "target_names": names, "zero_division": 0}
     matrix = confusion_matrix(labels, predicted, labels=classes)
-    return HeldOutScore(
-        value=metrics[context.task.metric],
-        interval=interval(probabilities, labels, context.task.metric, context.request.seed),
-        metrics=metrics,
-        samples=len(labels),
-        report=report,
-        report_text=text,
-        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
-        openings=openings,
+    return {
+        "report": classification_report(labels, predicted, output_dict=True, **options),
+        "report_text": classification_report(labels, predicted, digits=3, **options),
+        "confusion": tuple(tuple(int(count) for count in row) for row in matrix),
+    }
+
+
+def _reliability(
+    found: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[ReliabilityBin, ...]:
+    """Bins of equal width over the largest probability; those that are empty are left out."""
+    sure, right = found.max(axis=1), found.argmax(axis=1) == labels
+    places = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
+    return tuple(
+        ReliabilityBin(
+            confidence=float(sure[places == place].mean()),
+            accuracy=float(right[places == place].mean()),
+            count=int((places == place).sum()),
+        )
+        for place in range(BINS)
+        if (places == place).any()
+    )
+
+
+def _errors(
+    context: Context, found: NDArray[np.float32], positions: NDArray[np.int64]
+) -> tuple[ConfidentError, ...]:
+    labels = context.dataset.labels[positions]
+    predicted, sure = found.argmax(axis=1), found.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS]
+    return tuple(
+        ConfidentError(
+            source=context.dataset.samples[int(positions[place])].source,
+            true=int(labels[place]),
+            predicted=int(predicted[place]),
+            confidence=float(sure[place]),
+        )
+        for place in wrong.tolist()
     )

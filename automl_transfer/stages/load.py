@@ -67,7 +67,7 @@ def load(context: Context) -> Iterator[Event]:
     card, modality = context.recognised
     dataset = yield from _opened(context, modality)
     _same_data(context, dataset.fingerprint)
-    splits = make_splits(dataset.samples, dataset.classes, request.seed)
+    splits = make_splits(dataset.samples, dataset.classes, request.seed, hold_out=request.hold_out)
     metric, reason = choose_metric(dataset.labels[splits.development], request.metric)
     task = Task(modality=card.id, classes=dataset.classes, metric=metric, metric_reason=reason)
     context.set_data(card, modality, dataset, splits, task)

@@ -1,4 +1,4 @@
-"""Recommend: rank, retrain or restore the winner, and open the test part once."""
+"""Recommend: retrain or restore the winner, score it, and write the answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Iterator, Sequence
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.events import Event, Note, Recommended, StageStarted
 from automl_transfer.outcome import Outcome
-from automl_transfer.recommendation import RankedTrial, Recommendation
+from automl_transfer.recommendation import Baseline, Confirmation, RankedTrial, Recommendation
 from automl_transfer.scoring import interval
-from automl_transfer.stages.baselines import RAW_LIMIT, baselines
-from automl_transfer.stages.context import Candidate, Context, finished
-from automl_transfer.stages.held_out import score_test
+from automl_transfer.stages.baselines import RAW_LIMIT, baselines, default
+from automl_transfer.stages.confirmation import confirmation
+from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.finalists import usable
+from automl_transfer.stages.held_out import held_out
+from automl_transfer.stages.learning import learning_curve_or_note
+from automl_transfer.stages.plain_training import dear_seconds
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
+from automl_transfer.stages.yardstick import yardstick
 
 ROW = 0.0005
 """Seconds to read one kept row for the naive baseline, and to shrink it."""
@@ -39,7 +44,9 @@ def reserve_seconds(context: Context) -> float:
     test = passes * max(each, default=0.0) * len(context.splits.test)
     test += ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
     budget = context.request.budget_seconds
-    return float(min(test + FIXED + (0.02 + REFIT_SHARE) * budget, 0.4 * budget))
+    end = test + FIXED + (0.02 + REFIT_SHARE) * budget
+    trained = [default(context), next(iter(context.candidates.values()))]
+    return float(min(end, 0.4 * budget)) + dear_seconds(context, trained)
 
 
 def recommend(context: Context) -> Iterator[Event]:
@@ -52,22 +59,33 @@ def recommend(context: Context) -> Iterator[Event]:
     if not best:
         raise NothingUsableError(_nothing(context))
     stored = context.files.read_recommendation()
-    if stored is not None and stored.trials_total == len(context.outcomes):
+    if stored is not None and context.answered:
         # Nothing new was tried: the test part stays closed.
         yield Recommended(recommendation=stored)
         return
-    yield StageStarted(stage="recommend", detail=best[0].configuration.title)
-    winner, candidate, note = _winner(context, best)
-    if note:
-        context.notes.append(note)
-        yield Note(text=note, level="warning")
+    found = confirmation(context)
+    winner = _winner(context, best, found.winner if found else None)
+    candidate = context.candidates[winner.configuration.backbone]
+    yield StageStarted(stage="recommend", detail=winner.configuration.title)
+    if found is None and winner is not best[0]:
+        text = (
+            f"Trial {best[0].number} ({best[0].configuration.title}) scored best, but a part of "
+            "it cannot be had now; the best of the others is taken."
+        )
+        context.notes.append(text)
+        yield Note(text=text, level="warning")
     made = yield from make_model(context, winner, candidate)
-    write_model(context, made.model, winner, candidate)
-    openings = int(context.store.get("test_openings", 0)) + 1
-    context.store.put("test_openings", openings)
-    held_out = score_test(context, made.model, candidate, winner, openings)
-    yardsticks = baselines(context)
-    ranking = rank(context, best)
+    measure = yardstick(context)
+    scored = held_out(context, made.model, candidate, winner, measure)
+    write_model(context, made.model, winner, candidate, scored.temperature)
+    yardsticks = []
+    for event in baselines(context, measure, winner, scored.probabilities):
+        if isinstance(event, Baseline):
+            yardsticks.append(event)
+        else:
+            yield event
+    learning = learning_curve_or_note(context)
+    ranking = rank(context, best, winner.number, found)
     recommendation = Recommendation(
         study=context.request.name,
         metric=context.task.metric,
@@ -75,10 +93,12 @@ def recommend(context: Context) -> Iterator[Event]:
         winner=next(row for row in ranking if row.number == winner.number),
         refitted=made.refitted,
         refit_reason=made.reason,
-        test=held_out,
-        baselines=yardsticks,
+        test=scored.score,
+        baselines=tuple(yardsticks),
         ranking=ranking,
         trials=Counter(row.state for row in context.outcomes),
+        confirmation=found,
+        learning=learning,
         why_not=tuple(context.why_not),
         notes=tuple(context.notes),
         seconds=context.watch.elapsed,
@@ -91,43 +111,39 @@ def recommend(context: Context) -> Iterator[Event]:
     yield Recommended(recommendation=recommendation)
 
 
-def _winner(context: Context, best: Sequence[Outcome]) -> tuple[Outcome, Candidate, str | None]:
-    """The best trial whose backbone can be had, and what to say when that is not the best."""
-    heads = {card.id for card in context.heads}
-    strategies = {card.id for card in context.strategies}
-    for row in best:
-        configuration = row.configuration
-        candidate = context.candidates.get(configuration.backbone)
-        if (
-            candidate is None
-            or configuration.head not in heads
-            or configuration.strategy not in strategies
-        ):
-            continue
-        if row is best[0]:
-            return row, candidate, None
-        return (
-            row,
-            candidate,
-            (
-                f"Trial {best[0].number} ({best[0].configuration.title}) scored best, but a part "
-                "of it cannot be had now; the best of the others is taken."
-            ),
+def _winner(context: Context, best: Sequence[Outcome], number: int | None) -> Outcome:
+    """The trial that was chosen, or else the best whose parts can be had."""
+    rows = usable(context, best)
+    if not rows:
+        raise NothingUsableError(
+            "The parts of a finished trial must be available to make the model, but of none are: "
+            + ", ".join(sorted({row.configuration.title for row in best}))
+            + ". Install its plugin or weights again and repeat the command."
         )
-    raise NothingUsableError(
-        "The parts of a finished trial must be available to make the model, but of none are: "
-        + ", ".join(sorted({row.configuration.title for row in best}))
-        + ". Install its plugin or weights again and repeat the command."
-    )
+    return next((row for row in rows if row.number == number), rows[0])
 
 
-def rank(context: Context, best: Sequence[Outcome]) -> tuple[RankedTrial, ...]:
-    """Finished trials as rows of the ranking, best first."""
+def rank(
+    context: Context, best: Sequence[Outcome], winner: int, found: Confirmation | None
+) -> tuple[RankedTrial, ...]:
+    """Finished trials as rows of the ranking.
+
+    Args:
+        context: Of the search.
+        best: Finished trials by their value on the validation part, best first.
+        winner: Number of the trial that is recommended: it is the first row.
+        found: The finalists, who come next.
+    """
     labels = context.dataset.labels[context.splits.val]
+    confirmed = {one.number: one.value for one in found.finalists} if found else {}
+    order = {winner: 0} | {
+        number: place for place, number in enumerate(confirmed, start=1) if number != winner
+    }
     rows = []
-    for place, row in enumerate(best, start=1):
+    ranked = sorted(best, key=lambda row: order.get(row.number, len(order)))
+    for place, row in enumerate(ranked, start=1):
         stored = context.files.read_predictions(row.number) if place <= WITH_INTERVAL else None
-        usable = stored is not None and len(stored) == len(labels)
+        known = stored is not None and len(stored) == len(labels)
         rows.append(
             RankedTrial(
                 rank=place,
@@ -136,8 +152,9 @@ def rank(context: Context, best: Sequence[Outcome]) -> tuple[RankedTrial, ...]:
                 configuration=row.configuration,
                 value=row.value if row.value is not None else float("-inf"),
                 interval=interval(stored, labels, context.task.metric, context.request.seed)
-                if stored is not None and usable
+                if stored is not None and known
                 else None,
+                confirmed=confirmed.get(row.number),
                 seconds=row.seconds,
                 trainable_parameters=row.proof.trainable_parameters if row.proof else 0,
                 total_parameters=row.proof.total_parameters if row.proof else 0,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
+from automl_transfer.constraints import license_obstacle
 from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Stage
 from automl_transfer.errors import (
     AutomlTransferError,
@@ -37,6 +38,7 @@ from automl_transfer.events import (
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.scoring import interval, scores
 from automl_transfer.stages.context import Bench, Candidate, Context
+from automl_transfer.stages.costs import too_slow
 from automl_transfer.stages.verdicts import FirstLook, judge, weight
 
 if TYPE_CHECKING:
@@ -302,6 +304,10 @@ def _obstacle(
     limit = context.request.max_params
     if limit is not None and card.cost is not None and card.cost.params > limit:
         return f"{card.cost.params:,} parameters, more than --max-params {limit:,}", None
+    if context.request.license == "permissive":
+        refused = license_obstacle(card.weights.license)
+        if refused:
+            return refused, None
     veto = context.registry.veto(card, context.task)
     if veto:
         return veto, None
@@ -336,6 +342,9 @@ def _first_look(
     development = context.splits.development
     chosen = first_positions(context.dataset.labels[development], context.request.seed)
     positions = development[chosen]
+    slow = too_slow(context, card, backbone)
+    if slow:
+        raise EmptySpaceError(slow)
     labels = context.dataset.labels[positions]
     matrix, computed, speed = yield from _features(
         context, card, weights, backbone, positions, limit

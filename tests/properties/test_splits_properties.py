@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_transfer.dataset import PARTS, Sample
+from automl_transfer.folds import make_folds
 from automl_transfer.splits import make_splits
+from automl_transfer.units import units
 
 seeds = st.integers(0, 2**32)
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
@@ -41,7 +44,7 @@ def classes_of(data) -> list[str]:
 
 
 def split(data, seed):
-    return make_splits(data, classes_of(data), seed)
+    return make_splits(data, classes_of(data), seed, hold_out="yes")
 
 
 def by_source(data, splits) -> dict[str, str]:
@@ -102,3 +105,56 @@ def test_classes_have_their_share(data, seed):
         found = Counter(data[place].label for place in splits.of(part).tolist())
         for label, total in totals.items():
             assert abs(found[label] - 0.2 * total) <= 1.5
+
+
+@st.composite
+def grouped(draw):
+    """Data whose samples may belong to groups and to clusters."""
+    data = draw(data_sets())
+    names = [draw(st.sampled_from(("", "", "a", "b", "c", "d"))) for _ in data]
+    kinds = [draw(st.integers(0, 2 * len(data))) for _ in data]
+    return [
+        replace(sample, group=name) for sample, name in zip(data, names, strict=True)
+    ], np.array(kinds)
+
+
+@given(grouped(), seeds, st.integers(2, 6))
+@SETTINGS
+def test_folds_are_a_partition_and_never_tear_a_unit(data, seed, count):
+    samples, clusters = data
+    linked = units(samples, clusters)
+    positions = np.arange(len(samples))
+    folds = make_folds(samples, positions, linked, count, str(seed))
+    assert folds.shape == positions.shape
+    assert set(folds.tolist()) <= set(range(count))
+    for unit in set(linked.tolist()):
+        assert len(set(folds[linked == unit].tolist())) == 1
+    for group in {sample.group for sample in samples} - {""}:
+        assert len({folds[place] for place, one in enumerate(samples) if one.group == group}) == 1
+
+
+@given(data_sets(), seeds, st.randoms(use_true_random=False))
+@SETTINGS
+def test_folds_depend_on_contents_alone(data, seed, random):
+    shuffled = [replace(sample, source=f"elsewhere/{sample.source}") for sample in data]
+    random.shuffle(shuffled)
+    found = []
+    for samples in (data, shuffled):
+        folds = make_folds(samples, np.arange(len(samples)), units(samples), 3, str(seed))
+        pairs = zip(samples, folds.tolist(), strict=True)
+        found.append({sample.source.rpartition("elsewhere/")[2]: fold for sample, fold in pairs})
+    assert found[0] == found[1]
+
+
+@given(data_sets(copies=False), seeds, st.integers(2, 5))
+@SETTINGS
+def test_folds_have_their_share_of_each_class(data, seed, count):
+    folds = make_folds(data, np.arange(len(data)), units(data), count, str(seed))
+    for label in {sample.label for sample in data}:
+        found = Counter(
+            fold
+            for sample, fold in zip(data, folds.tolist(), strict=True)
+            if sample.label == label
+        )
+        total = sum(found.values())
+        assert all(abs(found[fold] - total / count) < 1 for fold in range(count))

@@ -18,7 +18,12 @@ from automl_transfer.contracts import KeepRows, Progress
 from automl_transfer.errors import CardError, DataError
 from automl_transfer.modalities.image.encoder import ImageEncoder
 from automl_transfer.modalities.image.plain_view import plain_view
-from automl_transfer.modalities.image.reading import content_id, decode, read_bytes
+from automl_transfer.modalities.image.reading import (
+    UnreadableError,
+    content_id,
+    decode,
+    read_bytes,
+)
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -81,28 +86,39 @@ class Views:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inspected:
+class Inspected:
+    """What opening a file came to."""
+
     id: str
+    """Of its content; empty if it cannot be used."""
     error: str | None = None
+    """Why it cannot be used."""
+    kind: str = ""
+    """The same in a few words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    found: Inspected
     views: Mapping[int, NDArray[np.uint8]]
 
 
 def inspect(
     files: Sequence[Path], progress: Progress | None = None, views: Views | None = None
-) -> list[tuple[str, str | None]]:
-    """Content id, and None or why it cannot be used, of each file.
+) -> list[Inspected]:
+    """Content id, or why it cannot be used, of each file.
 
     A file is decoded at most once: not at all if all its views are kept, since they were made of
     the same bytes.
     """
-    results: list[tuple[str, str | None]] = []
+    results: list[Inspected] = []
     # Pillow warns of odd metadata and of sizes; what matters of it comes back as a reason.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for found in in_threads(lambda file: _inspect(file, views), files):
+        for opened in in_threads(lambda file: _inspect(file, views), files):
             if views is not None:
-                views.add(found.id, found.views)
-            results.append((found.id, found.error))
+                views.add(opened.found.id, opened.views)
+            results.append(opened.found)
             if progress is not None:
                 progress(len(results), len(files))
         if views is not None:
@@ -110,24 +126,25 @@ def inspect(
     return results
 
 
-def _inspect(file: Path, views: Views | None) -> _Inspected:
+def _inspect(file: Path, views: Views | None) -> _Opened:
     try:
         content = read_bytes(file)
         id = content_id(content)
         lacking = views.lacking(id) if views is not None else None
         if views is None or lacking is None:
             decode(content)
-            return _Inspected(id=id, views={})
+            return _Opened(found=Inspected(id=id), views={})
         if not lacking:
-            return _Inspected(id=id, views={})
+            return _Opened(found=Inspected(id=id), views={})
         image = decode(content)
         made = {
             place: plain_view(image, views.encoders[place].input)
             for place in views.wanted(lacking)
         }
-        return _Inspected(id=id, views=made)
+        return _Opened(found=Inspected(id=id), views=made)
     except DataError as error:
-        return _Inspected(id="", error=str(error), views={})
+        kind = error.kind if isinstance(error, UnreadableError) else ""
+        return _Opened(found=Inspected(id="", error=str(error), kind=kind), views={})
 
 
 def in_threads(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.contracts import KeepRows, Progress
+from automl_transfer.contracts import Examined, KeepRows, Progress, ReadRows
 from automl_transfer.dataset import DataOptions, Dataset, Quarantined, Recognition, Sample, take
 from automl_transfer.errors import DataError
 from automl_transfer.layouts import (
@@ -25,6 +25,7 @@ from automl_transfer.layouts import (
 from automl_transfer.modalities.image.encoder import ImageEncoder
 from automl_transfer.modalities.image.inspecting import Views, in_threads, inspect
 from automl_transfer.modalities.image.reading import SUFFIXES
+from automl_transfer.modalities.image.thumbnails import thumbnail
 from automl_transfer.space import Scalar
 
 _PEEK = 500
@@ -98,13 +99,21 @@ class ImageModality:
         label = {name: place for place, name in enumerate(listing.classes)}
         samples: list[Sample] = []
         broken: list[Quarantined] = []
-        for entry, (id, error) in zip(listing.entries, inspected, strict=True):
-            if error is None:
+        for entry, found in zip(listing.entries, inspected, strict=True):
+            if found.error is None:
                 samples.append(
-                    Sample(id=id, source=entry.source, label=label[entry.label], part=entry.part)
+                    Sample(
+                        id=found.id,
+                        source=entry.source,
+                        label=label[entry.label],
+                        part=entry.part,
+                        group=entry.group,
+                    )
                 )
             else:
-                broken.append(Quarantined(source=entry.source, reason=error))
+                broken.append(
+                    Quarantined(source=entry.source, reason=found.error, kind=found.kind)
+                )
         if not samples:
             first = "; ".join(f"{item.source!r}: {item.reason}" for item in broken[:3])
             raise DataError(
@@ -119,7 +128,8 @@ class ImageModality:
             samples=tuple(samples),
             layout=listing.layout,
             quarantined=(*listing.quarantined, *broken),
-            notes=(*listing.notes, *_copy_notes(samples, listing.classes)),
+            empty_classes=listing.empty,
+            notes=listing.notes,
         )
 
     def open_items(self, paths: Sequence[Path]) -> tuple[Dataset, Sequence[str | None]]:
@@ -132,15 +142,15 @@ class ImageModality:
         files = [Path(os.path.abspath(path)) for path in paths]
         found = inspect(files)
         samples = tuple(
-            Sample(id=id, source=str(file), label=0)
-            for file, (id, error) in zip(files, found, strict=True)
-            if error is None
+            Sample(id=item.id, source=str(file), label=0)
+            for file, item in zip(files, found, strict=True)
+            if item.error is None
         )
         # Sources are absolute: files to predict may lie anywhere.
         dataset = Dataset(
             modality="image", root="", classes=("",), samples=samples, layout="files"
         )
-        return dataset, [error for _, error in found]
+        return dataset, [item.error for item in found]
 
     def encoder(
         self, root: str, input: Mapping[str, Any], params: Mapping[str, Scalar]
@@ -152,6 +162,14 @@ class ImageModality:
             UsageError: The parameters are not in the modality's space.
         """
         return ImageEncoder.make(root, input, params)
+
+    def thumbnail(self, dataset: Dataset, position: int) -> tuple[str, bytes]:
+        """See :func:`.thumbnails.thumbnail`.
+
+        Raises:
+            DataError: The file cannot be read any more.
+        """
+        return thumbnail(Path(dataset.root) / dataset.samples[position].source)
 
     @property
     def raw_input(self) -> Mapping[str, Any]:
@@ -167,6 +185,14 @@ class ImageModality:
             return np.zeros((0, 3 * _RAW_SIDE**2), dtype=np.float32)
         return np.stack(rows).reshape(len(rows), -1).astype(np.float32) / np.float32(255)
 
+    def examine(
+        self, dataset: Dataset, rows: ReadRows, progress: Progress | None = None
+    ) -> Examined:
+        """Reads headers and the kept small views: see :mod:`.examining`."""
+        from automl_transfer.modalities.image.examining import examine
+
+        return examine(dataset, rows, progress)
+
 
 def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:
     totals = Counter(entry.label for entry in listing.entries)
@@ -178,26 +204,3 @@ def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:
         [len(different[place]) for place in range(len(listing.classes))],
         [totals[name] for name in listing.classes],
     )
-
-
-def _copy_notes(samples: Sequence[Sample], classes: Sequence[str]) -> list[str]:
-    copies: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        copies[sample.id].append(sample)
-    repeated = [group for group in copies.values() if len(group) > 1]
-    notes = []
-    if repeated:
-        extra = sum(len(group) - 1 for group in repeated)
-        notes.append(
-            f"{extra} image(s) are byte for byte copies of others; copies are kept in one part."
-        )
-    torn = [group for group in repeated if len({sample.label for sample in group}) > 1]
-    if torn:
-        first = " and ".join(
-            f"{sample.source!r} ({classes[sample.label]!r})" for sample in torn[0][:3]
-        )
-        notes.append(
-            f"{len(torn)} image(s) lie in more than one class, for example {first}: one of the "
-            "labels must be wrong."
-        )
-    return notes

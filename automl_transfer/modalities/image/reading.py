@@ -45,6 +45,24 @@ _TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """Orientation of EXIF to Pillow's ``Transpose``; 1 is upright."""
 
 
+TOO_LARGE = "too large, or a decompression bomb"
+CUT_OFF = "cut off"
+DAMAGED = "damaged"
+_CUT_OFF = ("truncated", "broken data stream", "unexpected end", "too short", "not enough")
+"""What Pillow's messages have in common when a file ends too early."""
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\x00", b"MM\x00*")
+"""How files begin that are images beyond doubt, though Pillow makes nothing of them."""
+
+
+class UnreadableError(DataError):
+    """A file that cannot be used as an image."""
+
+    def __init__(self, reason: str, kind: str) -> None:
+        """Takes the reason, and what is wrong in a few words, the same for all such files."""
+        super().__init__(reason)
+        self.kind = kind
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a file of acceptable size.
 
@@ -53,21 +71,23 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         if not path.exists():
-            raise DataError("the file does not exist")
+            raise UnreadableError("the file does not exist", "missing file")
         if path.is_dir():
-            raise DataError("it is a folder; name the files in it")
+            raise UnreadableError("it is a folder; name the files in it", "not a file")
         if not path.is_file():
-            raise DataError("it is not a regular file")
+            raise UnreadableError("it is not a regular file", "not a file")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise DataError(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
+            raise UnreadableError(
+                f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read", TOO_LARGE
+            )
         content = path.read_bytes()
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"the file cannot be read: {_text(error)}") from error
+        raise UnreadableError(f"the file cannot be read: {_text(error)}", "no access") from error
     if not content:
-        raise DataError("the file is empty")
+        raise UnreadableError("the file is empty", "empty file")
     return content
 
 
@@ -95,27 +115,30 @@ def _decode(content: bytes) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=formats()) as image:
             width, height = image.size
             if width < 1 or height < 1:
-                raise DataError(f"the image has no pixels ({width} x {height})")
+                raise UnreadableError(f"the image has no pixels ({width} x {height})", "no pixels")
             if width * height > MAX_PIXELS:
-                raise DataError(_too_large(f"{width} x {height} pixels"))
+                raise UnreadableError(_too_large(f"{width} x {height} pixels"), TOO_LARGE)
             # Only decoding finds a file that was cut off; Pillow's verify() does not.
             image.load()
             return _upright(_rgb(image), image)
     except (DataError, Warning):
         raise
     except UnidentifiedImageError as error:
-        raise DataError(_unidentified(content)) from error
+        raise UnreadableError(*_unidentified(content)) from error
     except Image.DecompressionBombError as error:
-        raise DataError(_too_large("more pixels than that")) from error
+        raise UnreadableError(_too_large("more pixels than that"), TOO_LARGE) from error
     # Decoders meet hostile bytes with every kind of error, from struct.error to MemoryError.
     except Exception as error:
-        raise DataError(f"the image is damaged: {_text(error)}") from error
+        text = _text(error)
+        kind = CUT_OFF if any(word in text.lower() for word in _CUT_OFF) else DAMAGED
+        raise UnreadableError(f"the image is damaged: {text}", kind) from error
 
 
-def _formats() -> list[str]:
+def formats() -> list[str]:
+    """Those of :data:`FORMATS` that this Pillow reads."""
     from PIL import Image
 
     Image.init()
@@ -140,30 +163,38 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     from PIL import Image
 
+    turn = _TRANSPOSE.get(orientation(image))
+    return pixels if turn is None else pixels.transpose(Image.Transpose(turn))
+
+
+def orientation(image: Image.Image) -> int:
+    """How a camera was held: 1 is upright, 2 to 8 as EXIF numbers them."""
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        found = image.getexif().get(0x0112, 1)
     # A picture with damaged metadata is still a picture.
     except Exception as error:
         if isinstance(error, Warning):
             raise
-        orientation = 1
-    turn = _TRANSPOSE.get(orientation) if isinstance(orientation, int) else None
-    return pixels if turn is None else pixels.transpose(Image.Transpose(turn))
+        return 1
+    return found if isinstance(found, int) and found in _TRANSPOSE else 1
 
 
 def _too_large(found: str) -> str:
     return f"the image is too large: it has {found}; at most {MAX_PIXELS:,} pixels are read"
 
 
-def _unidentified(content: bytes) -> str:
+def _unidentified(content: bytes) -> tuple[str, str]:
+    """The reason and its kind."""
     start = content[:512].lstrip()
     if start.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS, not the image; run `git lfs pull`"
+        return "it is a pointer of Git LFS, not the image; run `git lfs pull`", "Git LFS pointer"
     if start[:1] == b"<":
-        return "it is not an image but HTML, XML or SVG"
+        return "it is not an image but HTML, XML or SVG", "HTML, XML or SVG"
     if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
-        return "it is a HEIC image, which is not supported; convert it to JPEG"
-    return f"it is not an image of a known format ({', '.join(_formats())})"
+        return "it is a HEIC image, which is not supported; convert it to JPEG", "HEIC image"
+    if content.startswith(_MAGIC):
+        return "the image is damaged: its header cannot be read", DAMAGED
+    return f"it is not an image of a known format ({', '.join(formats())})", "not an image"
 
 
 def _text(error: BaseException) -> str:

@@ -1,0 +1,77 @@
+"""Finds codes that differ in few bits, without comparing each with each."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMPARISONS = 1 << 26
+"""About how many pairs of codes are compared; below it all pairs are."""
+MOST_PAIRS = 1 << 22
+"""Pairs up to which all are listed; if there are more, those that are found in the other way."""
+ORDERS = 64
+WINDOW = 16
+_SEED = 0x5EED
+
+
+def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
+    """Pairs of codes that differ in at most ``most_bits`` bits.
+
+    With up to about ten thousand codes that is each pair. With more, or with very many pairs, codes are sorted by their
+    bits in :data:`ORDERS` random orders, and each is compared with the next ones (Charikar,
+    "Similarity estimation techniques from rounding algorithms", STOC 2002, section 3; Manku, Jain
+    and Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007): time n log n, and a
+    pair of 100,000 codes that differs in 10 of 64 bits at random is missed with P < 0.001, one in
+    14 bits with P < 0.05.
+
+    Args:
+        codes: Shape (n,).
+        most_bits: From 0 to 64.
+
+    Returns:
+        Positions, the smaller one first, in ascending order without repeats, shape (m, 2). Of
+        codes that are equal to very many others, only some pairs, which link them all.
+    """
+    n = len(codes)
+    if n * (n - 1) // 2 <= COMPARISONS:
+        found = _in_order(np.arange(n), codes, n - 1, most_bits, MOST_PAIRS)
+        if len(found) < MOST_PAIRS:
+            return _unique([found], n)
+    window = WINDOW
+    bits = np.unpackbits(codes.astype(">u8")[:, None].view(np.uint8), axis=1)  # (n, 64)
+    generator = np.random.default_rng(_SEED)
+    pairs = []
+    for _ in range(ORDERS):
+        shuffled = np.packbits(bits[:, generator.permutation(64)], axis=1).view(">u8")[:, 0]
+        order = np.argsort(shuffled, kind="stable")
+        pairs.append(_in_order(order, codes, window, most_bits, window * n))
+    return _unique(pairs, n)
+
+
+def _in_order(
+    order: NDArray[np.int64],
+    codes: NDArray[np.uint64],
+    window: int,
+    most_bits: int,
+    most_pairs: int,
+) -> NDArray[np.int64]:
+    """Close pairs among codes that are at most ``window`` places apart, as numbers i * n + j.
+
+    It ends early with ``most_pairs``.
+    """
+    n, ordered, found, count = len(codes), codes[order], [], 0
+    for apart in range(1, min(window, n - 1) + 1):
+        near = np.bitwise_count(ordered[apart:] ^ ordered[:-apart]) <= most_bits
+        at = np.flatnonzero(near)
+        if len(at):
+            one, other = order[at], order[at + apart]
+            found.append(np.minimum(one, other) * n + np.maximum(one, other))
+            count += len(at)
+        if count >= most_pairs:
+            break
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def _unique(found: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
+    pairs = np.unique(np.concatenate(found))
+    return np.stack([pairs // max(n, 1), pairs % max(n, 1)], axis=1)

@@ -1,0 +1,83 @@
+"""From resampled values of a metric to a 95 % interval."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from automl_transfer.metrics import is_share
+from automl_transfer.recommendation import Interval
+
+_SAMPLE_SHARES = frozenset({"accuracy", "top5_accuracy"})
+"""Shares of the samples; the other metrics give each class the same say."""
+
+
+def effective_samples(
+    metric: str, labels: NDArray[np.int64], clusters: NDArray[np.int64]
+) -> float:
+    """How many independent samples a metric rests on at most.
+
+    Where each class has the same say, Kish's effective size of the weights 1 / n_k (Survey
+    Sampling, 1965, section 11.7): a class with two samples weighs as much as one with a thousand.
+
+    Args:
+        metric: Which.
+        labels: Shape (n,).
+        clusters: Shape (n,), alike for samples that are not independent.
+    """
+    independent = len(np.unique(clusters))
+    if metric in _SAMPLE_SHARES:
+        return float(independent)
+    of_class = [len(np.unique(clusters[labels == label])) for label in np.unique(labels)]
+    kish = len(of_class) ** 2 / sum(1 / count for count in of_class)
+    return float(min(independent, kish))
+
+
+def critical(clusters: int) -> float:
+    """Two-sided 5 % point of Student's t, for so many independent samples."""
+    return float(stats.t.ppf(0.975, max(clusters - 1, 1)))
+
+
+def around(
+    value: float, resampled: NDArray[np.float64], metric: str, samples: float, clusters: int
+) -> Interval:
+    """The interval of a metric whose resampled values scatter like ``resampled``.
+
+    A share gets Wilson's interval (1927) for the number of samples that the scatter stands for
+    (Korn and Graubard, Survey Methodology 1998): the percentiles of resamples of 30 right answers
+    are all 1, which is no interval. Other metrics get the percentiles, the calibration error the
+    standard deviation on both sides, since its resamples lie below it.
+
+    Args:
+        value: Of the samples as they are.
+        resampled: Shape (r,).
+        metric: Which.
+        samples: Of :func:`effective_samples`.
+        clusters: Independent samples.
+    """
+    if len(resampled) < 2:
+        return Interval(low=0.0, high=1.0) if is_share(metric) else Interval(low=value, high=value)
+    deviation = float(resampled.std(ddof=1))
+    t = critical(clusters)
+    if is_share(metric):
+        return wilson(value, deviation, metric, samples, t)
+    if metric == "neg_ece":
+        return Interval(low=value - t * deviation, high=min(value + t * deviation, 0.0))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Interval(low=float(low), high=float(high))
+
+
+def wilson(value: float, deviation: float, metric: str, samples: float, t: float) -> Interval:
+    """Wilson's interval of a share with the standard error ``deviation``."""
+    spread = value * (1 - value)
+    size = spread / deviation**2 if deviation > 0 and spread > 0 else samples
+    if metric != "roc_auc":
+        # The area under the curve varies less than a share of the samples does.
+        size = min(size, samples)
+    shrink = 1 + t**2 / size
+    centre = (value + t**2 / (2 * size)) / shrink
+    half = t / shrink * math.sqrt(spread / size + t**2 / (4 * size**2))
+    return Interval(low=max(centre - half, 0.0), high=min(centre + half, 1.0))

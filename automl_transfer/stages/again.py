@@ -1,0 +1,154 @@
+"""Trains configurations that have ended well once more, on other samples and with other seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.class_weights import weights_of
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.evaluate import train
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from automl_transfer.training.trial import TrialResult
+
+T = TypeVar("T")
+Stop = Callable[[], bool]
+Probabilities = NDArray[np.float32]
+
+
+def is_frozen(context: Context, row: Outcome) -> bool:
+    """Whether only a head was trained, on features that are kept."""
+    return not context.strategy(row.configuration.strategy).trains_backbone
+
+
+def heads_again(
+    context: Context,
+    candidate: Candidate,
+    rows: Sequence[Outcome],
+    *,
+    learn: NDArray[np.int64],
+    score: NDArray[np.int64],
+    seed: int,
+    should_stop: Stop,
+) -> list[Probabilities | Exception]:
+    """Heads on the frozen features of one backbone.
+
+    Args:
+        context: Of the search.
+        candidate: The backbone of all of them.
+        rows: What to train.
+        learn: Positions of the development part to learn from.
+        score: Likewise, to predict, shape (n,).
+        seed: Of heads and batches.
+        should_stop: Looked at after each step.
+
+    Returns:
+        Class probabilities of ``score``, shape (n, c), or what went wrong, in the order of
+        ``rows``.
+    """
+    from automl_transfer.training.frozen import FrozenFeatures, fitted, seeded
+    from automl_transfer.training.packed import HeadRun, train_heads
+
+    labels = context.dataset.labels
+    data = FrozenFeatures.scaled(
+        candidate.features,
+        candidate.places(learn),
+        labels[learn],
+        candidate.places(score),
+        context.files.path,
+    )
+    found: dict[int, Probabilities | Exception] = {}
+    runs, places = [], []
+    for place, row in enumerate(rows):
+        build = _head_of(context, candidate, row)
+        params = row.configuration.of("head", row.configuration.head)
+        weights = weights_of(row.configuration, data.labels, len(context.task.classes))
+        try:
+            if context.head(row.configuration.head).closed_form:
+                found[place] = fitted(build, data, seed, weights).probabilities
+                continue
+            head = seeded(build, seed)
+        except (Exception, SystemExit) as error:
+            found[place] = RuntimeError(str(error))
+            continue
+        places.append(place)
+        runs.append(
+            HeadRun(
+                build=lambda head=head: head,  # type: ignore[misc]
+                lr=float(params.get("lr", 1e-2)),
+                weight_decay=float(params.get("weight_decay", 1e-4)),
+                label_smoothing=float(params.get("label_smoothing", 0.0)),
+                class_weights=weights,
+            )
+        )
+    if runs:
+        steps = train_heads(
+            runs=runs,
+            features=data.train,
+            labels=data.labels,
+            evaluate_features=data.evaluate,
+            classes=len(context.task.classes),
+            seed=seed,
+            device=context.device,
+            should_stop=should_stop,
+        )
+        for result in ended(steps):
+            found[places[result.run]] = result.error or result.probabilities
+    return [found[place] for place in range(len(rows))]
+
+
+def tuned_again(
+    context: Context,
+    candidate: Candidate,
+    row: Outcome,
+    *,
+    learn: NDArray[np.int64],
+    score: NDArray[np.int64],
+    seed: int,
+    should_stop: Stop,
+) -> Probabilities:
+    """A fine-tune, for as many epochs as its trial had.
+
+    Returns:
+        Class probabilities of ``score``, shape (n, c).
+
+    Raises:
+        TrialError: It failed, or ``should_stop`` said so.
+    """
+    run = train(
+        context,
+        candidate,
+        row.configuration,
+        train_on=learn,
+        evaluate_on=score,
+        epochs=row.epochs,
+        steps=round(row.steps * len(learn) / len(context.splits.train)) or None,
+        seed=seed,
+        should_stop=should_stop,
+    )
+    result: TrialResult = ended(run)
+    return result.probabilities
+
+
+def ended(run: Generator[Any, Any, T]) -> T:
+    """What a generator returns, whatever it yields."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+
+def _head_of(context: Context, candidate: Candidate, row: Outcome) -> Callable[[], nn.Module]:
+    name = row.configuration.head
+    factory = context.registry.load(context.head(name))
+    params = row.configuration.of("head", name)
+    return lambda: factory(width=candidate.width, classes=len(context.task.classes), params=params)

@@ -1,0 +1,79 @@
+"""Of the finalists, the one to recommend: the cheapest of those that nothing tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from automl_transfer.errors import NothingUsableError
+from automl_transfer.recommendation import Cost, Finalist
+
+AS_GOOD = 1.1
+"""Costs within this factor count as equal: they are measured, and vary."""
+
+_COSTS: Mapping[str, tuple[str, Callable[[Cost], float]]] = {
+    "latency": ("answers fastest", lambda cost: cost.latency),
+    "size": ("is the smallest", lambda cost: float(cost.bytes)),
+    "memory": ("takes the least memory", lambda cost: float(cost.memory)),
+    "training-time": ("trained fastest", lambda cost: cost.training),
+}
+
+
+def choose(
+    finalists: Sequence[Finalist], prefer: str, max_latency: float | None = None
+) -> tuple[Finalist, str]:
+    """The finalist to recommend, and why, in words that the statistics allow.
+
+    Args:
+        finalists: Best value first.
+        prefer: ``accuracy``, or what decides among those that are tied.
+        max_latency: Seconds that the model may take for a batch of one.
+
+    Raises:
+        NothingUsableError: None is fast enough.
+    """
+    allowed = [one for one in finalists if _is_fast_enough(one, max_latency)]
+    if not allowed:
+        fastest = min(one.cost.latency for one in finalists if one.cost is not None)
+        raise NothingUsableError(
+            f"A finalist must take at most {1000 * (max_latency or 0):g} ms (--max-latency), but "
+            f"the fastest takes {1000 * fastest:.1f} ms on this device. Allow more, or search "
+            "smaller backbones (--portfolio tiny)."
+        )
+    best = allowed[0]
+    others = [one for one in finalists if one.number != best.number]
+    tied = [one for one in allowed if one.tied]
+    if best is not finalists[0]:
+        slow = f"{_short(finalists[0])} scored best, but is slower than --max-latency allows"
+        if not tied:
+            return best, f"{slow}; of the others this one scored best."
+    if len(finalists) == 1:
+        return best, "It is the only finalist."
+    if len(tied) <= 1:
+        beaten = _names([one for one in others if not one.tied])
+        return best, f"It beats {beaten}: the difference is more than chance explains."
+    words = f"No difference is shown between {_names(tied)}"
+    if prefer == "accuracy" or any(one.cost is None for one in tied):
+        chosen = tied[0]
+        return chosen, f"{words}; of these, it scored best."
+    what, cost = _COSTS[prefer]
+    least = min(cost(one.cost) for one in tied if one.cost is not None)
+    cheap = [one for one in tied if one.cost is not None and cost(one.cost) <= AS_GOOD * least]
+    chosen = cheap[0]
+    if len(cheap) == len(tied):
+        return chosen, f"{words}, nor in their cost; of these, it scored best."
+    return chosen, f"{words}; of these, it {what} (--prefer {prefer})."
+
+
+def _is_fast_enough(one: Finalist, most: float | None) -> bool:
+    return most is None or (one.cost is not None and one.cost.latency <= most)
+
+
+def _short(one: Finalist) -> str:
+    return f"trial {one.number} ({one.configuration.title})"
+
+
+def _names(finalists: Sequence[Finalist]) -> str:
+    names = [_short(one) for one in finalists]
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,284 @@
+"""Confirm: the finalists again, on fresh folds and with fresh seeds; then one is chosen.
+
+What a trial scored on the validation part is thrown away here: it was chosen for it, out of
+hundreds, so it is too good by chance. Where there is a test part, the finalists are scored on
+samples of the training part alone, on which no trial was ever scored. Without a test part all
+samples are scored, several times over, since the answer's own score comes from them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.errors import TrialError, reason_of
+from automl_transfer.events import Event, Note, Progress, StageStarted
+from automl_transfer.folds import make_folds
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages.again import Probabilities, heads_again, is_frozen, tuned_again
+from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.finalists import choose_finalists, usable
+from automl_transfer.stages.proposals import trial_seed
+
+NAME = "confirm"
+FOLDS = 5
+REPEATS = 3
+"""Of the cross-validation, where there is no test part and nothing is fine-tuned."""
+TUNED_FOLDS = 2
+"""Of the five that are done without a clock where a fine-tune is among the finalists, and there
+is a test part."""
+SHARE = 0.12
+"""Of a time budget, kept for this stage."""
+MARGIN = 1.2
+"""A fold is begun only if this many times its predicted time is left."""
+_SALT = 1 << 20
+"""Numbers of trials end below it: seeds of folds are none of a trial's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """A fold: what to learn from, and what to score."""
+
+    repeat: int
+    fold: int
+    learn: NDArray[np.int64]
+    """Positions in the data set, ascending."""
+    score: NDArray[np.int64]
+
+
+@dataclass(kw_only=True)
+class Confirmed:
+    """Finalists, and what they predicted for samples that they had not learnt from."""
+
+    rows: list[Outcome]
+    positions: NDArray[np.int64]
+    """Samples that all of them predicted, ascending, shape (n,)."""
+    probabilities: list[Probabilities]
+    """One a finalist, shape (repeats, n, c)."""
+    rounds: list[Round]
+    """Those that all of them went through."""
+    seconds: float = 0.0
+    dropped: list[str] = field(default_factory=list)
+    """Why finalists are not among the rows."""
+
+    @property
+    def repeats(self) -> int:
+        """How often each sample was predicted."""
+        return 1 + max(one.repeat for one in self.rounds)
+
+
+def confirm_seconds(context: Context) -> float:
+    """Seconds of the budget that are kept for this stage."""
+    budget = context.request.budget_seconds
+    return 0.0 if budget is None else SHARE * budget
+
+
+def confirm(context: Context, reserve: float) -> Iterator[Event]:
+    """Trains the finalists again; leaves :class:`Confirmed` in the context.
+
+    Args:
+        context: After all trials.
+        reserve: Seconds to leave for the end of the search.
+    """
+    context.confirmed = None
+    rows = choose_finalists(context, usable(context, finished(context.outcomes)))
+    if not rows or context.answered:
+        return
+    rounds = plan_rounds(context, rows)
+    yield StageStarted(stage=NAME, detail=f"{len(rows)} finalists on fresh folds")
+    session = _Session(context, rows, reserve)
+    for place, one in enumerate(rounds):
+        yield Progress(what="fresh folds", done=place, total=len(rounds))
+        if not session.fits(one) or not session.do(one):
+            break
+    context.confirmed = session.result()
+    for text in session.dropped:
+        context.notes.append(text)
+        yield Note(text=text, level="warning")
+    if context.confirmed is None:
+        text = (
+            "There was no time to train the finalists again on fresh folds: their scores are those "
+            "of the validation part, on which they were chosen. A larger --budget confirms them."
+        )
+        context.notes.append(text)
+        yield Note(text=text)
+
+
+def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
+    """The folds, in the order in which they are gone through."""
+    splits, seed = context.splits, context.request.seed
+    tuned = not all(is_frozen(context, row) for row in rows)
+    held_out = bool(len(splits.test))
+    repeats = 1 if held_out or tuned else REPEATS
+    scored = splits.train if held_out else splits.development
+    found = []
+    for repeat in range(repeats):
+        folds = make_folds(
+            context.dataset.samples,
+            splits.development,
+            splits.units,
+            FOLDS,
+            f"{seed}:confirm:{repeat}",
+        )
+        for fold in range(FOLDS):
+            score = np.intersect1d(splits.development[folds == fold], scored)
+            if len(score):
+                learn = splits.development[folds != fold]
+                found.append(Round(repeat=repeat, fold=fold, learn=learn, score=score))
+    if tuned and held_out and context.request.budget_seconds is None:
+        return found[:TUNED_FOLDS]
+    return found
+
+
+class _Session:
+    """Goes through rounds, as many as there is time for."""
+
+    def __init__(self, context: Context, rows: Sequence[Outcome], reserve: float) -> None:
+        self._context = context
+        self._rows = list(rows)
+        self._reserve = reserve
+        self._done: list[tuple[Round, dict[int, Probabilities]]] = []
+        self._spent = 0.0
+        self.dropped: list[str] = []
+
+    def fits(self, one: Round) -> bool:
+        """Whether there is time for it."""
+        if self._context.request.budget_seconds is None:
+            return True
+        left = self._context.watch.left - self._reserve
+        each = self._spent / len(self._done) if self._done else self._predicted(one)
+        return MARGIN * each <= left
+
+    def _predicted(self, one: Round) -> float:
+        """Seconds of the first round; heads on kept features are nearly free."""
+        more = len(one.learn) / max(1, len(self._context.splits.train))
+        return 1.0 + sum(
+            0.0 if is_frozen(self._context, row) else row.seconds * more for row in self._rows
+        )
+
+    def do(self, one: Round) -> bool:
+        """Trains all finalists on a fold; False if the time ran out or none is left."""
+        from automl_transfer.training.run import OutOfTimeError
+
+        started = time.monotonic()
+        found: dict[int, Probabilities] = {}
+        for place, (group, frozen) in enumerate(self._groups()):
+            seed = trial_seed(
+                self._context.request.seed, _SALT + 1000 * one.repeat + 100 * one.fold + place
+            )
+            try:
+                results = self._trained(group, one, seed, frozen)
+            except OutOfTimeError:
+                return False
+            for row, result in zip(group, results, strict=True):
+                if isinstance(result, OutOfTimeError):
+                    return False
+                if isinstance(result, Exception) or not np.isfinite(result).all():
+                    self._drop(row, result)
+                else:
+                    found[row.number] = result
+        if not self._rows:
+            return False
+        self._done.append((one, found))
+        self._spent += time.monotonic() - started
+        return True
+
+    def _groups(self) -> list[tuple[list[Outcome], bool]]:
+        """Heads of one backbone together, fine-tunes one by one."""
+        heads: dict[str, list[Outcome]] = {}
+        tuned = []
+        for row in self._rows:
+            if is_frozen(self._context, row):
+                heads.setdefault(row.configuration.backbone, []).append(row)
+            else:
+                tuned.append([row])
+        return [(group, True) for group in heads.values()] + [(group, False) for group in tuned]
+
+    def _trained(
+        self, group: list[Outcome], one: Round, seed: int, frozen: bool
+    ) -> Sequence[Probabilities | Exception]:
+        from automl_transfer.training.run import OutOfTimeError
+
+        context = self._context
+        candidate = context.candidates[group[0].configuration.backbone]
+
+        def late() -> bool:
+            return context.watch.left <= self._reserve
+
+        if frozen:
+            return heads_again(
+                context,
+                candidate,
+                group,
+                learn=one.learn,
+                score=one.score,
+                seed=seed,
+                should_stop=late,
+            )
+        try:
+            return [
+                tuned_again(
+                    context,
+                    candidate,
+                    group[0],
+                    learn=one.learn,
+                    score=one.score,
+                    seed=seed,
+                    should_stop=late,
+                )
+            ]
+        except OutOfTimeError:
+            raise
+        except Exception as error:  # a finalist that fails must not cost the answer
+            return [error]
+
+    def _drop(self, row: Outcome, result: Probabilities | Exception) -> None:
+        error = (
+            result if isinstance(result, Exception) else TrialError("A prediction is no number.")
+        )
+        self._rows = [other for other in self._rows if other.number != row.number]
+        self.dropped.append(
+            f"Trial {row.number} ({row.configuration.title}) failed when it was trained again, and "
+            f"is not recommended: {reason_of(error)}"
+        )
+
+    def result(self) -> Confirmed | None:
+        """What was done wholly: some folds where there is a test part, else whole repeats."""
+        rounds = self._done
+        if not len(self._context.splits.test):
+            by_repeat: dict[int, int] = {}
+            for one, _ in rounds:
+                by_repeat[one.repeat] = by_repeat.get(one.repeat, 0) + 1
+            most = max(by_repeat.values(), default=0)
+            rounds = [pair for pair in rounds if by_repeat[pair[0].repeat] == most]
+            if most < self._folds():
+                rounds = []
+        if not rounds or not self._rows:
+            return None
+        return Confirmed(
+            rows=self._rows,
+            positions=np.sort(np.concatenate([one.score for one, _ in rounds if not one.repeat])),
+            probabilities=[_joined(rounds, row.number) for row in self._rows],
+            rounds=[one for one, _ in rounds],
+            seconds=self._spent,
+        )
+
+    def _folds(self) -> int:
+        """Rounds of a whole repeat."""
+        return sum(1 for one in plan_rounds(self._context, self._rows) if not one.repeat)
+
+
+def _joined(
+    rounds: Sequence[tuple[Round, dict[int, Probabilities]]], number: int
+) -> Probabilities:
+    """One finalist's predictions in the order of the samples, shape (repeats, n, c)."""
+    found = []
+    for repeat in range(1 + max(one.repeat for one, _ in rounds)):
+        own = [(one.score, made[number]) for one, made in rounds if one.repeat == repeat]
+        order = np.argsort(np.concatenate([score for score, _ in own]), kind="stable")
+        found.append(np.concatenate([made for _, made in own])[order])
+    return np.stack(found)

@@ -1,0 +1,84 @@
+"""The winner's score where there is no test part, with what choosing it was worth taken off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.comparison import corrected
+from automl_transfer.errors import NothingUsableError
+from automl_transfer.outcome import Outcome
+from automl_transfer.recommendation import Interval
+from automl_transfer.stages.confirm import FOLDS
+from automl_transfer.stages.context import Context, finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """A score of samples that were also used to choose."""
+
+    probabilities: NDArray[np.float32]
+    """Of the winner, as it predicted samples that it had not learnt from, shape (n, c)."""
+    value: float
+    interval: Interval
+    method: str
+
+
+def corrected_score(context: Context, winner: Outcome) -> Corrected:
+    """From the fresh folds if the finalists went through them, else from the validation part."""
+    confirmed = context.confirmed
+    if confirmed is None:
+        return _of_validation(context, winner)
+    positions = confirmed.positions
+    found = corrected(
+        confirmed.probabilities,
+        context.dataset.labels[positions],
+        context.task.metric,
+        seed=context.request.seed,
+        groups=context.splits.units[positions],
+    )
+    place = [row.number for row in confirmed.rows].index(winner.number)
+    times = "" if confirmed.repeats == 1 else f", {confirmed.repeats} times over"
+    return Corrected(
+        probabilities=confirmed.probabilities[place].mean(axis=0),
+        value=found.value,
+        interval=found.interval,
+        method=(
+            f"{FOLDS} folds{times}: each of {len(positions)} samples was predicted by a model that "
+            f"had not seen it; corrected for the choice among {len(confirmed.rows)} finalists"
+        ),
+    )
+
+
+def _of_validation(context: Context, winner: Outcome) -> Corrected:
+    positions = context.splits.val
+    labels = context.dataset.labels[positions]
+    numbers, stored = [], []
+    for row in finished(context.outcomes):
+        predicted = context.files.read_predictions(row.number)
+        if predicted is not None and len(predicted) == len(labels):
+            numbers.append(row.number)
+            stored.append(predicted[np.newaxis])
+    if winner.number not in numbers:
+        raise NothingUsableError(
+            f"What trial {winner.number} predicted must be among the study's files to score it, "
+            "but it is missing or damaged. Repeat the search with another --study."
+        )
+    found = corrected(
+        stored,
+        labels,
+        context.task.metric,
+        seed=context.request.seed,
+        groups=context.splits.units[positions],
+    )
+    return Corrected(
+        probabilities=stored[numbers.index(winner.number)][0],
+        value=found.value,
+        interval=found.interval,
+        method=(
+            f"the validation part ({len(labels)} samples), on which the trials were compared; "
+            f"corrected for the choice among {len(stored)} trials"
+        ),
+    )

@@ -1,0 +1,251 @@
+"""Learning: what would more labels buy, and what did a larger backbone? From kept features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.cards import BackboneCard
+from automl_transfer.learning_curve import Gain, forecast
+from automl_transfer.recommendation import (
+    ClassGain,
+    Interval,
+    LabelGain,
+    LearningCurve,
+    LearningPoint,
+    SizeGain,
+)
+from automl_transfer.scoring import resampled
+from automl_transfer.stages.context import Candidate, Context
+
+if TYPE_CHECKING:
+    from automl_transfer.training.curve_points import CurvePoints
+    from automl_transfer.training.nested import Look
+
+FACTORS = (2.0, 4.0)
+REPEATS = 5
+"""Draws of subsets, if the work allows them."""
+FEWEST_STEPS = 4
+"""Sizes that a curve needs to be carried on."""
+FEWEST_SAMPLES = 40
+FEWEST_OF_A_CLASS = 10
+"""Labels of a class whose recall gets a curve of its own."""
+MOST_CLASSES = 50
+SPEED = 1e10
+"""Operations of floating point a second: what a core does, and what work is counted by."""
+SHARE = 0.02
+"""Of a budget in time that goes into the curve."""
+WORK = 3e11
+"""Operations without a budget in time, and :data:`MOST_WORK` with any."""
+MOST_WORK = 1e12
+SLOWER = 3.0
+"""It is begun only if so many times its predicted time is left."""
+LARGER = 1.25
+"""Times the parameters, from which on a backbone counts as larger."""
+
+
+def learning_curve(context: Context) -> LearningCurve | None:
+    """The learning curve of the backbone that screening found best, with a ridge head.
+
+    Returns:
+        None when there is no time or too little to learn from; a note says so.
+    """
+    candidate = next(iter(context.candidates.values()))
+    development = context.splits.development
+    if len(development) < max(FEWEST_SAMPLES, 4 * len(context.task.classes)):
+        context.notes.append(
+            f"What more labels would buy is not said: {len(development)} samples are too few for "
+            "a learning curve."
+        )
+        return None
+    work = allowed_work(context)
+    if context.watch.left < SLOWER * work / SPEED:
+        context.notes.append("What more labels would buy is not said: no time was left for it.")
+        return None
+    found = _looks(context, candidate, development, work)
+    if len({look.step for look in found}) < FEWEST_STEPS:
+        context.notes.append(
+            "What more labels would buy is not said: a learning curve takes longer than "
+            f"{SHARE:.0%} of the budget here."
+        )
+        return None
+    return _curve(context, candidate, development, found)
+
+
+def learning_curve_or_note(context: Context) -> LearningCurve | None:
+    """As :func:`learning_curve`; a failure is a note, for it must not cost the answer."""
+    try:
+        return learning_curve(context)
+    except Exception as error:
+        context.notes.append(f"What more labels would buy could not be worked out: {error}")
+        return None
+
+
+def allowed_work(context: Context) -> float:
+    """Operations that the curve may take: a count, so that the clock does not change it."""
+    seconds = context.request.budget_seconds
+    return WORK if seconds is None else min(MOST_WORK, SHARE * seconds * SPEED)
+
+
+def _looks(
+    context: Context, candidate: Candidate, development: NDArray[np.int64], work: float
+) -> list[Look]:
+    from automl_transfer.stages.context import cache_directory
+    from automl_transfer.training.nested import looks
+
+    return list(
+        looks(
+            candidate.features_at(development),
+            context.dataset.labels[development],
+            len(context.task.classes),
+            _units(context, development),
+            seed=context.request.seed,
+            repeats=REPEATS,
+            work=work,
+            directory=cache_directory(),
+        )
+    )
+
+
+def _units(context: Context, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    known = context.splits.units
+    return known[positions] if len(known) else np.arange(len(positions))
+
+
+def _curve(
+    context: Context, candidate: Candidate, development: NDArray[np.int64], found: list[Look]
+) -> LearningCurve:
+    from automl_transfer.training.curve_points import curve_points, recalls
+
+    labels, units = context.dataset.labels[development], _units(context, development)
+    metric, seed, samples = context.task.metric, context.request.seed, len(development)
+    points = curve_points(
+        found, labels, units, lambda p, own, w: resampled(p, own, metric, w), seed
+    )
+    gains = forecast(
+        points.sizes,
+        points.values,
+        points.draws,
+        base=samples,
+        targets=[factor * samples for factor in FACTORS],
+        best=0.0 if metric.startswith("neg_") else 1.0,
+    )
+    return LearningCurve(
+        backbone=candidate.card.id,
+        method=_method(found, samples),
+        samples=samples,
+        points=tuple(
+            LearningPoint(
+                samples=round(float(size)),
+                value=float(value),
+                interval=_interval(points.draws[:, place]),
+                draws=draws,
+            )
+            for place, (size, value, draws) in enumerate(
+                zip(points.sizes, points.values, points.counts, strict=True)
+            )
+        ),
+        forecasts=tuple(
+            LabelGain(
+                factor=factor,
+                samples=round(factor * samples),
+                gain=gain.mean,
+                interval=gain.interval,
+            )
+            for factor, gain in zip(FACTORS, gains, strict=True)
+        ),
+        classes=_classes(curve_points(found, labels, units, recalls, seed), labels),
+        larger=size_gain(context),
+    )
+
+
+def _interval(draws: NDArray[np.float64]) -> Interval:
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return Interval(low=float(low), high=float(high))
+
+
+def _method(found: list[Look], samples: int) -> str:
+    largest = max(look.size for look in found)
+    own = any(len(look.places) > 0 and look.size == samples for look in found)
+    how = (
+        "each sample scored by a model without it"
+        if own or largest > 0.9 * samples
+        else "scored on samples outside each subset"
+    )
+    return (
+        f"ridge regression on frozen features of nested stratified subsets of the {samples} "
+        f"development samples, up to {largest}; {how}"
+    )
+
+
+def _classes(points: CurvePoints, labels: NDArray[np.int64]) -> tuple[ClassGain, ...]:
+    """The classes with a curve of their own, largest gain first."""
+    counts = np.bincount(labels, minlength=points.values.shape[1])
+    found = []
+    for label in np.argsort(-counts, kind="stable")[:MOST_CLASSES].tolist():
+        values, draws = points.values[:, label], points.draws[:, :, label]
+        draws = draws[np.isfinite(draws).all(axis=1)]
+        if (
+            counts[label] < FEWEST_OF_A_CLASS
+            or not np.isfinite(values).all()
+            or len(draws) < len(values) + 2
+        ):
+            continue
+        gain: Gain = forecast(
+            points.sizes,
+            values,
+            draws,
+            base=len(labels),
+            targets=[FACTORS[0] * len(labels)],
+        )[0]
+        found.append(
+            ClassGain(
+                label=label,
+                samples=int(counts[label]),
+                recall=float(values[-1]),
+                gain=gain.mean,
+                interval=gain.interval,
+            )
+        )
+    return tuple(sorted(found, key=lambda row: (-row.gain, row.label)))
+
+
+def size_gain(context: Context) -> SizeGain | None:
+    """The largest screened backbone against the smallest, with a ridge head on the first look.
+
+    The two are picked by their parameters alone: the difference is not flattered by the choice.
+    """
+    standing = context.store.get("standing", {})
+    parameters = {
+        card.id: card.cost.params
+        for card in context.selected
+        if isinstance(card, BackboneCard) and card.cost is not None
+    } | {candidate.card.id: candidate.parameters for candidate in context.candidates.values()}
+    rows = [row for row in standing.get("rows", ()) if row["backbone"] in parameters]
+    if standing.get("metric") != context.task.metric or len(rows) < 2:
+        return None
+    rows.sort(key=lambda row: (parameters[row["backbone"]], row["backbone"]))
+    small, large = rows[0], rows[-1]
+    sizes = parameters[small["backbone"]], parameters[large["backbone"]]
+    if sizes[1] < LARGER * sizes[0] or small["samples"] != large["samples"]:
+        return None
+    gain = float(large["value"]) - float(small["value"])
+    ends = [row["interval"] for row in (small, large)]
+    return SizeGain(
+        smaller=small["backbone"],
+        larger=large["backbone"],
+        smaller_parameters=sizes[0],
+        larger_parameters=sizes[1],
+        smaller_value=float(small["value"]),
+        larger_value=float(large["value"]),
+        gain=gain,
+        interval=Interval(
+            low=gain
+            - float(np.hypot(large["value"] - ends[1]["low"], ends[0]["high"] - small["value"])),
+            high=gain
+            + float(np.hypot(ends[1]["high"] - large["value"], small["value"] - ends[0]["low"])),
+        ),
+        samples=int(small["samples"]),
+    )

@@ -1,0 +1,194 @@
+"""The dear baselines: a default fine-tune without any search, and the winner from scratch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.outcome import Outcome
+from automl_transfer.space import Space
+from automl_transfer.stages.again import ended
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.evaluate import train
+from automl_transfer.stages.joint import JointSpace
+from automl_transfer.stages.tune import TRAINING
+from automl_transfer.stages.yardstick import Positions, Yardstick
+
+if TYPE_CHECKING:
+    from automl_transfer.stages.baselines import Made, Probabilities
+
+DEFAULT, SCRATCH = "plain default fine-tune", "winner from scratch"
+EPOCHS = 5
+"""Of the default fine-tune."""
+LEAST_EPOCHS = 1
+"""With less a fine-tune says nothing of what it could do, and is not run."""
+SHARE = 0.06
+"""Of a time budget, kept for each of the two."""
+BACKWARD = 2.5
+"""As in the forecast: a backward pass, in forward passes."""
+_SAFE = 1.3
+
+
+def dear_seconds(context: Context, candidates: Sequence[Candidate]) -> float:
+    """Seconds of the budget that are kept for baselines on these backbones.
+
+    Nothing is kept where not even an epoch would fit: the search has more use for it.
+    """
+    budget = context.request.budget_seconds
+    if budget is None or not fine_tunes(context):
+        return 0.0
+    kept = 0.0
+    for candidate in candidates:
+        configuration = _defaults(context, candidate, "full", _plain_head(context))
+        needed = _SAFE * _each(context, configuration) * _step(candidate, configuration)
+        kept += SHARE * budget if LEAST_EPOCHS * needed <= SHARE * budget else 0.0
+    return kept
+
+
+def fine_tunes(context: Context) -> bool:
+    """Whether the search itself may train backbones."""
+    return any(card.trains_backbone for card in context.strategies)
+
+
+def default_fine_tune(context: Context, yardstick: Yardstick, candidate: Candidate) -> Made:
+    """All stages of the default backbone with a linear head, at their default parameters."""
+    configuration = _defaults(context, candidate, "full", _plain_head(context))
+    return _made(
+        context,
+        yardstick,
+        candidate,
+        configuration,
+        name=DEFAULT,
+        what=f"{configuration.title}, all defaults, no search",
+        wanted=EPOCHS * _each(context, configuration),
+    )
+
+
+def from_scratch(context: Context, yardstick: Yardstick, winner: Outcome) -> Made:
+    """The winner's architecture from random weights, for as long as the winner itself took.
+
+    The winner's own training is that of its trial, and the pass that gave its frozen features.
+    """
+    candidate = context.candidates[winner.configuration.backbone]
+    configuration = _defaults(context, candidate, "scratch", _plain_head(context))
+    own = winner.seconds + candidate.seconds_per_sample * len(context.splits.development)
+    # The seconds of a trial would make what is trained depend on the machine's mood.
+    steps = winner.steps or own / _step(candidate, configuration)
+    each = _each(context, configuration)
+    return _made(
+        context,
+        yardstick,
+        candidate,
+        configuration,
+        name=SCRATCH,
+        what=f"{candidate.card.id} from random weights, as long as the winner trained",
+        wanted=max(math.ceil(steps), LEAST_EPOCHS * each),
+    )
+
+
+def _made(
+    context: Context,
+    yardstick: Yardstick,
+    candidate: Candidate,
+    configuration: Configuration,
+    *,
+    name: str,
+    what: str,
+    wanted: int,
+) -> Made:
+    from automl_transfer.stages.baselines import Made
+
+    if not fine_tunes(context):
+        text = "not run: the search was limited to strategies that leave the backbone frozen"
+        return Made(name=name, description=text)
+    # Of several folds one is enough: the winner is compared on the samples of that fold.
+    on = yardstick.first()
+    ((learn, score),) = on.rounds
+    step = _step(candidate, configuration)
+    steps, each = wanted, _each(context, configuration)
+    if context.request.budget_seconds is not None:
+        passes = candidate.seconds_per_sample * len(score)
+        room = SHARE * context.request.budget_seconds - passes
+        room = min(room, context.watch.left - passes) / _SAFE
+        steps = min(wanted, math.floor(room / step))
+        if steps < LEAST_EPOCHS * each:
+            needed = _SAFE * LEAST_EPOCHS * each * step + passes
+            return Made(
+                name=name,
+                description=f"not run: an epoch of {configuration.title} needs about "
+                f"{needed:.0f} s, and {max(0.0, room):.0f} s were kept for it; a larger --budget "
+                "runs it",
+            )
+    started = time.monotonic()
+    found = _trained(context, candidate, configuration, learn, score, steps)
+    spent = time.monotonic() - started
+    epochs = steps / each
+    short = "" if steps == wanted else f" ({wanted / each:.1f} did not fit into the budget)"
+    return Made(
+        name=name,
+        description=f"{what}; {epochs:.1f} epochs{short}, {spent:.0f} s",
+        probabilities=found,
+        on=on,
+    )
+
+
+def _trained(
+    context: Context,
+    candidate: Candidate,
+    configuration: Configuration,
+    learn: Positions,
+    score: Positions,
+    steps: int,
+) -> Probabilities:
+    from automl_transfer.training.model_file import predict_probabilities
+
+    result = ended(
+        train(
+            context,
+            candidate,
+            configuration,
+            train_on=learn,
+            evaluate_on=None,
+            epochs=math.ceil(steps / _each(context, configuration)),
+            steps=steps,
+            seed=context.request.seed,
+            should_stop=lambda: context.watch.left <= 0,
+        )
+    )
+    encoder = context.encoder(candidate.card)
+    return predict_probabilities(result.model, context.rows(encoder), score, context.device)
+
+
+def _defaults(context: Context, candidate: Candidate, strategy: str, head: str) -> Configuration:
+    common = {"training": TRAINING}
+    if context.modality_card.space:
+        common[f"modality/{context.task.modality}"] = Space(context.modality_card.space)
+    space = JointSpace(
+        backbones=(candidate.card.id,),
+        heads={head: Space(context.head(head).space)},
+        strategies={strategy: Space(context.strategy(strategy).space)},
+        common=common,
+    )
+    return space.default(candidate.card.id, head, strategy)
+
+
+def _plain_head(context: Context) -> str:
+    names = [card.id for card in context.heads]
+    return "linear" if "linear" in names else names[0]
+
+
+def _step(candidate: Candidate, configuration: Configuration) -> float:
+    """Seconds of a step in which everything trains: a forward and a backward pass."""
+    return _batch(configuration) * candidate.seconds_per_sample * (1 + BACKWARD)
+
+
+def _each(context: Context, configuration: Configuration) -> int:
+    """Steps of an epoch over all that may be learnt from."""
+    return max(1, math.ceil(len(context.splits.development) / _batch(configuration)))
+
+
+def _batch(configuration: Configuration) -> int:
+    return int(configuration.params["training/batch_size"])

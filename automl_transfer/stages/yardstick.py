@@ -1,0 +1,53 @@
+"""What the answer and the baselines are scored on: the test part, or the same fresh folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.stages.context import Context
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """Samples that are scored, in one or several rounds, each with what may be learnt from."""
+
+    source: str
+    """``test``, ``cross-validation`` or ``validation``."""
+    rounds: tuple[tuple[Positions, Positions], ...]
+    """What to learn from, and what to score: positions in the data set."""
+
+    @property
+    def positions(self) -> Positions:
+        """All that is scored, ascending, shape (n,)."""
+        return np.sort(np.concatenate([score for _, score in self.rounds]))
+
+    def predicted(
+        self, predict: Callable[[Positions, Positions], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Predictions for :attr:`positions`, shape (n, c), of a function of a round."""
+        order = np.argsort(np.concatenate([score for _, score in self.rounds]), kind="stable")
+        made = [predict(learn, score) for learn, score in self.rounds]
+        found: NDArray[np.float32] = np.concatenate(made)[order]
+        return found
+
+    def first(self) -> Yardstick:
+        """The first round alone, for what is too dear to be done for all."""
+        return Yardstick(source=self.source, rounds=self.rounds[:1])
+
+
+def yardstick(context: Context) -> Yardstick:
+    """The test part; without one, the first repeat of the folds, or else the validation part."""
+    splits = context.splits
+    if len(splits.test):
+        return Yardstick(source="test", rounds=((splits.development, splits.test),))
+    if context.confirmed is not None:
+        rounds = [one for one in context.confirmed.rounds if not one.repeat]
+        pairs = tuple((one.learn, one.score) for one in rounds)
+        return Yardstick(source="cross-validation", rounds=pairs)
+    return Yardstick(source="validation", rounds=((splits.train, splits.val),))

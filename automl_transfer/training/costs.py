@@ -1,0 +1,180 @@
+"""What a network costs to use: time, bytes and memory, measured on the device."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from automl_transfer.contracts import Batch
+from automl_transfer.training.device import autocast, is_out_of_memory, to_device
+from automl_transfer.training.inference import BATCH, CPU_BATCH
+
+Forward = Callable[[Batch], torch.Tensor]
+Clock = Callable[[], float]
+
+SECONDS = 0.5
+"""That passes are timed for, unless :data:`FEWEST` take longer."""
+WARM_UP, WARM_UP_SECONDS = 3, 0.25
+"""Passes before that, at least one: so many, or for so long."""
+FEWEST, MOST = 3, 100
+"""Passes that are timed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Of a network, in the state in which it is used."""
+
+    latency: float
+    """Seconds from a prepared batch of one in main memory to values in main memory: median."""
+    latency_batch: float
+    """Likewise for a batch of :attr:`batch`."""
+    batch: int
+    bytes: int
+    """Of parameters and buffers."""
+    memory: int
+    """Bytes: parameters, buffers, and the activations of a batch of one at their peak."""
+    parameters: int
+
+
+def measure(
+    model: nn.Module,
+    make_batch: Callable[[int], Batch],
+    device: torch.device,
+    *,
+    size: int | None = None,
+    clock: Clock = time.perf_counter,
+) -> Measured:
+    """Measures a model as ``predict`` uses it; it is left on ``device``, in eval mode.
+
+    Args:
+        model: Encoded batch to class scores.
+        make_batch: Encodes so many samples, on the CPU.
+        device: Where it will be used.
+        size: Of the larger batch; that of ``predict`` when None. Halved while memory is short.
+        clock: Tells seconds.
+    """
+    model.to(device).eval()
+
+    def probabilities(batch: Batch) -> torch.Tensor:
+        found: torch.Tensor = model(batch).float().softmax(dim=1)
+        return found
+
+    many = size or (CPU_BATCH if device.type == "cpu" else BATCH)
+    one = make_batch(1)
+    single = latency(probabilities, one, device, clock=clock)
+    while True:
+        try:
+            several = latency(probabilities, make_batch(many), device, clock=clock)
+            break
+        except Exception as error:
+            if many == 1 or not is_out_of_memory(error):
+                raise
+            many //= 2
+    tensors = [*model.parameters(), *model.buffers()]
+    stored = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return Measured(
+        latency=single,
+        latency_batch=several,
+        batch=many,
+        bytes=stored,
+        memory=stored + activations(probabilities, one, device),
+        parameters=sum(tensor.numel() for tensor in model.parameters()),
+    )
+
+
+def latency(
+    forward: Forward, batch: Batch, device: torch.device, *, clock: Clock = time.perf_counter
+) -> float:
+    """Median seconds of a pass: the way to the device and back is part of it, encoding is not.
+
+    Args:
+        forward: A batch on ``device`` to values; its network is there, in eval mode.
+        batch: On the CPU.
+        device: Where to compute.
+        clock: Tells seconds.
+    """
+
+    def run() -> float:
+        started = clock()
+        # As `predict` does it, and not in inference mode: layers that keep something (LeViT its
+        # attention biases) would keep a tensor that no later training may touch.
+        with torch.no_grad(), autocast(device):
+            forward(to_device(batch, device)).float().cpu()  # waits for the device
+        return clock() - started
+
+    warm: list[float] = []
+    while not warm or (len(warm) < WARM_UP and sum(warm) < WARM_UP_SECONDS):
+        warm.append(run())
+    times: list[float] = []
+    while len(times) < FEWEST or (sum(times) < SECONDS and len(times) < MOST):
+        times.append(run())
+    return statistics.median(times)
+
+
+def activations(forward: Forward, batch: Batch, device: torch.device) -> int:
+    """Bytes of the activations of a pass at their peak, the batch itself included.
+
+    On CUDA what the allocator says. Elsewhere an estimate: the largest sum of results of
+    operations that are alive at once; what an operation needs within itself is not seen.
+    """
+    inputs = to_device(batch, device)
+    held = sum(int(leaf.nbytes) for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor))
+    with torch.no_grad(), autocast(device):
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+            before = int(torch.cuda.memory_allocated(device))
+            torch.cuda.reset_peak_memory_stats(device)
+            forward(inputs)
+            torch.cuda.synchronize(device)
+            return held + int(torch.cuda.max_memory_allocated(device)) - before
+        with _Alive() as alive:
+            forward(inputs)
+    return held + alive.peak
+
+
+class _Alive(TorchDispatchMode):
+    """Notes the bytes of results that are alive after each operation, and the most of them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak: int = 0
+        self._sizes: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        given = {self._key(leaf) for leaf in tree_leaves((args, kwargs or {})) if _plain(leaf)}
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            # What an operation hands on, a view of a weight, was there before it.
+            if _plain(leaf) and self._key(leaf) not in given:
+                storage = leaf.untyped_storage()
+                self._sizes[self._key(leaf)] = (_reference(storage), storage.nbytes())
+        self._sizes = {
+            key: (reference, size)
+            for key, (reference, size) in self._sizes.items()
+            if not reference.expired()  # type: ignore[no-untyped-call]
+        }
+        self.peak = max(self.peak, sum(size for _, size in self._sizes.values()))
+        return result
+
+    @staticmethod
+    def _key(tensor: torch.Tensor) -> int:
+        return int(tensor.untyped_storage()._cdata)
+
+
+def _reference(storage: torch.UntypedStorage) -> StorageWeakRef:
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
+
+def _plain(leaf: object) -> bool:
+    return isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided

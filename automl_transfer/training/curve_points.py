@@ -1,0 +1,98 @@
+"""Points of a learning curve from looks at nested subsets, and how sure they are together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.training.nested import Look
+
+REPLICATES = 200
+"""Of the whole curve, by the bootstrap."""
+
+Scorer = Callable[
+    [NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
+]
+"""Probabilities of shape (m, c), labels of shape (m,) and weights of shape (r, m) to scores of
+shape (r,) or (r, k): k curves at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoints:
+    """Scores by size: K sizes, B replicates."""
+
+    sizes: NDArray[np.float64]
+    """Mean samples of the subsets, ascending, shape (K,)."""
+    counts: tuple[int, ...]
+    """Subsets of each size."""
+    values: NDArray[np.float64]
+    """Shape (K, ...)."""
+    draws: NDArray[np.float64]
+    """The same in bootstrap replicates of the whole curve, shape (B, K, ...)."""
+
+
+def curve_points(
+    found: Sequence[Look],
+    labels: NDArray[np.int64],
+    units: NDArray[np.int64],
+    score: Scorer,
+    seed: int,
+) -> CurvePoints:
+    """Averages over the subsets of a size.
+
+    Replicates draw units anew, the same for all sizes: what makes all scores higher or lower
+    together does not blur their differences (Efron and Tibshirani, An Introduction to the
+    Bootstrap, chapter 8: resample what is independent). They draw from the subsets of a size, too.
+
+    Args:
+        found: Looks, any order.
+        labels: Of all samples, shape (n,).
+        units: What is independent of each other, shape (n,).
+        score: What is measured.
+        seed: Decides the replicates.
+    """
+    generator = np.random.default_rng([seed, 79])
+    scored = np.unique(np.concatenate([look.places for look in found]))
+    numbers, inverse = np.unique(units[scored], return_inverse=True)
+    even = np.full(len(numbers), 1 / len(numbers))
+    drawn = generator.multinomial(len(numbers), even, size=REPLICATES)[:, inverse]
+    weights = np.concatenate([np.ones((1, len(scored))), drawn])
+    sizes, values, draws, counts = [], [], [], []
+    for step in sorted({look.step for look in found}):
+        of_step = [look for look in found if look.step == step]
+        scores = np.stack(
+            [
+                score(
+                    look.probabilities,
+                    labels[look.places],
+                    weights[:, np.searchsorted(scored, look.places)],
+                )
+                for look in of_step
+            ]
+        )  # (R, 1 + B, ...)
+        chosen = generator.integers(len(of_step), size=(len(of_step), REPLICATES))
+        replicates = scores[:, 1:][chosen, np.arange(REPLICATES)]  # (R, B, ...)
+        sizes.append(np.mean([look.size for look in of_step]))
+        values.append(scores[:, 0].mean(axis=0))
+        draws.append(replicates.mean(axis=0))
+        counts.append(len(of_step))
+    return CurvePoints(
+        sizes=np.array(sizes),
+        counts=tuple(counts),
+        values=np.stack(values),
+        draws=np.stack(draws, axis=1),
+    )
+
+
+def recalls(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Recall of each class under each row of weights, shape (r, c); not-a-number without any."""
+    true = np.eye(probabilities.shape[1])[labels]
+    hit = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.float64] = (weights * hit) @ true / (weights @ true)
+    return found

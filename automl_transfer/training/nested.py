@@ -1,0 +1,186 @@
+"""Ridge regression on nested subsets of the samples, and what it makes of those left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.training.calibration import softmax
+from automl_transfer.training.matrix import GrowingMatrix, give_back
+from automl_transfer.training.ridge import RidgePath, ridge_path
+
+SCORED = 10_000
+"""Samples that are scored at most: more would not make a point of a curve any surer."""
+MOSTLY_SINGLE = 0.8
+"""From this share of samples that stand for themselves on, only those are scored, each left out
+in turn; with fewer, only samples outside the subset are."""
+OUTSIDE = 0.75
+"""Largest subset when only samples outside it are scored."""
+SMALLEST, STEPS = 0.1, 6
+"""Share of the smallest subset, and how many there are: evenly spaced by their logarithms."""
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A subset, and predictions for samples that the model behind each has not seen."""
+
+    step: int
+    """Which of the sizes, from the smallest."""
+    size: int
+    """Samples of the subset."""
+    places: NDArray[np.int64]
+    """Which samples are scored, shape (m,), ascending."""
+    probabilities: NDArray[np.float32]
+    """Shape (m, classes)."""
+
+
+def looks(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    units: NDArray[np.int64],
+    *,
+    seed: int,
+    repeats: int,
+    work: float,
+    directory: Path,
+) -> Iterator[Look]:
+    """Subsets from small to large, then again from other draws, until the work is done.
+
+    A sample inside a subset is scored by the model without it (leave-one-out, exact and at no
+    further cost; see :func:`.ridge.ridge_path`), one outside by the model of the subset: so nearly
+    all points of the curve are of the same samples, and their differences are surer than they are.
+
+    Args:
+        features: Frozen features, shape (n, d); may be memory-mapped.
+        labels: Shape (n,).
+        classes: Number of classes.
+        units: Which samples must not be torn, shape (n,), as of :func:`automl_transfer.units`.
+        seed: Decides the subsets.
+        repeats: Draws of subsets.
+        work: Most operations of floating point; subsets that do not fit are left out. A count and
+            not a time, so that the same seed gives the same curve.
+        directory: For copies that are too large for memory.
+    """
+    numbers, counts = np.unique(units, return_inverse=True, return_counts=True)[1:]
+    single = counts[numbers] == 1
+    leave_one_out = single.mean() >= MOSTLY_SINGLE
+    generator = np.random.default_rng([seed, 73])
+    scored = np.flatnonzero(single) if leave_one_out else np.arange(len(labels))
+    if len(scored) > SCORED:
+        scored = np.sort(generator.choice(scored, SCORED, replace=False))
+    steps = subset_sizes(len(labels), classes, 1.0 if leave_one_out else OUTSIDE)
+    left = work
+    for repeat in range(repeats):
+        order = nested_order(labels, numbers, generator)
+        for step, size in enumerate(steps):
+            if leave_one_out and size == len(labels) and repeat:
+                continue  # all samples: there is but one draw
+            inside = order[: _whole_units(order, numbers, size)]
+            needed = operations(len(inside), features.shape[1])
+            if needed > left:
+                break
+            left -= needed
+            places, probabilities = _predicted(
+                features, labels, classes, np.sort(inside), scored, leave_one_out, directory
+            )
+            yield Look(step=step, size=len(inside), places=places, probabilities=probabilities)
+
+
+def nested_order(
+    labels: NDArray[np.int64], units: NDArray[np.int64], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """An order of which every beginning has each class in its share, and whole units.
+
+    Args:
+        labels: Shape (n,); a unit counts as of the class of its first sample.
+        units: Shape (n,), from 0.
+        generator: Decides which samples come first.
+
+    Returns:
+        Places, shape (n,). The first of each class come at the very beginning.
+    """
+    first = np.unique(units, return_index=True)[1]
+    of_unit = labels[first]
+    shuffled = generator.permutation(len(of_unit))
+    due = np.empty(len(of_unit))
+    for label in np.unique(of_unit):
+        members = shuffled[of_unit[shuffled] == label]
+        due[members] = np.arange(len(members)) / len(members)
+    tie = np.empty(len(of_unit))
+    tie[shuffled] = np.arange(len(of_unit))
+    rank = np.empty(len(of_unit), dtype=np.int64)
+    rank[np.lexsort((tie, due))] = np.arange(len(of_unit))
+    found: NDArray[np.int64] = np.argsort(rank[units], kind="stable")
+    return found
+
+
+def subset_sizes(samples: int, classes: int, largest: float = 1.0) -> Sequence[int]:
+    """Sizes of subsets, ascending: from a tenth, but not below two samples a class."""
+    top = int(largest * samples)
+    least = min(top, max(2 * classes, 10, round(SMALLEST * samples)))
+    return sorted({int(size) for size in np.geomspace(least, top, STEPS).round()})
+
+
+def operations(samples: int, width: int) -> float:
+    """Operations of floating point of a fit: the smaller scatter matrix, its eigenvectors."""
+    small = min(samples, width)
+    return 2.0 * samples * width * small + 9.0 * small**3
+
+
+def _whole_units(order: NDArray[np.int64], units: NDArray[np.int64], size: int) -> int:
+    """``size``, or the next larger beginning of ``order`` that tears no unit."""
+    while size < len(order) and units[order[size]] == units[order[size - 1]]:
+        size += 1
+    return size
+
+
+def _predicted(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    inside: NDArray[np.int64],
+    scored: NDArray[np.int64],
+    leave_one_out: bool,
+    directory: Path,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    path = ridge_path(_rows(features, inside, directory), labels[inside], classes)
+    outside = scored[~np.isin(scored, inside, assume_unique=True)]
+    parts = [_probabilities(path, features, outside)]
+    places = [outside]
+    if leave_one_out:
+        own = np.flatnonzero(np.isin(inside, scored, assume_unique=True))
+        parts.append(path.probabilities[own])
+        places.append(inside[own])
+    where = np.concatenate(places)
+    order = np.argsort(where)
+    return where[order], np.concatenate(parts)[order]
+
+
+def _rows(
+    features: NDArray[np.float32], places: NDArray[np.int64], directory: Path
+) -> NDArray[np.float32]:
+    if len(places) == len(features):
+        return features
+    matrix = GrowingMatrix(len(places), features.shape[1], directory)
+    for start in range(0, len(places), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(places)))
+        matrix.put(rows, features[places[rows]])
+        give_back(features)
+    return matrix.done()
+
+
+def _probabilities(
+    path: RidgePath, features: NDArray[np.float32], places: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    found = [np.zeros((0, len(path.intercept)), dtype=np.float32)]
+    for start in range(0, len(places), _BLOCK):
+        values = features[places[start : start + _BLOCK]] @ path.weights + path.intercept
+        found.append(softmax(values.astype(np.float64) / path.temperature).astype(np.float32))
+        give_back(features)
+    return np.concatenate(found)

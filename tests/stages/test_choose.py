@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.errors import NothingUsableError
+from automl_transfer.recommendation import Cost, Finalist, Interval
+from automl_transfer.stages.choose import choose
+
+
+def finalist(
+    number, value, tied=True, latency=0.01, size=100, training=1.0, memory=10
+) -> Finalist:
+    return Finalist(
+        number=number,
+        configuration=Configuration(backbone=f"b/{number}", head="linear", strategy="frozen"),
+        selected_on=value,
+        value=value,
+        interval=Interval(low=value - 0.05, high=value + 0.05),
+        p_best=0.5,
+        behind=None if number == 0 else Interval(low=0.0, high=0.1),
+        tied=tied,
+        cost=Cost(
+            latency=latency,
+            latency_batch=latency * 10,
+            batch=32,
+            bytes=size,
+            memory=memory,
+            parameters=1,
+            training=training,
+            device="cpu",
+        ),
+    )
+
+
+def test_the_cheapest_of_the_tie_group_wins_by_what_is_preferred():
+    rows = [
+        finalist(0, 0.90, latency=0.03, size=50, training=9, memory=7),
+        finalist(1, 0.89, latency=0.01, size=90, training=5, memory=9),
+        finalist(2, 0.88, latency=0.02, size=70, training=1, memory=3),
+        finalist(3, 0.60, tied=False, latency=0.001, size=1, training=0.1, memory=1),
+    ]
+    picked = {
+        prefer: choose(rows, prefer)[0].number
+        for prefer in ("accuracy", "latency", "size", "memory", "training-time")
+    }
+    assert picked == {"accuracy": 0, "latency": 1, "size": 0, "memory": 2, "training-time": 2}
+
+
+def test_costs_that_hardly_differ_do_not_decide():
+    rows = [finalist(0, 0.9, latency=0.0105), finalist(1, 0.8, latency=0.01)]
+    chosen, why = choose(rows, "latency")
+    assert chosen.number == 0
+    assert "No difference is shown" in why and "nor in their cost" in why
+
+
+def test_beats_is_said_only_where_a_difference_is_shown():
+    clear = [finalist(0, 0.9), finalist(1, 0.7, tied=False)]
+    assert "It beats trial 1" in choose(clear, "latency")[1]
+    open_ = [finalist(0, 0.9), finalist(1, 0.89)]
+    assert "beats" not in choose(open_, "latency")[1]
+    assert choose([finalist(0, 0.9)], "latency")[1] == "It is the only finalist."
+
+
+def test_what_is_too_slow_is_not_chosen():
+    rows = [finalist(0, 0.9, latency=0.05), finalist(1, 0.8, tied=False, latency=0.01)]
+    chosen, why = choose(rows, "accuracy", max_latency=0.02)
+    assert chosen.number == 1
+    assert "slower than --max-latency" in why
+    with pytest.raises(NothingUsableError, match=r"at most 5 ms .* fastest takes 10\.0 ms"):
+        choose(rows, "accuracy", max_latency=0.005)

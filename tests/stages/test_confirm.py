@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toy_search import ToySearch
+
+from automl_transfer.events import Note, StageStarted
+from automl_transfer.stages import confirm as stage
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> ToySearch:
+    """A search over few samples: no test part, so the score is by cross-validation."""
+    toy = ToySearch(tmp_path_factory.mktemp("few"))
+    toy.run(toy.request(hold_out="auto"))
+    return toy
+
+
+def test_few_samples_are_scored_by_cross_validation(few: ToySearch) -> None:
+    study = few.study()
+    answer = study.recommendation
+    assert answer is not None
+    assert "test" not in study.files.read_manifest()["part"]
+    assert answer.test.source == "cross-validation"
+    assert answer.test.samples == 120 == sum(map(sum, answer.test.confusion))
+    assert answer.test.openings == 0
+    assert answer.test.interval.low <= answer.test.value <= answer.test.interval.high
+    assert answer.test.value > 0.5
+    assert "corrected for the choice among" in answer.test.method
+
+
+def test_finalists_are_of_different_kinds_and_one_of_them_wins(few: ToySearch) -> None:
+    answer = few.study().recommendation
+    assert answer is not None and answer.confirmation is not None
+    finalists = answer.confirmation.finalists
+    kinds = {
+        (one.configuration.backbone, one.configuration.head, one.configuration.strategy)
+        for one in finalists
+    }
+    assert 3 <= len(finalists) == len(kinds) <= 5
+    values = [one.value for one in finalists]
+    assert values == sorted(values, reverse=True)
+    assert answer.winner.number == answer.confirmation.winner
+    assert answer.winner.number in {one.number for one in finalists}
+    assert answer.ranking[0].number == answer.winner.number
+    assert {row.number for row in answer.ranking[: len(finalists)]} == {
+        one.number for one in finalists
+    }
+
+
+def test_all_baselines_are_scored_on_the_same_samples(few: ToySearch) -> None:
+    answer = few.study().recommendation
+    assert answer is not None
+    found = {row.name: row for row in answer.baselines}
+    assert list(found) == [
+        "majority class",
+        "kNN on raw inputs",
+        "kNN on frozen features",
+        "plain default fine-tune",
+        "winner from scratch",
+    ]
+    assert all(row.value is not None and row.gain is not None for row in found.values())
+    gain = found["majority class"].gain
+    assert gain is not None and gain.low > 0
+
+
+def test_where_there_is_a_test_part_only_training_samples_are_scored_again(tmp_path) -> None:
+    toy = ToySearch(tmp_path)
+    events = toy.run(toy.request(strategies=("frozen",)))
+    assert [event.stage for event in events if isinstance(event, StageStarted)][-2:] == [
+        "confirm",
+        "recommend",
+    ]
+    study = toy.study()
+    answer = study.recommendation
+    assert answer is not None and answer.confirmation is not None
+    assert answer.confirmation.samples == study.files.read_manifest()["part"].count("train")
+    assert answer.test.source == "test" and answer.test.openings == 1
+    unrun = [row for row in answer.baselines if row.value is None]
+    assert [row.name for row in unrun] == ["plain default fine-tune", "winner from scratch"]
+    assert all("leave the backbone frozen" in row.description for row in unrun)
+
+
+def test_the_same_seed_confirms_the_same(tmp_path) -> None:
+    toy = ToySearch(tmp_path)
+    found = []
+    for name in ("one", "two"):
+        toy.run(toy.request(study=name, strategies=("frozen",)))
+        answer = toy.study(name).recommendation
+        assert answer is not None and answer.confirmation is not None
+        found.append([(one.number, one.value) for one in answer.confirmation.finalists])
+    assert found[0] == found[1]
+
+
+def test_a_finalist_that_fails_is_dropped_with_a_reason(tmp_path, monkeypatch) -> None:
+    real = stage.heads_again
+
+    def breaking(context, candidate, rows, **options):
+        found = real(context, candidate, rows, **options)
+        return [
+            RuntimeError("out of luck") if row.configuration.head == "ridge" else made
+            for row, made in zip(rows, found, strict=True)
+        ]
+
+    monkeypatch.setattr(stage, "heads_again", breaking)
+    toy = ToySearch(tmp_path)
+    events = toy.run(toy.request(strategies=("frozen",), heads=("ridge", "prototype", "linear")))
+    texts = [event.text for event in events if isinstance(event, Note)]
+    assert any("out of luck" in text and "not recommended" in text for text in texts)
+    answer = toy.study().recommendation
+    assert answer is not None
+    assert answer.winner.configuration.head != "ridge"
+
+
+def test_no_time_for_it_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(stage._Session, "fits", lambda self, one: False)
+    toy = ToySearch(tmp_path)
+    events = toy.run(toy.request(strategies=("frozen",), hold_out="no"))
+    assert any(isinstance(event, Note) and "no time to train" in event.text for event in events)
+    answer = toy.study().recommendation
+    assert answer is not None and answer.confirmation is None
+    assert answer.test.source == "validation"
+    assert np.isfinite(answer.test.value)
+    assert answer.test.value <= answer.winner.value
