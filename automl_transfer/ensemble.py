@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.errors import UsageError
-from automl_transfer.scoring import scores
+from automl_transfer.scoring import score
 
 TIE = 1e-9
 """Values that differ by less are alike: sums of the same numbers in another order do."""
@@ -33,10 +32,10 @@ def greedy_ensemble(
     rounds, the earlier. The result does not depend on the order of the models.
 
     Args:
-        probabilities: Of each model, shape (n, c); out of fold, if the models have seen these
-            samples.
+        probabilities: Of each model, shape (n, c), or (repeats, n, c); out of fold, if the models
+            have seen these samples.
         labels: Shape (n,).
-        metric: One that :func:`automl_transfer.scoring.scores` knows.
+        metric: One that :func:`automl_transfer.scoring.score` knows.
         rounds: Models added at the most, repeats included.
 
     Returns:
@@ -46,7 +45,7 @@ def greedy_ensemble(
         UsageError: There is no model, no round, or the shapes differ.
     """
     shapes = {np.shape(one) for one in probabilities}
-    if len(shapes) != 1 or rounds < 1 or next(iter(shapes))[0] != len(labels):
+    if len(shapes) != 1 or rounds < 1 or next(iter(shapes))[-2] != len(labels):
         raise UsageError(
             "An ensemble needs at least one model, at least one round, and probabilities of one "
             f"shape (n, c) for n labels, but got the shapes {sorted(shapes)}, {rounds} rounds and "
@@ -79,9 +78,8 @@ def _next(
     size = counts.sum() + 1
     found = {}
     for place in order:
-        mean: NDArray[Any] = (total + models[place]) / size
-        metrics = scores(mean, labels)
-        found[place] = metrics[metric], metrics["neg_log_loss"]
+        mean = (total + models[place]) / size
+        found[place] = score(mean, labels, metric), score(mean, labels, "neg_log_loss")
     highest = max(value for value, _ in found.values())
     tied = [place for place in order if found[place][0] >= highest - TIE]
     inside = [place for place in tied if counts[place]] or tied

@@ -76,6 +76,14 @@ def test_of_equal_models_the_likelier_alone() -> None:
     np.testing.assert_array_equal(greedy_ensemble([unsure, sure], labels, "accuracy"), [0, 1])
 
 
+def test_repeats_of_the_folds_are_averaged_in_the_metric() -> None:
+    models, labels = made(3)
+    twice = [np.stack([one, one]) for one in models]
+    np.testing.assert_array_equal(
+        greedy_ensemble(twice, labels, "accuracy"), greedy_ensemble(models, labels, "accuracy")
+    )
+
+
 @pytest.mark.parametrize(
     ("shapes", "rounds"), [([], 5), ([(4, 2), (4, 3)], 5), ([(5, 2)], 5), ([(4, 2)], 0)]
 )
