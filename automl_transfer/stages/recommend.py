@@ -13,7 +13,7 @@ from automl_transfer.scoring import interval
 from automl_transfer.stages.baselines import RAW_LIMIT, baselines
 from automl_transfer.stages.context import Candidate, Context, finished
 from automl_transfer.stages.held_out import score_test
-from automl_transfer.stages.learning import learning_curve_or_note
+from automl_transfer.stages.learning import learning_curve_or_note, learning_seconds
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
 
@@ -39,6 +39,7 @@ def reserve_seconds(context: Context) -> float:
     passes = 1 if len(each) == 1 else 2
     test = passes * max(each, default=0.0) * len(context.splits.test)
     test += ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
+    test += learning_seconds(context)
     budget = context.request.budget_seconds
     return float(min(test + FIXED + (0.02 + REFIT_SHARE) * budget, 0.4 * budget))
 
