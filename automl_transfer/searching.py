@@ -22,6 +22,7 @@ from automl_transfer.report.markdown import render
 from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.stages.bracket import reserved
 from automl_transfer.stages.context import Context, cache_directory
+from automl_transfer.stages.data_audit import stored_audit
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
@@ -226,6 +227,7 @@ def _in_turn(context: Context) -> Iterator[Event]:
                     event.recommendation,
                     context.store.get("data"),
                     len(context.dataset.quarantined),
+                    stored_audit(context.store.get("audit")),
                 ),
                 encoding="utf-8",
                 errors="backslashreplace",

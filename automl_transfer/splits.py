@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl_transfer.dataset import PARTS, Part, Sample, Splits
 from automl_transfer.errors import DataError
@@ -25,7 +26,13 @@ VAL_SHARE = 0.25
 """Of what is left after the test part."""
 
 
-def make_splits(samples: Sequence[Sample], classes: Sequence[str], seed: int) -> Splits:
+def make_splits(
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    seed: int,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+) -> Splits:
     """Assigns each sample to one part.
 
     Parts that the user gave are kept, those that are missing are drawn from the training part; a
@@ -37,6 +44,7 @@ def make_splits(samples: Sequence[Sample], classes: Sequence[str], seed: int) ->
         samples: In any order.
         classes: Names; labels are positions in it.
         seed: Decides the draw.
+        clusters: The same number for samples that belong in one part, shape (n,).
 
     Returns:
         Positions in ``samples``, ascending. Each class is in each drawn part when it has at least

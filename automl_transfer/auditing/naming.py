@@ -126,9 +126,7 @@ def _missing(dataset: Dataset) -> Iterator[Finding]:
     if not given:
         return
     lacking = {
-        part: [
-            name for label, name in enumerate(dataset.classes) if not seen[part, label]
-        ]
+        part: [name for label, name in enumerate(dataset.classes) if not seen[part, label]]
         for part in ("train", "val", "test")
         if part in given or part == "train"
     }

@@ -111,9 +111,7 @@ def _part_notes(parts: dict[str, Part]) -> list[str]:
     return notes
 
 
-def _empty(
-    placed: Iterable[Found], found: Walk, depth: int, parts: dict[str, Part]
-) -> list[str]:
+def _empty(placed: Iterable[Found], found: Walk, depth: int, parts: dict[str, Part]) -> list[str]:
     """Folders that should hold a class, and hold nothing."""
     filled = {file.parts[:length] for file in placed for length in (1, 2)}
     labels = {file.parts[depth - 1] for file in placed}

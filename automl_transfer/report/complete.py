@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automl_transfer.audit import Audit
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.answer import answer_section, cost_section
+from automl_transfer.report.audit import audit_section
 from automl_transfer.report.background import (
     notes_section,
     provenance_section,
@@ -18,11 +20,15 @@ from automl_transfer.report.ranking import TOP, ranking_section
 
 
 def report_blocks(
-    recommendation: Recommendation, data: Mapping[str, Any] | None, quarantined: int
+    recommendation: Recommendation,
+    data: Mapping[str, Any] | None,
+    quarantined: int,
+    audit: Audit | None = None,
 ) -> list[Block]:
     """The whole report, as it is written to ``report.md``."""
     return [
         *summary_blocks(recommendation, data, quarantined),
+        *audit_section(audit),
         *why_not_section(recommendation.why_not),
         *provenance_section(recommendation),
     ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from automl_transfer.audit import Audit
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.blocks import Block, Bullets, Heading, Listing, Paragraph, Table
 from automl_transfer.report.complete import report_blocks
@@ -20,7 +21,10 @@ _STARTS = re.compile(r"^(\d{0,9})([-+=.)])(?=[-+=\s]|$)")
 
 
 def render(
-    recommendation: Recommendation, data: Mapping[str, Any] | None, quarantined: int
+    recommendation: Recommendation,
+    data: Mapping[str, Any] | None,
+    quarantined: int,
+    audit: Audit | None = None,
 ) -> str:
     """The whole report of a study.
 
@@ -29,8 +33,9 @@ def render(
         data: The study's document ``data`` (:class:`~automl_transfer.events.DataLoaded` as JSON),
             or None when it is not known.
         quarantined: Number of items that could not be read.
+        audit: Of the data; None for a study that was made without one.
     """
-    return to_markdown(report_blocks(recommendation, data, quarantined))
+    return to_markdown(report_blocks(recommendation, data, quarantined, audit))
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
