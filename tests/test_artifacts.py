@@ -85,6 +85,8 @@ def test_the_manifest_lists_every_sample_with_its_part(files: StudyDirectory) ->
         "source": ["0.x", "1.x", "2.x", "3.x"],
         "class": ["ä", "b", "ä", "b"],
         "part": ["train", "val", "test", "train"],
+        "group": ["", "", "", ""],
+        "unit": [0, 1, 2, 3],
     }
     with (files.path / "quarantined.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [["source", "reason"], ['a "b",\n.x', "=broken"]]

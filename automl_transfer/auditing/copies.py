@@ -134,7 +134,7 @@ def _part(sample: Sample) -> str:
 
 
 def _last(group: Sequence[Sample]) -> str:
-    return max((_part(sample) for sample in group), key=lambda part: [*PARTS].index(part))
+    return max((_part(sample) for sample in group), key=[*map(str, PARTS)].index)
 
 
 def _sources(group: Sequence[Sample]) -> tuple[str, ...]:

@@ -49,11 +49,12 @@ def how_sure(recommendation: Recommendation) -> str:
     if level:
         rest = [row for row in (best, *level) if row is not chosen]
         first = f"the winner (trial {chosen.number}) and" if chosen in (best, *level) else "all of"
-        sentences.append(
-            f"No difference is shown between {first} {_listed(rest)}; differences below "
-            f"{difference(metric, found.minimum_detectable)} would not have been seen reliably "
-            "(power 0.8)."
-        )
+        sentences.append(f"No difference is shown between {first} {_listed(rest)}.")
+        if found.minimum_detectable is not None:
+            sentences.append(
+                f"Differences below {difference(metric, found.minimum_detectable)} would not have "
+                "been seen reliably (power 0.8)."
+            )
     if beaten:
         least = min((row.behind for row in beaten if row.behind), key=lambda ends: ends.low)
         subject = "The winner" if chosen is best else f"Trial {best.number}, the best by score,"

@@ -80,9 +80,12 @@ def room(size: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.4s``, ``12s``, ``1h 30m``; ``< 0.1s`` for what a share of a pack took."""
-    if 0 <= seconds < 0.05:
-        return "< 0.1s"
+    """What something took: ``0.4s``, ``12s``, ``1h 30m``; ``< 0.1s`` for a share of a pack."""
+    return "< 0.1s" if 0 <= seconds < 0.05 else clock(seconds)
+
+
+def clock(seconds: float) -> str:
+    """Time that is over or left: ``0.0s``, ``12s``, ``1h 30m``."""
     return f"{seconds:.1f}s" if 0 <= seconds < 10 else format_duration(seconds)
 
 

@@ -93,7 +93,7 @@ def _majority(context: Context, yardstick: Yardstick) -> Made:
 
     def shares(learn: Positions) -> NDArray[np.float32]:
         counts = np.bincount(labels[learn], minlength=len(classes))
-        return (counts / counts.sum()).astype(np.float32)
+        return np.asarray(counts / counts.sum(), dtype=np.float32)
 
     most = classes[int(shares(context.splits.development).argmax())]
     return Made(
