@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from automl_transfer.errors import UsageError, did_you_mean
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "neg_log_loss")
-"""Metrics that a search can maximise."""
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "neg_log_loss", "roc_auc")
+"""Metrics that a search can maximise; see :func:`automl_transfer.metrics.prepare`."""
 
 IMBALANCE = 3.0
 """Largest class ratio up to which plain accuracy is the default metric."""

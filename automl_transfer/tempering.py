@@ -26,7 +26,3 @@ def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[
     moved = np.flatnonzero(result.argmax(axis=1) != first)
     result[moved, first[moved]] = np.nextafter(result[moved].max(axis=1), np.float32(np.inf))
     return result
-
-
-def temperature(probabilities, labels) -> float:
-    return 1.0

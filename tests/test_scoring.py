@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn import metrics
 
 from automl_transfer.scoring import interval, knn_predict, scores
 from automl_transfer.task import METRICS
-
-
-@st.composite
-def predictions(draw):
-    classes = draw(st.integers(2, 5))
-    n = draw(st.integers(1, 40))
-    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    labels = generator.integers(0, draw(st.integers(1, classes)), size=n)
-    probabilities = generator.dirichlet(np.full(classes, draw(st.floats(0.1, 3))), size=n)
-    return probabilities.astype(np.float32), labels
-
-
-@settings(deadline=None, max_examples=60)
-@given(predictions())
-def test_each_metric_is_that_of_scikit_learn(case) -> None:
-    probabilities, labels = case
-    predicted = probabilities.argmax(axis=1)
-    found = scores(probabilities, labels)
-    assert set(found) == set(METRICS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        balanced = metrics.balanced_accuracy_score(labels, predicted)
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
-    assert found["balanced_accuracy"] == pytest.approx(balanced)
-    assert found["macro_f1"] == pytest.approx(
-        metrics.f1_score(labels, predicted, average="macro", zero_division=0)
-    )
-    clipped = np.clip(probabilities[np.arange(len(labels)), labels].astype(float), 1e-7, 1)
-    assert found["neg_log_loss"] == pytest.approx(np.log(clipped).mean())
 
 
 def test_the_log_loss_is_that_of_scikit_learn() -> None:
@@ -94,7 +61,47 @@ def test_the_seed_decides_the_interval() -> None:
 def test_an_interval_survives_resamples_without_some_class() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], dtype=np.float32)
     found = interval(probabilities, np.array([0, 0, 1]), "balanced_accuracy", seed=0)
-    assert found.low == found.high == 1.0
+    assert found.low < 0.5
+    assert found.high == 1.0
+
+
+def test_no_mistake_among_few_is_not_certainty() -> None:
+    """Exact (Clopper and Pearson): 30 of 30 show no more than 88 %."""
+    right = np.tile(np.array([[0.9, 0.1]], dtype=np.float32), (30, 1))
+    found = interval(right, np.zeros(30, int), "accuracy", seed=0)
+    assert found.low == pytest.approx(0.88, abs=0.01)
+    assert found.high == 1.0
+
+
+def test_samples_of_one_group_are_one_piece_of_evidence() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    few = generator.dirichlet([1, 1], size=60).astype(np.float32)
+    groups = np.repeat(np.arange(60), 5)
+    many, repeated = np.repeat(few, 5, axis=0), np.repeat(labels, 5)
+    for metric in METRICS:
+        alone = interval(few, labels, metric, seed=0)
+        grouped = interval(many, repeated, metric, seed=0, groups=groups)
+        blind = interval(many, repeated, metric, seed=0)
+        assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high), abs=1e-6)
+        assert blind.high - blind.low < 0.6 * (grouped.high - grouped.low)
+
+
+def test_repeats_are_averaged() -> None:
+    probabilities = np.random.default_rng(0).dirichlet([1, 1], size=(2, 40)).astype(np.float32)
+    labels = np.arange(40) % 2
+    both = scores(probabilities, labels)
+    for name, value in both.items():
+        each = [scores(one, labels)[name] for one in probabilities]
+        assert value == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "accuracy"])
+def test_a_metric_survives_a_truth_of_one_class(metric: str) -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+    assert scores(probabilities, np.array([0, 0]))[metric] == 0.5
+    found = interval(probabilities, np.array([0, 0]), metric, seed=0)
+    assert 0 <= found.low < found.high <= 1
 
 
 def test_neighbours_vote_for_the_classes_they_have() -> None:

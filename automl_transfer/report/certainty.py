@@ -72,10 +72,8 @@ def how_sure(recommendation: Recommendation) -> str:
 
 
 def _ground(found: Confirmation) -> str:
-    return (
-        f"{counted(found.samples, 'sample')}, {counted(found.folds, 'fresh fold')}, "
-        f"{counted(found.repeats, 'repeat')}"
-    )
+    times = f", {found.repeats} times over" if found.repeats > 1 else ""
+    return f"{counted(found.samples, 'sample')}, {counted(found.folds, 'fresh fold')}{times}"
 
 
 def _listed(rows: Sequence[Finalist]) -> str:

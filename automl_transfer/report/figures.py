@@ -11,8 +11,11 @@ METRIC_WORDS = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "neg_log_loss": "negated log-loss",
+    "roc_auc": "ROC-AUC",
+    "top5_accuracy": "top-5 accuracy",
+    "neg_ece": "negated calibration error",
 }
-_SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1"})
+_SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "top5_accuracy"})
 NOTHING = "–"
 
 

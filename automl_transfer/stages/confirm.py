@@ -68,6 +68,11 @@ class Confirmed:
     """Why finalists are not among the rows."""
 
     @property
+    def folds(self) -> int:
+        """Of :data:`FOLDS`, how many were gone through."""
+        return len({one.fold for one in self.rounds})
+
+    @property
     def repeats(self) -> int:
         """How often each sample was predicted."""
         return 1 + max(one.repeat for one in self.rounds)

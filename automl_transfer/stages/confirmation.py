@@ -6,7 +6,6 @@ from automl_transfer.comparison import compare
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Confirmation, Cost, Finalist
 from automl_transfer.stages.choose import cheapest_first, choose
-from automl_transfer.stages.confirm import FOLDS
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import cost_of
 
@@ -48,7 +47,7 @@ def confirmation(context: Context) -> Confirmation | None:
         finalists=tuple(rows),
         winner=chosen.number,
         samples=len(confirmed.positions),
-        folds=FOLDS,
+        folds=confirmed.folds,
         repeats=confirmed.repeats,
         minimum_detectable=compared.minimum_detectable,
         prefer=request.prefer,

@@ -16,6 +16,7 @@ from automl_transfer.stages.context import Bench, Candidate, Context
 if TYPE_CHECKING:
     from torch import nn
 
+    from automl_transfer.training.costs import Measured
     from automl_transfer.training.model import TransferModel
 
 LATENCIES = "latencies"
@@ -29,7 +30,8 @@ def cost_of(
     """What the model of a trial costs on the device of the search, as it would be delivered.
 
     Nothing of a freeze strategy is left in a delivered model: adapters are merged into the
-    weights. So trials of one backbone with heads of one form are measured once in a search.
+    weights. So the network is measured once for each backbone, with the first head that comes;
+    of other heads only what they themselves take is measured, and put in its place.
 
     Args:
         context: Of the search; keeps what is measured.
@@ -37,31 +39,42 @@ def cost_of(
         candidate: Its backbone.
         model: The model, if it is there; else one of the same form is built.
     """
-    from automl_transfer.training.costs import measure
+    from automl_transfer.training.costs import less, measure, plus
     from automl_transfer.training.device import describe
     from automl_transfer.training.model import TransferModel
 
     configuration = outcome.configuration
     head = model.head if model is not None else _head(context, configuration, candidate)
-    key = (candidate.card.id, _form(head))
-    if key not in context.costs:
+    whole, own = candidate.card.id, (candidate.card.id, _form(head))
+    if whole not in context.costs:
         network = model or TransferModel(candidate.build(), head, candidate.width)
-        context.costs[key] = measure(
+        found = measure(
             network,
             lambda count: _batch(context, candidate.card, configuration, count),
             context.device,
         )
-    found = context.costs[key]
+        context.costs[own] = _of_head(context, candidate, head, found.batch)
+        context.costs[whole] = less(found, context.costs[own])
+    network_alone = context.costs[whole]
+    if own not in context.costs:
+        context.costs[own] = _of_head(context, candidate, head, network_alone.batch)
+    total = plus(network_alone, context.costs[own])
     return Cost(
-        latency=found.latency,
-        latency_batch=found.latency_batch,
-        batch=found.batch,
-        bytes=found.bytes,
-        memory=found.memory,
-        parameters=found.parameters,
+        latency=total.latency,
+        latency_batch=total.latency_batch,
+        batch=total.batch,
+        bytes=total.bytes,
+        memory=total.memory,
+        parameters=total.parameters,
         training=outcome.seconds,
         device=describe(context.device),
     )
+
+
+def _of_head(context: Context, candidate: Candidate, head: nn.Module, batch: int) -> Measured:
+    from automl_transfer.training.costs import measure_head
+
+    return measure_head(head, candidate.width, context.device, batch)
 
 
 def over_limit(context: Context, cost: Cost) -> str | None:

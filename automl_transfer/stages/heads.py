@@ -103,9 +103,14 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
                 other for default in defaults for other in class_weights.alternatives(default)
             ]
             count = min(room, len(defaults)) if over else room
+            if count <= 0:
+                continue
+            trials = HeadTrials(context, candidate)
+            if context.request.budget_seconds is not None:
+                count = trials.fitting(count, context.watch.left - reserve)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
             if asked:
-                yield from HeadTrials(context, candidate).pack(asked, late)
+                yield from trials.pack(asked, late)
                 for row in context.outcomes[-len(asked) :]:
                     # Samplers rank pruned trials by their curves.
                     for point in row.curve:

@@ -16,6 +16,7 @@ from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.corrected_score import corrected_score
 from automl_transfer.stages.screen import features_of
 from automl_transfer.stages.yardstick import Yardstick
+from automl_transfer.temperature import temperature
 from automl_transfer.tempering import tempered
 
 if TYPE_CHECKING:
@@ -125,20 +126,17 @@ def _probabilities(
 
 def _temperature(context: Context, winner: Outcome) -> float:
     """Fitted on samples that the model which predicted them had not learnt from."""
-    from automl_transfer.tempering import temperature
-
     confirmed = context.confirmed
     numbers = [row.number for row in confirmed.rows] if confirmed else []
     if confirmed is not None and winner.number in numbers:
-        found = confirmed.probabilities[numbers.index(winner.number)]
-        labels = np.tile(context.dataset.labels[confirmed.positions], len(found))
-        known: NDArray[np.float32] | None = found.reshape(-1, found.shape[-1])
+        found: NDArray[np.float32] | None = confirmed.probabilities[numbers.index(winner.number)]
+        labels = context.dataset.labels[confirmed.positions]
     else:
-        known = context.files.read_predictions(winner.number)
+        found = context.files.read_predictions(winner.number)
         labels = context.dataset.labels[context.splits.val]
-    if known is None or len(known) != len(labels) or len(labels) < LEAST_FOR_TEMPERATURE:
+    if found is None or found.shape[-2] != len(labels) or len(labels) < LEAST_FOR_TEMPERATURE:
         return 1.0
-    return temperature(known, labels)
+    return temperature(found, labels)
 
 
 def _by_class(

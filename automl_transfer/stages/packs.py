@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 NAME = "heads"
 PREDICTIONS = 1 << 20
 """Bytes of a trial's predictions up to which those of all trials of a pack are kept."""
+SPEED = "head in a pack"
+"""Measured: seconds of one head for each number in the features it learns from."""
+PACK_MARGIN = 1.3
+"""A pack is begun with so many heads that this many times its predicted time is left."""
 BEST = 8
 """A trial's predictions are kept in any case while it is among so many best of the search."""
 
@@ -60,6 +65,18 @@ class HeadTrials:
             candidate.places(splits.val),
             context.files.path,
         )
+
+    @property
+    def _size(self) -> int:
+        """Numbers in the features that heads learn from."""
+        return len(self._data.labels) * self._candidate.width
+
+    def fitting(self, count: int, seconds: float) -> int:
+        """Of so many heads, how many a pack may have to end within ``seconds``."""
+        each = self._context.speeds.get(SPEED)
+        if each is None or not math.isfinite(seconds):
+            return count
+        return max(0, min(count, math.floor(seconds / (PACK_MARGIN * each * self._size))))
 
     def closed_form(self, configurations: Sequence[Configuration]) -> Iterator[Event]:
         """Fits heads by their formula, a trial each, stored one by one."""
@@ -142,6 +159,8 @@ class HeadTrials:
         for result in results:
             self._settle(running[result.run], result, started)
         seconds = (time.monotonic() - started) / max(1, len(trials))
+        if not should_stop():
+            context.speeds.put(seconds / self._size, SPEED)
         for trial in trials:
             trial.row = replace(trial.row, seconds=seconds)
         store(self._context, [trial.row for trial in trials])
@@ -208,14 +227,14 @@ class HeadTrials:
         trial.curve = [
             point for point in trial.curve if np.isfinite([point.value, point.loss]).all()
         ]
-        if isinstance(result.error, OutOfTimeError) and trial.curve:
-            last = trial.curve[-1]
+        if isinstance(result.error, OutOfTimeError):
+            last = trial.curve[-1] if trial.curve else None
             trial.row = replace(
                 trial.row,
                 state="pruned",
-                reason=f"the budget ended after epoch {last.epoch}",
-                value=last.value,
-                epochs=last.epoch,
+                reason=f"the budget ended after epoch {last.epoch if last else 0}",
+                value=last.value if last else None,
+                epochs=last.epoch if last else 0,
                 curve=tuple(trial.curve),
             )
             return

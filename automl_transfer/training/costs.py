@@ -91,6 +91,50 @@ def measure(
     )
 
 
+def measure_head(
+    head: nn.Module,
+    width: int,
+    device: torch.device,
+    batch: int,
+    *,
+    clock: Clock = time.perf_counter,
+) -> Measured:
+    """Measures a head on features of zeros, shape (1, width) and (batch, width)."""
+    head.to(device).eval()
+    tensors = [*head.parameters(), *head.buffers()]
+    stored = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return Measured(
+        latency=latency(head, torch.zeros(1, width), device, clock=clock),
+        latency_batch=latency(head, torch.zeros(batch, width), device, clock=clock),
+        batch=batch,
+        bytes=stored,
+        # Its activations are there when those of the network are gone.
+        memory=stored,
+        parameters=sum(tensor.numel() for tensor in head.parameters()),
+    )
+
+
+def plus(network: Measured, head: Measured) -> Measured:
+    """A network with a head."""
+    return _with(network, head, 1)
+
+
+def less(network: Measured, head: Measured) -> Measured:
+    """A network without the head that it was measured with."""
+    return _with(network, head, -1)
+
+
+def _with(network: Measured, head: Measured, sign: int) -> Measured:
+    return Measured(
+        latency=max(0.0, network.latency + sign * head.latency),
+        latency_batch=max(0.0, network.latency_batch + sign * head.latency_batch),
+        batch=network.batch,
+        bytes=network.bytes + sign * head.bytes,
+        memory=network.memory + sign * head.memory,
+        parameters=network.parameters + sign * head.parameters,
+    )
+
+
 def latency(
     forward: Forward, batch: Batch, device: torch.device, *, clock: Clock = time.perf_counter
 ) -> float:
