@@ -42,6 +42,7 @@ _CONTINUES = frozenset(
         "storage",
         "study",
         "cache_size",
+        "tolerance",
         "prefer",  # only decides between trials that are there
     }
 )
@@ -157,6 +158,8 @@ class SearchRequest:
     license: LicensePolicy = "any"
     """On what terms the weights may be had."""
     prefer: Preference = "latency"
+    tolerance: float = 1.0
+    """Points of the metric that may be given up for what is preferred, within the tie group."""
     """What decides between configurations that no test tells apart."""
     offline: bool = False
     cache_size: int | None = None
@@ -190,6 +193,11 @@ class SearchRequest:
             raise UsageError(
                 "A study name is 1 to 100 letters, digits, '_', '.' and '-', starting with a "
                 f"letter or digit, but got {self.study!r}."
+            )
+        if not 0 <= self.tolerance <= 100:
+            raise UsageError(
+                "--tolerance is a number of points of the metric from 0 to 100, but got "
+                f"{self.tolerance:g}."
             )
         if self.max_params is not None and self.max_params < 1:
             raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
@@ -308,6 +316,7 @@ class SearchRequest:
             ),
             ("--license", self.license, "any"),
             ("--prefer", self.prefer, "latency"),
+            ("--tolerance", self.tolerance, 1.0),
             ("--epochs", self.epochs, None),
             ("--sampler", self.sampler, "tpe"),
             ("--pruner", self.pruner, "rungs"),

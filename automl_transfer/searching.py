@@ -361,6 +361,7 @@ def search(
     max_latency: str | float | None = None,
     license: LicensePolicy = "any",
     prefer: Preference = "latency",
+    tolerance: float = 1.0,
     epochs: int | None = None,
     sampler: str = "tpe",
     pruner: str = "rungs",
@@ -402,6 +403,7 @@ def search(
             weights is known to allow any use; see :data:`automl_transfer.constraints.PERMISSIVE`.
         prefer: What decides between configurations that no test tells apart: ``accuracy``,
             ``latency``, ``size``, ``memory`` or ``training-time``.
+        tolerance: Points of the metric that may be given up for that.
         epochs: Epochs of a fine-tuning trial; as many as the budget allows when None.
         sampler: Proposes hyper-parameters: ``tpe``, ``gp``, ``random``, or a plugin's.
         pruner: Stops fine-tunes early: ``rungs``, ``hyperband``, ``median``, ``none``, or a
@@ -446,6 +448,7 @@ def search(
         max_latency=parse_latency(max_latency) if isinstance(max_latency, str) else max_latency,
         license=license,
         prefer=prefer,
+        tolerance=tolerance,
         epochs=epochs,
         sampler=sampler,
         pruner=pruner,

@@ -154,6 +154,15 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     show_default=True,
     help=f"Decides between configurations that no test tells apart: {', '.join(PREFERENCES)}.",
 )
+@_option(
+    _HOW,
+    "--tolerance",
+    type=float,
+    default=1.0,
+    metavar="POINTS",
+    show_default=True,
+    help="How many points of the metric may be given up for that.",
+)
 @_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
 @_option(
     _HOW,

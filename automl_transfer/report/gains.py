@@ -33,10 +33,12 @@ def _lead(recommendation: Recommendation, row: Baseline) -> str:
     metric = recommendation.metric
     if row.value is None:
         return f"not measured: {row.description.rstrip('.')}"
-    lead = difference(metric, recommendation.test.value - row.value, sign=True)
     ends = row.gain
     if ends is None:
+        lead = difference(metric, recommendation.test.value - row.value, sign=True)
         return f"{lead}; without an interval"
+    # Of a baseline that was scored on some of the samples, the lead on these.
+    lead = difference(metric, (ends.low + ends.high) / 2, sign=True)
     text = f"{lead}, 95 % interval {differences(metric, ends)}"
     if ends.low > 0:
         return text

@@ -10,6 +10,8 @@ from automl_transfer.recommendation import Cost, Finalist
 AS_GOOD = 1.1
 """Costs within this factor count as equal: they are measured, and vary."""
 
+_ROUNDING = 1e-9
+
 _COSTS: Mapping[str, tuple[str, Callable[[Cost], float]]] = {
     "latency": ("answers fastest", lambda cost: cost.latency),
     "size": ("is the smallest", lambda cost: float(cost.bytes)),
@@ -19,13 +21,21 @@ _COSTS: Mapping[str, tuple[str, Callable[[Cost], float]]] = {
 
 
 def choose(
-    finalists: Sequence[Finalist], prefer: str, max_latency: float | None = None
+    finalists: Sequence[Finalist],
+    prefer: str,
+    *,
+    tolerance: float = 1.0,
+    max_latency: float | None = None,
 ) -> tuple[Finalist, str]:
     """The finalist to recommend, and why, in words that the statistics allow.
+
+    That no difference is shown does not mean that there is none: with few samples a tie group
+    spans ten points. So the cheapest of those that also scored nearly as well is taken.
 
     Args:
         finalists: Best value first.
         prefer: ``accuracy``, or what decides among those that are tied.
+        tolerance: Points of the metric that may be given up for what is preferred.
         max_latency: Seconds that the model may take for a batch of one.
 
     Raises:
@@ -52,16 +62,19 @@ def choose(
         beaten = _names([one for one in others if not one.tied])
         return best, f"It beats {beaten}: the difference is more than chance explains."
     words = f"No difference is shown between {_names(tied)}"
-    if prefer == "accuracy" or any(one.cost is None for one in tied):
-        chosen = tied[0]
-        return chosen, f"{words}; of these, it scored best."
+    near = [one for one in tied if best.value - one.value <= tolerance / 100 + _ROUNDING]
+    if prefer == "accuracy" or len(near) == 1 or any(one.cost is None for one in near):
+        return tied[0], f"{words}; of these, it scored best."
     what, cost = _COSTS[prefer]
-    least = min(cost(one.cost) for one in tied if one.cost is not None)
-    cheap = [one for one in tied if one.cost is not None and cost(one.cost) <= AS_GOOD * least]
+    least = min(cost(one.cost) for one in near if one.cost is not None)
+    cheap = [one for one in near if one.cost is not None and cost(one.cost) <= AS_GOOD * least]
     chosen = cheap[0]
-    if len(cheap) == len(tied):
-        return chosen, f"{words}, nor in their cost; of these, it scored best."
-    return chosen, f"{words}; of these, it {what} (--prefer {prefer})."
+    if chosen is best:
+        return chosen, f"{words}; of these, it scored best, and none as good costs less."
+    return chosen, (
+        f"{words}; of those within {tolerance:g} points of the best score, it {what} (--prefer "
+        f"{prefer})."
+    )
 
 
 def cheapest_first(finalists: Sequence[Finalist], prefer: str) -> list[int] | None:

@@ -62,7 +62,8 @@ class Confirmed:
     rounds: list[Round]
     """Those that all of them went through."""
     cheapest_first: list[int] | None = None
-    """Places of the rows, if the cheapest of the tie group is chosen; None: the best one is."""
+    """Places of the rows, if the cheapest of those that are as good is chosen; None: the best one
+    is."""
     seconds: float = 0.0
     dropped: list[str] = field(default_factory=list)
     """Why finalists are not among the rows."""

@@ -42,7 +42,9 @@ def confirmation(context: Context) -> Confirmation | None:
     ]
     confirmed.cheapest_first = cheapest_first(rows, request.prefer)
     rows.sort(key=lambda one: (-one.value, one.number))
-    chosen, reason = choose(rows, request.prefer, request.max_latency)
+    chosen, reason = choose(
+        rows, request.prefer, tolerance=request.tolerance, max_latency=request.max_latency
+    )
     return Confirmation(
         finalists=tuple(rows),
         winner=chosen.number,

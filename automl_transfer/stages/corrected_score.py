@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,12 +84,15 @@ def _corrected(
 ) -> Unbiased:
     labels, metric = context.dataset.labels[positions], context.task.metric
     seed, groups = context.request.seed, context.splits.units[positions]
-    return corrected(
-        probabilities,
-        labels,
-        metric,
-        seed,
-        compare(probabilities, labels, metric, seed, groups),
-        prefer,
-        groups,
+    compared = compare(probabilities, labels, metric, seed, groups)
+    most = context.request.tolerance / 100
+    # As good as the best is who is within the tolerance as well.
+    narrowed = replace(
+        compared,
+        margins=np.minimum(compared.margins, most),
+        contenders=tuple(
+            replace(one, tied=one.tied and compared.differences[compared.best, place] <= most)
+            for place, one in enumerate(compared.contenders)
+        ),
     )
+    return corrected(probabilities, labels, metric, seed, narrowed, prefer, groups)
