@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from automl_transfer.errors import UsageError
 
@@ -71,12 +72,12 @@ def license_obstacle(license: str | None) -> str | None:
         license: An SPDX expression (of ``A OR B`` one must be permissive, of ``A AND B`` both),
             or None when it is not known: what is not known to be allowed is not proposed.
     """
-    from license_expression import ExpressionError, get_spdx_licensing
+    from license_expression import ExpressionError
 
     if license is None or not license.strip():
         return "the licence of its weights is not known, and --license permissive asks for one"
     try:
-        parsed = get_spdx_licensing().parse(license)
+        parsed = _licensing().parse(license)
     except ExpressionError:
         parsed = None
     if parsed is None:
@@ -87,6 +88,14 @@ def license_obstacle(license: str | None) -> str | None:
     if _permits(parsed):
         return None
     return f"the licence of its weights is {license}, which --license permissive does not allow"
+
+
+@functools.cache
+def _licensing() -> Any:
+    """The list of SPDX, which takes a while to read."""
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()
 
 
 def _permits(expression: object) -> bool:

@@ -122,4 +122,4 @@ def resampled(
         metric: One of those that :func:`scores` knows.
         weights: Shape (r, n), none negative; a row of zeros gives not-a-number.
     """
-    return _weighted(probabilities, labels, weights)[metric]
+    return prepare(metric, probabilities, labels)(weights)

@@ -15,11 +15,16 @@ from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
 from automl_transfer.recommendation import (
     Baseline,
+    ConfidentError,
+    Confirmation,
+    Cost,
     Exclusion,
+    Finalist,
     HeldOutScore,
     Interval,
     RankedTrial,
     Recommendation,
+    ReliabilityBin,
 )
 from automl_transfer.request import SearchRequest
 from automl_transfer.stages.context import finished
@@ -123,6 +128,93 @@ def recommendation(
         provenance={"versions": {"python": "3.11"}, "seed": 0},
     )
     return replace(usual, **changes)
+
+
+def finalist(
+    row: Outcome, value: float, behind: tuple[float, float] | None, latency: float | None
+) -> Finalist:
+    """A trial, confirmed; tied unless it is behind by more than nothing."""
+    return Finalist(
+        number=row.number,
+        configuration=row.configuration,
+        selected_on=row.value or 0.0,
+        value=value,
+        interval=Interval(low=value - 0.02, high=value + 0.02),
+        p_best=0.62 if behind is None else 0.005 if behind[0] > 0 else 0.19,
+        behind=None if behind is None else Interval(low=behind[0], high=behind[1]),
+        tied=behind is None or behind[0] <= 0,
+        cost=None
+        if latency is None
+        else Cost(
+            latency=latency,
+            latency_batch=10 * latency,
+            batch=32,
+            bytes=13_600_000,
+            memory=55_000_000,
+            parameters=3_400_000,
+            training=12.0,
+            device="cpu",
+        ),
+    )
+
+
+def confirmation(*finalists: Finalist) -> Confirmation:
+    return Confirmation(
+        finalists=finalists,
+        samples=80,
+        folds=5,
+        repeats=2,
+        minimum_detectable=0.021,
+        prefer="latency",
+        reason="the fastest of those between which no difference is shown",
+    )
+
+
+def confirmed(outcomes: list[Outcome], **changes: Any) -> Recommendation:
+    """An answer with everything: the three best trials are the finalists, and the second of them
+    wins by its latency; the third is shown to be behind."""
+    best, second, third = finished(outcomes)[:3]
+    usual = recommendation(outcomes)
+    test = replace(
+        usual.test,
+        metrics={"accuracy": 0.91, "neg_ece": -0.043},
+        reliability=(
+            ReliabilityBin(confidence=0.45, accuracy=0.5, count=4),
+            ReliabilityBin(confidence=0.95, accuracy=0.9, count=26),
+        ),
+        errors=(
+            ConfidentError(source="cat/1.png", true=0, predicted=2, confidence=0.987),
+            ConfidentError(source="dog/2.png", true=1, predicted=0, confidence=0.81),
+        ),
+    )
+    return replace(
+        usual,
+        **{
+            "winner": next(row for row in usual.ranking if row.number == second.number),
+            "test": test,
+            "confirmation": confirmation(
+                finalist(best, 0.930, None, 0.0284),
+                finalist(second, 0.925, (-0.010, 0.020), 0.0031),
+                finalist(third, 0.860, (0.031, 0.109), 0.0095),
+            ),
+            "baselines": (
+                *usual.baselines,
+                Baseline(
+                    name="plain default fine-tune",
+                    description="acme/small, full",
+                    value=0.89,
+                    gain=Interval(low=-0.005, high=0.045),
+                ),
+                Baseline(
+                    name="winner from scratch",
+                    description="acme/small without its weights",
+                    value=0.61,
+                    gain=Interval(low=0.22, high=0.38),
+                ),
+            ),
+        }
+        | changes,
+    )
 
 
 def loaded(classes: tuple[str, ...] = CLASSES) -> DataLoaded:

@@ -135,7 +135,7 @@ def test_the_winner_beats_the_majority_class(finished: ToySearch) -> None:
     recommendation = finished.study().recommendation
     assert recommendation is not None
     baselines = {row.name: row.value for row in recommendation.baselines}
-    assert set(baselines) == {"majority class", "kNN on raw inputs", "kNN on frozen features"}
+    assert {"majority class", "kNN on raw inputs", "kNN on frozen features"} < set(baselines)
     assert recommendation.test.value > baselines["majority class"] + 0.2
 
 

@@ -111,19 +111,19 @@ def _scores(recommendation: Recommendation) -> Table:
     metric, test, winner = recommendation.metric, recommendation.test, recommendation.winner
     crossed = is_cross_validated(test)
     where = "by cross-validation" if crossed else "on the test part"
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"the winner {where} ({counted(test.samples, 'sample')})",
             score(metric, test.value),
             interval(metric, test.interval),
-            "",
+            NOTHING,
             test.method or ("corrected for the choice" if crossed else _strictness(test.openings)),
         ),
         (
             "the winner on the validation part",
             score(metric, winner.value),
             interval(metric, winner.interval),
-            "",
+            NOTHING,
             "optimistic: it was chosen on this",
         ),
     ]
@@ -131,22 +131,17 @@ def _scores(recommendation: Recommendation) -> Table:
         (
             f"{row.name}, {where}" if row.value is not None else f"{row.name}: not run",
             score(metric, row.value),
-            "",
+            NOTHING,
             differences(metric, row.gain),
             row.description,
         )
         for row in recommendation.baselines
     ]
-    return Table(
-        columns=columns(
-            "what",
-            f"{metric_words(metric)}>",
-            "95 % interval>",
-            "the winner's lead>?",
-            "",
-        ),
-        rows=tuple(rows),
-    )
+    heads = ["what", f"{metric_words(metric)}>", "95 % interval>", "the winner's lead>", ""]
+    if not any(row.gain for row in recommendation.baselines):
+        rows = [(*row[:3], row[4]) for row in rows]
+        del heads[3]
+    return Table(columns=columns(*heads), rows=tuple(rows))
 
 
 def _strictness(openings: int) -> str:

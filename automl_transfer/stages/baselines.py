@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +16,12 @@ from automl_transfer.scoring import knn_predict, scores
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
 from automl_transfer.stages.screen import features_of
-from automl_transfer.stages.yardstick import Positions, Yardstick
+from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 
 DEFAULT_BACKBONE = "bundled/efficientnet_lite0"
 RAW_LIMIT = 2000
 """Samples that the naive baseline learns from, so that it stays cheap, and samples that it looks
 at together."""
-
-Probabilities = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A baseline before it is scored."""
-
-    name: str
-    description: str
-    probabilities: Probabilities | None = None
-    """Of the samples of ``on``; None: it was not run."""
-    on: Yardstick | None = None
 
 
 def baselines(

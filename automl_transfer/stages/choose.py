@@ -64,6 +64,20 @@ def choose(
     return chosen, f"{words}; of these, it {what} (--prefer {prefer})."
 
 
+def cheapest_first(finalists: Sequence[Finalist], prefer: str) -> list[int] | None:
+    """Places of the finalists, as :func:`choose` goes through a tie group; None: by value."""
+    if prefer == "accuracy" or any(one.cost is None for one in finalists):
+        return None
+    cost = _COSTS[prefer][1]
+    return sorted(
+        range(len(finalists)),
+        key=lambda place: (
+            cost(one) if (one := finalists[place].cost) is not None else 0.0,
+            -finalists[place].value,
+        ),
+    )
+
+
 def _is_fast_enough(one: Finalist, most: float | None) -> bool:
     return most is None or (one.cost is not None and one.cost.latency <= most)
 

@@ -61,6 +61,8 @@ class Confirmed:
     """One a finalist, shape (repeats, n, c)."""
     rounds: list[Round]
     """Those that all of them went through."""
+    cheapest_first: list[int] | None = None
+    """Places of the rows, if the cheapest of the tie group is chosen; None: the best one is."""
     seconds: float = 0.0
     dropped: list[str] = field(default_factory=list)
     """Why finalists are not among the rows."""
@@ -101,8 +103,9 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
         yield Note(text=text, level="warning")
     if context.confirmed is None:
         text = (
-            "There was no time to train the finalists again on fresh folds: their scores are those "
-            "of the validation part, on which they were chosen. A larger --budget confirms them."
+            "There was no time to train the finalists again on fresh folds: their scores are "
+            "those of the validation part, on which they were chosen. A larger --budget confirms "
+            "them."
         )
         context.notes.append(text)
         yield Note(text=text)
@@ -242,8 +245,8 @@ class _Session:
         )
         self._rows = [other for other in self._rows if other.number != row.number]
         self.dropped.append(
-            f"Trial {row.number} ({row.configuration.title}) failed when it was trained again, and "
-            f"is not recommended: {reason_of(error)}"
+            f"Trial {row.number} ({row.configuration.title}) failed when it was trained again, "
+            f"and is not recommended: {reason_of(error)}"
         )
 
     def result(self) -> Confirmed | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from automl_transfer.comparison import compare
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Confirmation, Cost, Finalist
-from automl_transfer.stages.choose import choose
+from automl_transfer.stages.choose import cheapest_first, choose
 from automl_transfer.stages.confirm import FOLDS
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import cost_of
@@ -41,6 +41,7 @@ def confirmation(context: Context) -> Confirmation | None:
         )
         for row, one in zip(confirmed.rows, compared.contenders, strict=True)
     ]
+    confirmed.cheapest_first = cheapest_first(rows, request.prefer)
     rows.sort(key=lambda one: (-one.value, one.number))
     chosen, reason = choose(rows, request.prefer, request.max_latency)
     return Confirmation(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.comparison import corrected
+from automl_transfer.comparison import compare
+from automl_transfer.corrected import Corrected as Unbiased
+from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
@@ -32,13 +35,7 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
     if confirmed is None:
         return _of_validation(context, winner)
     positions = confirmed.positions
-    found = corrected(
-        confirmed.probabilities,
-        context.dataset.labels[positions],
-        context.task.metric,
-        seed=context.request.seed,
-        groups=context.splits.units[positions],
-    )
+    found = _corrected(context, confirmed.probabilities, positions, confirmed.cheapest_first)
     place = [row.number for row in confirmed.rows].index(winner.number)
     times = "" if confirmed.repeats == 1 else f", {confirmed.repeats} times over"
     return Corrected(
@@ -46,8 +43,9 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         value=found.value,
         interval=found.interval,
         method=(
-            f"{FOLDS} folds{times}: each of {len(positions)} samples was predicted by a model that "
-            f"had not seen it; corrected for the choice among {len(confirmed.rows)} finalists"
+            f"{FOLDS} folds{times}: each of {len(positions)} samples was predicted by a model "
+            "that had not seen it; corrected for the choice among "
+            f"{len(confirmed.rows)} finalists"
         ),
     )
 
@@ -66,13 +64,7 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
             f"What trial {winner.number} predicted must be among the study's files to score it, "
             "but it is missing or damaged. Repeat the search with another --study."
         )
-    found = corrected(
-        stored,
-        labels,
-        context.task.metric,
-        seed=context.request.seed,
-        groups=context.splits.units[positions],
-    )
+    found = _corrected(context, stored, positions, None)
     return Corrected(
         probabilities=stored[numbers.index(winner.number)][0],
         value=found.value,
@@ -81,4 +73,23 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
             f"the validation part ({len(labels)} samples), on which the trials were compared; "
             f"corrected for the choice among {len(stored)} trials"
         ),
+    )
+
+
+def _corrected(
+    context: Context,
+    probabilities: Sequence[NDArray[np.float32]],
+    positions: NDArray[np.int64],
+    prefer: Sequence[int] | None,
+) -> Unbiased:
+    labels, metric = context.dataset.labels[positions], context.task.metric
+    seed, groups = context.request.seed, context.splits.units[positions]
+    return corrected(
+        probabilities,
+        labels,
+        metric,
+        seed,
+        compare(probabilities, labels, metric, seed, groups),
+        prefer,
+        groups,
     )

@@ -30,6 +30,7 @@ REPEATS = 5
 FEWEST_STEPS = 4
 """Sizes that a curve needs to be carried on."""
 FEWEST_SAMPLES = 40
+FEWEST_UNITS = 20
 FEWEST_OF_A_CLASS = 10
 """Labels of a class whose recall gets a curve of its own."""
 MOST_CLASSES = 50
@@ -40,7 +41,7 @@ SHARE = 0.02
 WORK = 3e11
 """Operations without a budget in time, and :data:`MOST_WORK` with any."""
 MOST_WORK = 1e12
-SLOWER = 3.0
+SLOWER = 1.5
 """It is begun only if so many times its predicted time is left."""
 LARGER = 1.25
 """Times the parameters, from which on a backbone counts as larger."""
@@ -60,11 +61,16 @@ def learning_curve(context: Context) -> LearningCurve | None:
             "a learning curve."
         )
         return None
-    work = allowed_work(context)
-    if context.watch.left < SLOWER * work / SPEED:
+    units = len(np.unique(_units(context, development)))
+    if units < FEWEST_UNITS:
+        context.notes.append(
+            f"What more labels would buy is not said: the samples are of {units} groups only."
+        )
+        return None
+    if context.watch.left < SLOWER * learning_seconds(context):
         context.notes.append("What more labels would buy is not said: no time was left for it.")
         return None
-    found = _looks(context, candidate, development, work)
+    found = _looks(context, candidate, development)
     if len({look.step for look in found}) < FEWEST_STEPS:
         context.notes.append(
             "What more labels would buy is not said: a learning curve takes longer than "
@@ -83,15 +89,23 @@ def learning_curve_or_note(context: Context) -> LearningCurve | None:
         return None
 
 
-def allowed_work(context: Context) -> float:
+def learning_seconds(context: Context) -> float:
+    """What the curve will take, about; 0 before a backbone has been screened."""
+    from automl_transfer.training.nested import planned, subset_sizes
+
+    samples = len(context.splits.development)
+    sizes = subset_sizes(samples, len(context.task.classes))
+    width = max((candidate.width for candidate in context.candidates.values()), default=0)
+    return planned(sizes, samples, width, REPEATS, _allowed(context))[1] / SPEED
+
+
+def _allowed(context: Context) -> float:
     """Operations that the curve may take: a count, so that the clock does not change it."""
     seconds = context.request.budget_seconds
     return WORK if seconds is None else min(MOST_WORK, SHARE * seconds * SPEED)
 
 
-def _looks(
-    context: Context, candidate: Candidate, development: NDArray[np.int64], work: float
-) -> list[Look]:
+def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64]) -> list[Look]:
     from automl_transfer.stages.context import cache_directory
     from automl_transfer.training.nested import looks
 
@@ -103,7 +117,7 @@ def _looks(
             _units(context, development),
             seed=context.request.seed,
             repeats=REPEATS,
-            work=work,
+            work=_allowed(context),
             directory=cache_directory(),
         )
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.outcome import Outcome
@@ -15,10 +14,7 @@ from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.tune import TRAINING
-from automl_transfer.stages.yardstick import Positions, Yardstick
-
-if TYPE_CHECKING:
-    from automl_transfer.stages.baselines import Made, Probabilities
+from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 
 DEFAULT, SCRATCH = "plain default fine-tune", "winner from scratch"
 EPOCHS = 5
@@ -99,8 +95,6 @@ def _made(
     what: str,
     wanted: int,
 ) -> Made:
-    from automl_transfer.stages.baselines import Made
-
     if not fine_tunes(context):
         text = "not run: the search was limited to strategies that leave the backbone frozen"
         return Made(name=name, description=text)

@@ -15,7 +15,7 @@ from automl_transfer.stages.confirmation import confirmation
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import usable
 from automl_transfer.stages.held_out import held_out
-from automl_transfer.stages.learning import learning_curve_or_note
+from automl_transfer.stages.learning import learning_curve_or_note, learning_seconds
 from automl_transfer.stages.plain_training import dear_seconds
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
@@ -43,6 +43,7 @@ def reserve_seconds(context: Context) -> float:
     passes = 1 if len(each) == 1 else 2
     test = passes * max(each, default=0.0) * len(context.splits.test)
     test += ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
+    test += learning_seconds(context)
     budget = context.request.budget_seconds
     end = test + FIXED + (0.02 + REFIT_SHARE) * budget
     trained = [default(context), next(iter(context.candidates.values()))]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from automl_transfer.stages.context import Context
 
 Positions = NDArray[np.int64]
+Probabilities = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,18 @@ class Yardstick:
     def first(self) -> Yardstick:
         """The first round alone, for what is too dear to be done for all."""
         return Yardstick(source=self.source, rounds=self.rounds[:1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A baseline before it is scored."""
+
+    name: str
+    description: str
+    probabilities: Probabilities | None = None
+    """Of the samples of ``on``; None: it was not run."""
+    on: Yardstick | None = None
+    """None: what the winner was scored on."""
 
 
 def yardstick(context: Context) -> Yardstick:

@@ -136,9 +136,10 @@ def activations(forward: Forward, batch: Batch, device: torch.device) -> int:
             forward(inputs)
             torch.cuda.synchronize(device)
             return held + int(torch.cuda.max_memory_allocated(device)) - before
-        with _Alive() as alive:
+        alive = _Alive()
+        with alive:
             forward(inputs)
-    return held + alive.peak
+    return held + int(alive.peak)
 
 
 class _Alive(TorchDispatchMode):
@@ -146,7 +147,7 @@ class _Alive(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak: int = 0
+        self.peak = 0
         self._sizes: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(

@@ -74,22 +74,38 @@ def looks(
     scored = np.flatnonzero(single) if leave_one_out else np.arange(len(labels))
     if len(scored) > SCORED:
         scored = np.sort(generator.choice(scored, SCORED, replace=False))
-    steps = subset_sizes(len(labels), classes, 1.0 if leave_one_out else OUTSIDE)
-    left = work
+    sizes = subset_sizes(len(labels), classes, 1.0 if leave_one_out else OUTSIDE)
+    orders = [nested_order(labels, numbers, generator) for _ in range(repeats)]
+    for repeat, step in planned(sizes, len(labels), features.shape[1], repeats, work)[0]:
+        order = orders[repeat]
+        inside = np.sort(order[: _whole_units(order, numbers, sizes[step])])
+        if not leave_one_out and len(inside) == len(labels):
+            continue  # one unit is too large: nothing would be left to score
+        places, probabilities = _predicted(
+            features, labels, classes, inside, scored, leave_one_out, directory
+        )
+        yield Look(step=step, size=len(inside), places=places, probabilities=probabilities)
+
+
+def planned(
+    sizes: Sequence[int], samples: int, width: int, repeats: int, work: float
+) -> tuple[list[tuple[int, int]], float]:
+    """Draw and step of each subset that fits into the work, and the operations of all of them.
+
+    Smaller ones first, and a draw of each before a second draw: of all samples there is but one.
+    """
+    found: list[tuple[int, int]] = []
+    spent = 0.0
     for repeat in range(repeats):
-        order = nested_order(labels, numbers, generator)
-        for step, size in enumerate(steps):
-            if leave_one_out and size == len(labels) and repeat:
-                continue  # all samples: there is but one draw
-            inside = order[: _whole_units(order, numbers, size)]
-            needed = operations(len(inside), features.shape[1])
-            if needed > left:
+        for step, size in enumerate(sizes):
+            needed = operations(size, width)
+            if repeat and size == samples:
+                continue
+            if spent + needed > work:
                 break
-            left -= needed
-            places, probabilities = _predicted(
-                features, labels, classes, np.sort(inside), scored, leave_one_out, directory
-            )
-            yield Look(step=step, size=len(inside), places=places, probabilities=probabilities)
+            spent += needed
+            found.append((repeat, step))
+    return found, spent
 
 
 def nested_order(

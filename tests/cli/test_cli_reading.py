@@ -18,7 +18,7 @@ UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200
 def test_show_gives_the_answer_beside_the_baselines(run, studies):
     ran = run("show", "finished")
     assert ran.code == 0
-    assert "Use acme/big with the head linear and the freeze strategy full." in ran.out
+    assert "Use acme/big with the head linear and the freeze strategy full: 91.0 %" in ran.out
     rows = {line.split("  ")[0]: line for line in ran.out.splitlines()}
     assert (
         "91.0 %  85.0 to 95.0 %  the search never saw it"

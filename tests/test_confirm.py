@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy_search import ToySearch
+from tests.toy_search import ToySearch
 
 from automl_transfer.events import Note, StageStarted
 from automl_transfer.stages import confirm as stage
