@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from cattrs import BaseValidationError
+
+from automl_transfer.jsonable import from_json
 
 Severity: TypeAlias = Literal["info", "warning", "error"]
 
@@ -110,3 +114,11 @@ def examples(found: Iterable[tuple[Sequence[str], str]]) -> tuple[Example, ...]:
         said = f"{words}, and {more} more" if more > 0 and words else words
         kept.append(Example(sources=tuple(sources[:SOURCES]), words=said))
     return tuple(kept)
+
+
+def stored_audit(document: Any) -> Audit | None:
+    """An audit that was kept as JSON; None where there is none, or by another version."""
+    try:
+        return None if document is None else from_json(Audit, document)
+    except BaseValidationError:
+        return None

@@ -79,7 +79,8 @@ class Study:
     def document(self, name: str) -> Any:
         """A document that the search keeps for readers, or None.
 
-        ``data`` what was loaded; ``screen`` a row for each backbone; ``why_not`` what was left
+        ``data`` what was loaded; ``audit`` what is
+        remarkable about them; ``screen`` a row for each backbone; ``why_not`` what was left
         out and why; ``status`` as the property tells.
         """
         return self._store.get(name)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.toy_search import ToySearch
 
 from automl_transfer.events import Note, StageStarted
 from automl_transfer.stages import confirm as stage
+from tests.toy_search import ToySearch
 
 
 @pytest.fixture(scope="module")

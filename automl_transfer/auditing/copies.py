@@ -35,7 +35,8 @@ def exact_findings(dataset: Dataset) -> Iterator[Finding]:
         yield Finding(
             kind="copies-across-classes",
             severity="error",
-            title=f"Contents that are in more than one class, so that a label is wrong: {len(torn):,}",
+            title="Contents that are in more than one class, so that a label is wrong: "
+            f"{len(torn):,}",
             count=len(torn),
             examples=examples((_sources(group), _classes(dataset, group)) for group in torn),
             action="kept in one part with their labels as they are; correct the labels",
@@ -119,8 +120,8 @@ def _leaks(dataset: Dataset, found: Clusters) -> Iterator[Finding]:
         yield Finding(
             kind=f"near-copies-{name}-in-train",
             severity="warning",
-            title=f"Samples of the given {name} part with a near copy in train: {len(leaked):,} of "
-            f"{held:,}",
+            title=f"Samples of the given {name} part with a near copy in train: "
+            f"{len(leaked):,} of {held:,}",
             count=len(leaked),
             examples=examples((_sources(pair), f"{name} and train") for pair in leaked),
             action="the parts are kept as given; the score on this one may be too good by up to "

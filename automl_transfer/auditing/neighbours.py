@@ -17,12 +17,13 @@ _SEED = 0x5EED
 def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
     """Pairs of codes that differ in at most ``most_bits`` bits.
 
-    With up to about ten thousand codes that is each pair. With more, or with very many pairs, codes are sorted by their
-    bits in :data:`ORDERS` random orders, and each is compared with the next ones (Charikar,
-    "Similarity estimation techniques from rounding algorithms", STOC 2002, section 3; Manku, Jain
-    and Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007): time n log n, and a
-    pair of 100,000 codes that differs in 10 of 64 bits at random is missed with P < 0.001, one in
-    14 bits with P < 0.05.
+    With up to about ten thousand codes that is each pair. With more, or with very many pairs,
+    codes are sorted by their bits in :data:`ORDERS` random orders, and each is compared with the
+    next :data:`WINDOW` (Charikar, "Similarity estimation techniques from rounding algorithms",
+    STOC 2002, section 3; Manku, Jain and Das Sarma, "Detecting near-duplicates for web crawling",
+    WWW 2007): time n log n. A pair is met in an order with P = (1 - b/64)^k, b the bits in which
+    it differs and k = log2(n / 16) the bits that a window shares: of 100,000 evenly spread codes
+    99.99 % of the pairs that differ in 10 bits are found, and 91 % of those that do in 14.
 
     Args:
         codes: Shape (n,).

@@ -2,24 +2,110 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl_transfer.cli.options import json_option
-from automl_transfer.errors import UsageError
+from automl_transfer.cli.options import (
+    GroupedCommand,
+    data_options,
+    json_option,
+    reading_options,
+)
+from automl_transfer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from automl_transfer.audit import Audit, Severity
     from automl_transfer.cards import SampleDataCard
+    from automl_transfer.dataset import DataOptions
     from automl_transfer.registry import Registry
+
+PAUSE = 2.0
+"""Seconds between two lines of progress."""
 
 
 @click.group()
 def data() -> None:
-    """Sample data to try the search on."""
+    """Audit your data, and get sample data to try the search on."""
+
+
+@data.command(
+    cls=GroupedCommand,
+    epilog="""\b
+Examples:
+  automl-transfer data check ./images
+  automl-transfer data check photos.csv --root ./photos --label-column species
+  automl-transfer data check ./images --fail-on warning --json > audit.json
+
+Exit codes: 0, also with findings; 4 if one is as grave as --fail-on says, or if the data cannot be
+used at all.""",
+)
+@click.argument("path", metavar="DIR")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["warning", "error"]),
+    help="End with exit code 4 if a finding is as grave as this, or graver.",
+)
+@click.option("--save", metavar="FILE", help="Write the audit as JSON to FILE as well.")
+@reading_options
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    /,
+    path: str,
+    fail_on: Severity | None,
+    save: str | None,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Audit the labelled data in DIR, or of a manifest, without training anything.
+
+    Looks for what cannot be read, copies and near copies within and across classes and parts,
+    classes that are tiny, empty, spelt alike or missing from a part, and whatever else is
+    remarkable; says what a search does about it. Nothing is changed.
+    """
+    from automl_transfer.artifacts import replacing
+    from automl_transfer.cli.registry import loaded_registry
+    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.jsonable import to_json
+    from automl_transfer.report.audit import audit_section
+
+    found = _checked(Path(path).absolute(), data_options(**reading), loaded_registry())
+    document = to_json(found)
+    if save is not None:
+        with replacing(Path(save)) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        write_json(document)
+    else:
+        write_blocks(audit_section(found))
+    unusable = any(one.kind == "unusable" for one in found.findings)
+    if unusable or (fail_on is not None and found.reaches(fail_on)):
+        ctx.exit(DataError.exit_code)
+
+
+def _checked(path: Path, options: DataOptions, registry: Registry) -> Audit:
+    """The audit, with progress on standard error."""
+    from automl_transfer.cli.terminal import inform
+    from automl_transfer.events import Progress
+    from automl_transfer.stages.checking import check
+
+    events, told = check(path, options, registry), time.monotonic()
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as stop:
+            found: Audit = stop.value
+            return found
+        if isinstance(event, Progress) and time.monotonic() - told >= PAUSE:
+            told = time.monotonic()
+            inform(f"{event.what}: {event.done} of {event.total}")
 
 
 @data.command(

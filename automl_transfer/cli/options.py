@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,6 +83,66 @@ def storage_option(command: F) -> F:
         section="Where",
         help="SQLAlchemy URL of a database for the trials, instead of a file in the study.",
     )(command)
+
+
+READING = "How the data are read"
+
+
+def reading_options(command: F) -> F:
+    """``--modality``, ``--path-column``, ``--label-column``, ``--split-column``,
+    ``--group-by``, ``--root``."""
+    for names, settings in reversed(
+        (
+            (
+                ("--modality",),
+                {"metavar": "NAME", "help": "Kind of data, if it is not recognised."},
+            ),
+            (("--path-column",), {"default": "path", "metavar": "NAME", "show_default": True}),
+            (("--label-column",), {"default": "label", "metavar": "NAME", "show_default": True}),
+            (
+                ("--split-column",),
+                {"metavar": "NAME", "help": "[default: split, if there is one]"},
+            ),
+            (
+                ("--group-by",),
+                {
+                    "metavar": "COLUMN|REGEX",
+                    "help": "What must stay together, such as a patient: a column of the "
+                    "manifest, or a regular expression on the path, such as 'patient(\\d+)'.",
+                },
+            ),
+            (
+                ("--root",),
+                {
+                    "metavar": "DIR",
+                    "help": "What the paths of a manifest are relative to. "
+                    "[default: its directory]",
+                },
+            ),
+        )
+    ):
+        command = click.option(*names, cls=GroupedOption, section=READING, **settings)(command)
+    return command
+
+
+def data_options(
+    *,
+    modality: str | None,
+    path_column: str,
+    label_column: str,
+    split_column: str | None,
+    group_by: str | None,
+    root: str | None,
+) -> DataOptions:
+    """What the options of :func:`reading_options` say."""
+    return DataOptions(
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_by=group_by,
+        root=Path(root).absolute() if root is not None else None,
+        modality=modality,
+    )
 
 
 def json_option(command: F) -> F:

@@ -13,16 +13,18 @@ import click
 
 from automl_transfer.budget import DEFAULT_SECONDS, format_duration, parse_duration
 from automl_transfer.cli.options import (
+    READING,
     F,
     GroupedCommand,
     GroupedOption,
+    data_options,
     json_option,
     parse_count,
+    reading_options,
     storage_option,
     studies_option,
 )
 from automl_transfer.constraints import LICENSE_POLICIES, PREFERENCES, parse_latency
-from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.request import (
     PORTFOLIOS,
@@ -47,7 +49,6 @@ INTERRUPTED = 130
 
 _SPACE = "What is searched over (names or globs, repeatable)"
 _HOW = "How it is searched"
-_READING = "How the data are read"
 
 
 def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
@@ -180,31 +181,15 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
 )
 @_option(_HOW, "--compile", is_flag=True, help="Fine-tune through torch.compile.")
 @_option(_SPACE, "--offline", is_flag=True, help="Never touch the network.")
-@_option(_READING, "--modality", metavar="NAME", help="Kind of data, if it is not recognised.")
-@_option(_READING, "--path-column", default="path", metavar="NAME", show_default=True)
-@_option(_READING, "--label-column", default="label", metavar="NAME", show_default=True)
-@_option(_READING, "--split-column", metavar="NAME", help="[default: split, if there is one]")
+@reading_options
 @_option(
-    _READING,
-    "--group-by",
-    metavar="COLUMN|REGEX",
-    help="What must stay together, such as a patient: a column of the manifest, or a regular "
-    "expression on the path, such as 'patient(\\d+)'.",
-)
-@_option(
-    _READING,
+    READING,
     "--hold-out",
     type=click.Choice(["auto", "yes", "no"]),
     default="auto",
     show_default=True,
     help="Whether a test part is drawn; auto: from 500 samples on. Without one, the answer is "
     "scored by cross-validation.",
-)
-@_option(
-    _READING,
-    "--root",
-    metavar="DIR",
-    help="What the paths of a manifest are relative to. [default: its directory]",
 )
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer.")
@@ -275,13 +260,13 @@ def _request(
         backbones=backbone,
         heads=head,
         strategies=strategy,
-        options=DataOptions(
+        options=data_options(
+            modality=modality,
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,
             group_by=group_by,
-            root=Path(root).absolute() if root is not None else None,
-            modality=modality,
+            root=root,
         ),
         **same,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from automl_transfer.audit import stored_audit
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.answer import answer_section, cost_section
+from automl_transfer.report.audit import audit_section
 from automl_transfer.report.background import (
     notes_section,
     provenance_section,
@@ -26,6 +28,7 @@ def report_blocks(material: Material) -> list[Block]:
         *_findings(material, TOP),
         *curves_section(recommendation, material.outcomes),
         *cost_section(recommendation),
+        *audit_section(stored_audit(material.audit)),
         *why_not_section(recommendation.why_not),
         *(screen_section(material.screen) if material.screen else ()),
         *notes_section(recommendation.notes, material.quarantined),

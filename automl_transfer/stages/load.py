@@ -8,7 +8,7 @@ from typing import Any
 
 from automl_transfer.cards import ModalityCard
 from automl_transfer.contracts import Modality, OpensPrepared, RawRows
-from automl_transfer.dataset import PARTS, Dataset
+from automl_transfer.dataset import PARTS, DataOptions, Dataset
 from automl_transfer.errors import (
     AutomlTransferError,
     DataError,
@@ -22,6 +22,7 @@ from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.splits import make_splits
 from automl_transfer.stages.context import Context
+from automl_transfer.stages.data_audit import audit
 from automl_transfer.stages.following import following
 from automl_transfer.task import Task, choose_metric
 
@@ -33,13 +34,19 @@ def recognise(request: SearchRequest, registry: Registry) -> tuple[ModalityCard,
         DataError: There are no data, or no modality recognises them.
         UsageError: ``--modality`` names none.
     """
-    path = Path(request.data)
+    return recognise_data(Path(request.data), request.options, registry)
+
+
+def recognise_data(
+    path: Path, options: DataOptions, registry: Registry
+) -> tuple[ModalityCard, Modality]:
+    """As :func:`recognise`, without a request."""
     if not path.exists():
         raise DataError(
             f"--data must be a directory or a manifest file, but {str(path)!r} does not exist."
         )
     cards = {entry.card.id: entry.card for entry in registry.modalities.values()}
-    wanted = request.options.modality
+    wanted = options.modality
     if wanted is not None:
         if wanted not in cards:
             raise UsageError(
@@ -50,7 +57,7 @@ def recognise(request: SearchRequest, registry: Registry) -> tuple[ModalityCard,
     answers = []
     for card in cards.values():
         modality: Modality = registry.load(card)()
-        answers.append((modality.recognise(path, request.options), card, modality))
+        answers.append((modality.recognise(path, options), card, modality))
     answers.sort(key=lambda answer: (-answer[0].score, answer[1].id))
     if not answers or answers[0][0].score <= 0:
         looked = "; ".join(f"{card.id}: {answer.reason}" for answer, card, _ in answers)
@@ -67,7 +74,14 @@ def load(context: Context) -> Iterator[Event]:
     card, modality = context.recognised
     dataset = yield from _opened(context, modality)
     _same_data(context, dataset.fingerprint)
-    splits = make_splits(dataset.samples, dataset.classes, request.seed, hold_out=request.hold_out)
+    clusters = yield from audit(context, modality, dataset)
+    splits = make_splits(
+        dataset.samples,
+        dataset.classes,
+        request.seed,
+        clusters=clusters,
+        hold_out=request.hold_out,
+    )
     metric, reason = choose_metric(dataset.labels[splits.development], request.metric)
     task = Task(modality=card.id, classes=dataset.classes, metric=metric, metric_reason=reason)
     context.set_data(card, modality, dataset, splits, task)

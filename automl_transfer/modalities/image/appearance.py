@@ -1,7 +1,7 @@
-"""How large, bright, contrasted and coloured images are, and whether groups of them differ in it.
+"""How large, bright and coloured images are, and whether groups of them differ in it.
 
-A model can learn the camera instead of the thing: where the parts or the classes of a data set were
-taken in different ways, scores say little about other images.
+A model can learn the camera instead of the thing: where the parts or the classes of a data set
+were taken in different ways, scores say little about other images.
 """
 
 from __future__ import annotations

@@ -58,10 +58,7 @@ def examine(dataset: Dataset, rows: ReadRows, progress: Progress | None = None) 
     codes = np.zeros(n, dtype=np.uint64)
     for place, header in enumerate(headers):
         if header is not None:
-            # As it is shown, so that a camera held upright is no other camera.
-            sides = header.width, header.height
-            width, height = reversed(sides) if header.turned else sides
-            measured[place, :3] = width, height, width / height
+            measured[place, :3] = header.width, header.height, header.width / header.height
     for start in range(0, n, BLOCK):
         block = np.arange(start, min(start + BLOCK, n))
         read = rows(block)

@@ -31,8 +31,9 @@ _SUFFIXES = {
 class Header:
     """Facts of one file."""
 
-    width: int = 0
-    height: int = 0
+    width: int
+    """As it is shown, after turning."""
+    height: int
     misnamed: str = ""
     """Its format, if its name says another."""
     several: bool = False
@@ -52,13 +53,16 @@ def read_header(path: Path) -> Header | None:
 
     try:
         with Image.open(path, formats=formats()) as image:
+            held = orientation(image)
+            width, height = image.size[::-1] if held >= 5 else image.size
             return Header(
-                width=image.width,
-                height=image.height,
+                width=width,
+                height=height,
                 misnamed=_misnamed(path, image),
-                several=bool(getattr(image, "is_animated", False)),
+                # A camera's JPEG with previews in it is one picture.
+                several=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
                 deep=image.mode.startswith("I") or image.mode == "F" or _deep(image),
-                turned=orientation(image) != 1,
+                turned=held != 1,
                 transparent=image.has_transparency_data,
                 printed=image.mode in ("CMYK", "LAB"),
             )
