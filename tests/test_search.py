@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -232,10 +231,10 @@ def test_a_temperature_that_is_none_is_refused(
 def test_a_temperature_is_stored_with_the_model(
     toy: ToySearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "automl_transfer.stages.recommend.write_model",
-        functools.partial(write_model, temperature=1.75),
-    )
+    def warm(context: Any, model: Any, winner: Any, candidate: Any, *_: float) -> None:
+        write_model(context, model, winner, candidate, temperature=1.75)
+
+    monkeypatch.setattr("automl_transfer.stages.recommend.write_model", warm)
     toy.run(toy.request(strategies=("frozen",), trials=3))
     model = finished_model(toy)
     assert model.temperature == 1.75
