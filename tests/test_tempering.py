@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -21,6 +21,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return found
 
 
+@settings(deadline=None)
 @given(SCORES, st.floats(0.05, 20))
 def test_the_most_likely_class_stays_and_rows_add_up(scores: np.ndarray, t: float) -> None:
     before = softmax(scores)
