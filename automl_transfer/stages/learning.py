@@ -88,12 +88,13 @@ def learning_curve_or_note(context: Context) -> LearningCurve | None:
 
 def learning_seconds(context: Context) -> float:
     """What the curve will take, about; 0 before a backbone has been screened."""
-    from automl_transfer.training.nested import planned, subset_sizes
+    from automl_transfer.training.nested import Fit, planned, subset_sizes
 
     samples = len(context.splits.development)
     sizes = subset_sizes(samples, len(context.task.classes))
     width = max((candidate.width for candidate in context.candidates.values()), default=0)
-    return planned(sizes, samples, width, REPEATS, _allowed(context))[1] / SPEED
+    fit = Fit(width=width, classes=len(context.task.classes))
+    return planned(sizes, samples, fit, REPEATS, _allowed(context))[1] / SPEED
 
 
 def _allowed(context: Context) -> float:
