@@ -212,6 +212,10 @@ class SizeGain:
     larger: str
     smaller_parameters: int
     larger_parameters: int
+    times: float
+    """The larger one's size in units of the smaller one's."""
+    unit: str
+    """What size means: ``operations`` of a pass, or ``parameters`` where those are not known."""
     smaller_value: float
     larger_value: float
     gain: float

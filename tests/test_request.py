@@ -3,12 +3,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_transfer.budget import parse_duration
+from automl_transfer.constraints import parse_latency
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import UsageError
 from automl_transfer.jsonable import from_json, to_json
@@ -32,6 +34,9 @@ FULL = SearchRequest(
     exclude=("*tiny*",),
     portfolio="tiny",
     max_params=10**7,
+    max_latency=0.0125,
+    license="permissive",
+    prefer="training-time",
     offline=True,
     epochs=4,
     options=DataOptions(
@@ -81,6 +86,9 @@ def read_back(command: str) -> SearchRequest:
         exclude=tuple(several.get("--exclude", ())),
         portfolio=single.get("--portfolio", "small"),
         max_params=None if limit is None else int(limit),
+        max_latency=parse_latency(single["--max-latency"]) if "--max-latency" in single else None,
+        license=single.get("--license", "any"),  # type: ignore[arg-type]
+        prefer=single.get("--prefer", "latency"),  # type: ignore[arg-type]
         offline=offline,
         epochs=None if epochs is None else int(epochs),
         options=DataOptions(
@@ -99,6 +107,28 @@ def test_the_command_says_all_that_was_asked_but_no_secret(request_: SearchReque
     shown = None if request_.storage is None else hide_password(request_.storage)
     assert found == replace(request_, study=request_.name, storage=shown)
     assert "secret" not in request_.command
+
+
+@pytest.mark.parametrize(
+    ("changes", "trouble"),
+    [
+        ({"license": "permisive"}, "--license must be one of any, permissive.*permissive"),
+        ({"prefer": "speed"}, "--prefer must be one of accuracy, latency"),
+        ({"max_latency": 0.0}, "--max-latency must be a time above 0"),
+        ({"max_latency": float("nan")}, "--max-latency must be a time above 0"),
+    ],
+)
+def test_other_constraints_are_refused(changes: dict[str, Any], trouble: str) -> None:
+    with pytest.raises(UsageError, match=trouble):
+        replace(PLAIN, **changes)
+
+
+def test_what_is_preferred_may_change_and_what_is_allowed_may_not() -> None:
+    assert not replace(PLAIN, prefer="size").differences(PLAIN)
+    assert replace(PLAIN, prefer="size").name == PLAIN.name
+    for changes in ({"license": "permissive"}, {"max_latency": 0.02}):
+        other = replace(PLAIN, **changes)  # type: ignore[arg-type]
+        assert len(other.differences(PLAIN)) == 1 and other.name != PLAIN.name
 
 
 def test_a_request_survives_json() -> None:

@@ -153,6 +153,5 @@ def _larger(found: SizeGain | None, metric: str) -> str:
         f"{score(metric, found.larger_value)} and {found.smaller} "
         f"({amount(found.smaller_parameters)}) {score(metric, found.smaller_value)} with a ridge "
         f"head on the same {counted(found.samples, 'sample')}: {points(metric, found.gain)} "
-        f"({between(metric, found.interval)}) for "
-        f"{found.larger_parameters / found.smaller_parameters:.1f} times the parameters."
+        f"({between(metric, found.interval)}) for {found.times:.1f} times the {found.unit}."
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.cards import BackboneCard
 from automl_transfer.learning_curve import Gain, forecast
 from automl_transfer.recommendation import (
     ClassGain,
@@ -15,10 +14,10 @@ from automl_transfer.recommendation import (
     LabelGain,
     LearningCurve,
     LearningPoint,
-    SizeGain,
 )
 from automl_transfer.scoring import resampled
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.larger import size_gain
 
 if TYPE_CHECKING:
     from automl_transfer.training.curve_points import CurvePoints
@@ -43,8 +42,6 @@ WORK = 3e11
 MOST_WORK = 1e12
 SLOWER = 1.5
 """It is begun only if so many times its predicted time is left."""
-LARGER = 1.25
-"""Times the parameters, from which on a backbone counts as larger."""
 
 
 def learning_curve(context: Context) -> LearningCurve | None:
@@ -91,12 +88,13 @@ def learning_curve_or_note(context: Context) -> LearningCurve | None:
 
 def learning_seconds(context: Context) -> float:
     """What the curve will take, about; 0 before a backbone has been screened."""
-    from automl_transfer.training.nested import planned, subset_sizes
+    from automl_transfer.training.nested import Fit, planned, subset_sizes
 
     samples = len(context.splits.development)
     sizes = subset_sizes(samples, len(context.task.classes))
     width = max((candidate.width for candidate in context.candidates.values()), default=0)
-    return planned(sizes, samples, width, REPEATS, _allowed(context))[1] / SPEED
+    fit = Fit(width=width, classes=len(context.task.classes))
+    return planned(sizes, samples, fit, REPEATS, _allowed(context))[1] / SPEED
 
 
 def _allowed(context: Context) -> float:
@@ -224,42 +222,3 @@ def _classes(points: CurvePoints, labels: NDArray[np.int64]) -> tuple[ClassGain,
             )
         )
     return tuple(sorted(found, key=lambda row: (-row.gain, row.label)))
-
-
-def size_gain(context: Context) -> SizeGain | None:
-    """The largest screened backbone against the smallest, with a ridge head on the first look.
-
-    The two are picked by their parameters alone: the difference is not flattered by the choice.
-    """
-    standing = context.store.get("standing", {})
-    parameters = {
-        card.id: card.cost.params
-        for card in context.selected
-        if isinstance(card, BackboneCard) and card.cost is not None
-    } | {candidate.card.id: candidate.parameters for candidate in context.candidates.values()}
-    rows = [row for row in standing.get("rows", ()) if row["backbone"] in parameters]
-    if standing.get("metric") != context.task.metric or len(rows) < 2:
-        return None
-    rows.sort(key=lambda row: (parameters[row["backbone"]], row["backbone"]))
-    small, large = rows[0], rows[-1]
-    sizes = parameters[small["backbone"]], parameters[large["backbone"]]
-    if sizes[1] < LARGER * sizes[0] or small["samples"] != large["samples"]:
-        return None
-    gain = float(large["value"]) - float(small["value"])
-    ends = [row["interval"] for row in (small, large)]
-    return SizeGain(
-        smaller=small["backbone"],
-        larger=large["backbone"],
-        smaller_parameters=sizes[0],
-        larger_parameters=sizes[1],
-        smaller_value=float(small["value"]),
-        larger_value=float(large["value"]),
-        gain=gain,
-        interval=Interval(
-            low=gain
-            - float(np.hypot(large["value"] - ends[1]["low"], ends[0]["high"] - small["value"])),
-            high=gain
-            + float(np.hypot(ends[1]["high"] - large["value"], small["value"] - ends[0]["low"])),
-        ),
-        samples=int(small["samples"]),
-    )

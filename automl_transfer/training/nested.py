@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from automl_transfer.training.calibration import softmax
 from automl_transfer.training.matrix import GrowingMatrix, give_back
-from automl_transfer.training.ridge import RidgePath, ridge_path
+from automl_transfer.training.ridge import LAMBDAS, RidgePath, ridge_path
 
-SCORED = 10_000
+SCORED, FEWEST_SCORED = 10_000, 1_000
 """Samples that are scored at most: more would not make a point of a curve any surer."""
+NUMBERS = 500_000
+"""Probabilities of a look: with many classes, fewer samples are scored."""
 MOSTLY_SINGLE = 0.8
 """From this share of samples that stand for themselves on, only those are scored, each left out
 in turn; with fewer, only samples outside the subset are."""
@@ -37,6 +39,21 @@ class Look:
     """Which samples are scored, shape (m,), ascending."""
     probabilities: NDArray[np.float32]
     """Shape (m, classes)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What the work of :func:`.ridge.ridge_path` depends on, besides the samples."""
+
+    width: int
+    classes: int
+
+    def operations(self, samples: int) -> float:
+        """Operations of floating point: the smaller scatter matrix, its eigenvectors, and the
+        scores of each sample left out, with all penalties and sharpnesses."""
+        small = min(samples, self.width)
+        scores = len(LAMBDAS) * self.classes * samples
+        return 2.0 * samples * self.width * small + 9.0 * small**3 + scores * (2.0 * small + 200)
 
 
 def looks(
@@ -72,11 +89,13 @@ def looks(
     leave_one_out = single.mean() >= MOSTLY_SINGLE
     generator = np.random.default_rng([seed, 73])
     scored = np.flatnonzero(single) if leave_one_out else np.arange(len(labels))
-    if len(scored) > SCORED:
-        scored = np.sort(generator.choice(scored, SCORED, replace=False))
+    most = min(SCORED, max(FEWEST_SCORED, NUMBERS // classes))
+    if len(scored) > most:
+        scored = np.sort(generator.choice(scored, most, replace=False))
     sizes = subset_sizes(len(labels), classes, 1.0 if leave_one_out else OUTSIDE)
     orders = [nested_order(labels, numbers, generator) for _ in range(repeats)]
-    for repeat, step in planned(sizes, len(labels), features.shape[1], repeats, work)[0]:
+    fit = Fit(width=features.shape[1], classes=classes)
+    for repeat, step in planned(sizes, len(labels), fit, repeats, work)[0]:
         order = orders[repeat]
         inside = np.sort(order[: _whole_units(order, numbers, sizes[step])])
         if not leave_one_out and len(inside) == len(labels):
@@ -88,7 +107,7 @@ def looks(
 
 
 def planned(
-    sizes: Sequence[int], samples: int, width: int, repeats: int, work: float
+    sizes: Sequence[int], samples: int, fit: Fit, repeats: int, work: float
 ) -> tuple[list[tuple[int, int]], float]:
     """Draw and step of each subset that fits into the work, and the operations of all of them.
 
@@ -98,7 +117,7 @@ def planned(
     spent = 0.0
     for repeat in range(repeats):
         for step, size in enumerate(sizes):
-            needed = operations(size, width)
+            needed = fit.operations(size)
             if repeat and size == samples:
                 continue
             if spent + needed > work:
@@ -141,12 +160,6 @@ def subset_sizes(samples: int, classes: int, largest: float = 1.0) -> Sequence[i
     top = int(largest * samples)
     least = min(top, max(2 * classes, 10, round(SMALLEST * samples)))
     return sorted({int(size) for size in np.geomspace(least, top, STEPS).round()})
-
-
-def operations(samples: int, width: int) -> float:
-    """Operations of floating point of a fit: the smaller scatter matrix, its eigenvectors."""
-    small = min(samples, width)
-    return 2.0 * samples * width * small + 9.0 * small**3
 
 
 def _whole_units(order: NDArray[np.int64], units: NDArray[np.int64], size: int) -> int:

@@ -131,7 +131,7 @@ def test_every_option_reaches_the_search(run, fake, tmp_path):
         "--device cpu --metric macro_f1 --backbone timm/* --backbone hf/a/b --head linear "
         "--strategy full --exclude lora --portfolio tiny --max-params 25M --epochs 4 --offline "
         "--modality image --path-column file --label-column kind --split-column part --root r "
-        "--storage sqlite:///rows.db"
+        "--storage sqlite:///rows.db --max-latency 20ms --license permissive --prefer memory"
     )
     assert run(*words.split()).code == 0
     request = fake.request
@@ -148,6 +148,8 @@ def test_every_option_reaches_the_search(run, fake, tmp_path):
     assert (request.heads, request.strategies) == (("linear",), ("full",))
     assert (request.exclude, request.max_params, request.epochs) == (("lora",), 25_000_000, 4)
     assert request.offline
+    assert request.max_latency == pytest.approx(0.02)
+    assert (request.license, request.prefer) == ("permissive", "memory")
     options = request.options
     assert (options.modality, options.root) == ("image", tmp_path / "r")
     assert (options.path_column, options.label_column, options.split_column) == (

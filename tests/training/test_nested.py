@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from automl_transfer.scoring import resampled, scores
 from automl_transfer.training.curve_points import curve_points, recalls
 from automl_transfer.training.nested import (
+    Fit,
     Look,
     looks,
     nested_order,
-    operations,
+    planned,
     subset_sizes,
 )
 from automl_transfer.training.ridge import ridge_path
@@ -102,7 +103,7 @@ def test_copies_are_not_scored_by_each_other() -> None:
 def test_work_is_bounded_and_the_smallest_subsets_come_first() -> None:
     features, labels = clusters()
     sizes = subset_sizes(120, 3)
-    enough = sum(operations(size, 6) for size in sizes[:4])
+    enough = sum(Fit(width=6, classes=3).operations(size) for size in sizes[:4])
     assert [look.size for look in looked(features, labels, work=enough)] == list(sizes[:4])
     assert looked(features, labels, work=0) == []
 
@@ -157,3 +158,22 @@ def test_recalls_are_of_each_class() -> None:
     found = recalls(probabilities, labels, weights)
     np.testing.assert_allclose(found[0], [1, 0.5, 1])
     np.testing.assert_allclose(found[1], [1, 0.25, np.nan])
+
+
+@given(
+    samples=st.integers(40, 20_000),
+    classes=st.integers(2, 300),
+    width=st.integers(2, 2000),
+    work=st.floats(0, 1e12),
+)
+def test_what_is_planned_fits_into_the_work(
+    samples: int, classes: int, width: int, work: float
+) -> None:
+    fit = Fit(width=width, classes=classes)
+    sizes = subset_sizes(samples, classes)
+    assert sizes[-1] == samples and list(sizes) == sorted(set(sizes))
+    chosen, spent = planned(sizes, samples, fit, 3, work)
+    assert spent <= work
+    assert spent == pytest.approx(sum(fit.operations(sizes[step]) for _, step in chosen))
+    assert len(set(chosen)) == len(chosen)
+    assert chosen.count((1, len(sizes) - 1)) == 0

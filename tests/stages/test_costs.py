@@ -1,0 +1,164 @@
+"""What the user allows: licences, parameters, latency; and what configurations cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from automl_transfer.configuration import Configuration
+from automl_transfer.contracts import Batch
+from automl_transfer.errors import EmptySpaceError, StudyError
+from automl_transfer.events import BackboneExcluded, Event, Recommended
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages import recommend
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.costs import cost_of, over_limit
+from automl_transfer.testing.toy import ToyPlugin
+from automl_transfer.training import costs
+from tests.toy_search import ToySearch
+
+SMALL: dict[str, Any] = {"trials": 2, "strategies": ("frozen",), "hold_out": "yes"}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> ToySearch:
+    return ToySearch(tmp_path)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Makes a latency of 1 ms a number of features; notes how wide what was measured is."""
+    widths: list[int] = []
+
+    def fake(
+        forward: Callable[[Batch], torch.Tensor], batch: Batch, device: torch.device, **_: object
+    ) -> float:
+        with torch.no_grad():
+            widths.append(forward(batch).shape[1])
+        return widths[-1] / 1000
+
+    monkeypatch.setattr(costs, "latency", fake)
+    return widths
+
+
+def left_out(events: list[Event]) -> dict[str, str]:
+    return {e.backbone: e.reason for e in events if isinstance(e, BackboneExcluded)}
+
+
+def licensed(toy: ToySearch, **licenses: str | None) -> None:
+    """Gives the toy backbones other licences."""
+    cards = [
+        replace(card, weights=replace(card.weights, license=licenses[card.id.partition("/")[2]]))
+        for card in toy.plugin.automl_transfer_backbones()
+    ]
+    toy.plugin = ToyPlugin(cards)
+
+
+def test_a_slow_backbone_is_left_out_with_its_latency(toy: ToySearch, passes: list[int]) -> None:
+    events = toy.run(toy.request(max_latency=0.02, **SMALL))
+    reason = left_out(events)["toy/wide"]
+    assert reason == "32 ms for a batch of one on this device, more than --max-latency 20ms"
+    answer = events[-1]
+    assert isinstance(answer, Recommended)
+    assert answer.recommendation.winner.configuration.backbone == "toy/small"
+    assert ("toy/wide", reason) in [(r.what, r.reason) for r in answer.recommendation.why_not]
+    assert passes == [8, 32], "each is measured once"
+
+
+def test_a_resumed_search_does_not_measure_again(toy: ToySearch, passes: list[int]) -> None:
+    toy.run(toy.request(max_latency=0.02, **SMALL))
+    events = toy.run(toy.request(max_latency=0.02, **(SMALL | {"trials": 4})))
+    assert passes == [8, 32] and set(left_out(events)) == {"toy/wide"}
+
+
+def test_without_a_limit_nothing_is_measured(toy: ToySearch, passes: list[int]) -> None:
+    toy.run(toy.request(**SMALL))
+    assert passes == []
+
+
+def test_a_limit_that_nothing_keeps_says_what_was_measured(
+    toy: ToySearch, passes: list[int]
+) -> None:
+    with pytest.raises(EmptySpaceError, match=r"8 ms for a batch of one .* --max-latency 1ms"):
+        toy.run(toy.request(max_latency=0.001, **SMALL))
+
+
+def test_only_permissive_weights_are_tried(toy: ToySearch) -> None:
+    licensed(toy, small="MIT", wide="CC-BY-NC-4.0")
+    events = toy.run(toy.request(license="permissive", **SMALL))
+    assert left_out(events) == {
+        "toy/wide": "the licence of its weights is CC-BY-NC-4.0, which --license permissive does "
+        "not allow"
+    }
+    assert not left_out(toy.run(toy.request(study="any", **SMALL)))
+
+
+def test_weights_of_unknown_terms_are_not_tried(toy: ToySearch) -> None:
+    licensed(toy, small=None, wide="Apache-2.0")
+    events = toy.run(toy.request(license="permissive", **SMALL))
+    assert "not known" in left_out(events)["toy/small"]
+    assert {row.backbone for row in rows(toy)} == {"toy/wide"}
+
+
+def rows(toy: ToySearch) -> list[Configuration]:
+    study = toy.study()
+    try:
+        return [outcome.configuration for outcome in study.trials]
+    finally:
+        study.close()
+
+
+def test_constraints_belong_to_a_study_and_what_is_preferred_does_not(toy: ToySearch) -> None:
+    toy.run(toy.request(**SMALL))
+    for changes in ({"max_latency": 1.0}, {"license": "permissive"}):
+        with pytest.raises(StudyError, match="made with other options"):
+            toy.run(toy.request(**SMALL, **changes))
+    toy.run(toy.request(**SMALL, prefer="size"))
+
+
+def test_costs_are_measured_once_for_each_form_of_a_model(
+    toy: ToySearch, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[Context, Outcome, Candidate]] = []
+    monkeypatch.setattr(recommend, "rank", _before(recommend.rank, kept))
+    toy.run(toy.request(**(SMALL | {"trials": 4, "backbones": ("toy/small",)})))
+    context, outcome, candidate = kept[0]
+
+    def cost(head: str, strategy: str = "frozen", **params: Any) -> Any:
+        configuration = Configuration(
+            backbone="toy/small",
+            head=head,
+            strategy=strategy,
+            params={f"head/{head}/{name}": value for name, value in params.items()},
+        )
+        return cost_of(context, replace(outcome, configuration=configuration), candidate)
+
+    linear = cost("linear")
+    assert linear.training == outcome.seconds and linear.device.startswith("cpu")
+    # Three blocks of a linear layer and a batch norm; scale and mean of the features; the head.
+    blocks = 3 * (8 * 8 + 8) + 3 * 2 * 8
+    assert linear.parameters == blocks + 3 * 9
+    assert linear.bytes == 4 * (linear.parameters + 3 * 2 * 8 + 9) + 3 * 8
+    assert linear.memory > linear.bytes and linear.batch == 16
+    assert len(passes) == 2, "a batch of one, and a larger one"
+    assert cost("linear", "full", weight_decay=0.1) == linear and len(passes) == 2
+    assert cost("mlp", hidden=32, dropout=0.1).parameters > linear.parameters and len(passes) == 4
+    # The limit is in seconds: one class is a millisecond here, and there are three.
+    assert linear.latency == pytest.approx(0.003)
+    assert over_limit(context, linear) is None
+    strict = SimpleNamespace(request=replace(context.request, max_latency=0.002))
+    assert "3 ms for a batch of one" in str(over_limit(strict, linear))  # type: ignore[arg-type]
+
+
+def _before(rank: Any, kept: list[Any]) -> Any:
+    def noting(context: Context, best: Any) -> Any:
+        kept.append((context, best[0], context.candidates[best[0].configuration.backbone]))
+        return rank(context, best)
+
+    return noting
