@@ -94,6 +94,7 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
         "quarantined.csv",
         "recommendation.json",
         "report.md",
+        "report.html",
         "checkpoint/model.safetensors",
         "checkpoint/trial.json",
         "model/model.safetensors",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,6 +143,16 @@ class Made:
                 model="model",
             )
         )
+
+    def answer(self) -> Recommendation:
+        """What was recommended."""
+        found = StudyDirectory(self.directory).read_recommendation()
+        assert found is not None
+        return found
+
+    def change(self, **fields: Any) -> None:
+        """Other values for some fields of the answer."""
+        StudyDirectory(self.directory).write_recommendation(replace(self.answer(), **fields))
 
 
 MakeStudy = Callable[..., Made]

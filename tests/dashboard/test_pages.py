@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from automl_transfer.recommendation import Baseline
 from tests.dashboard.made_studies import (
     BOLD,
     LINK,
@@ -19,6 +21,7 @@ from tests.dashboard.made_studies import (
     outcome,
     some_outcomes,
 )
+from tests.fabricated_study import confirmation, finalist
 
 
 @pytest.fixture
@@ -95,6 +98,43 @@ def test_a_baseline_that_beats_the_winner_is_said_at_the_top(run, make_study: Ma
     study.recommend(some_outcomes(), score=0.85)
     said = run(study="done").warning[0].value
     assert "A baseline is no worse: `kNN` has 86.0 %" in said
+
+
+def test_a_confirmed_answer_shows_its_finalists(run, make_study: MakeStudy) -> None:
+    trials = some_outcomes()
+    study = make_study("done", trials, recommended=True)
+    study.change(
+        confirmation=confirmation(
+            finalist(trials[2], 0.93, None, 0.0284), finalist(trials[1], 0.88, (0.01, 0.09), None)
+        )
+    )
+    app = run(study="done")
+    assert "The winner beats trial 1, by 1.0 to 9.0 points" in texts(app)
+    frame = table(app, "confirmed")
+    assert list(frame["tier"]) == [1, 2]
+    assert list(frame["confirmed"]) == [93.0, 88.0]
+    assert list(frame["behind the best"]) == ["–", "1.0 to 9.0 points"]
+    assert list(frame["latency"]) == ["28 ms", ""]
+    assert list(frame[""]) == ["winner", ""]
+
+
+def test_cross_validation_and_a_baseline_that_was_not_run(run, make_study: MakeStudy) -> None:
+    study = make_study("done", some_outcomes(), recommended=True)
+    answer = study.answer()
+    skipped = Baseline(name="winner from scratch", description="no time was left", value=None)
+    study.change(
+        test=replace(answer.test, source="cross-validation"),
+        baselines=(skipped, *answer.baselines),
+        winner=replace(answer.winner, seconds=0.0),
+    )
+    app = run(study="done")
+    assert "(90.7 to 95.1 %) by cross-validation over 400 samples." in texts(app)
+    assert "never saw" not in texts(app)
+    assert not app.warning
+    labels = {one.label: one.value for one in app.metric}
+    assert labels["best baseline, cross-validation"] == "86.0 %"
+    assert labels["training of the winner"] == "< 0.1s"
+    assert list(table(app, "description")["what"])[-1] == "winner from scratch"
 
 
 def test_running_study_is_provisional(run, make_study: MakeStudy) -> None:
