@@ -23,7 +23,7 @@ def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
     STOC 2002, section 3; Manku, Jain and Das Sarma, "Detecting near-duplicates for web crawling",
     WWW 2007): time n log n. A pair is met in an order with P = (1 - b/64)^k, b the bits in which
     it differs and k = log2(n / 16) the bits that a window shares: of 100,000 evenly spread codes
-    99.99 % of the pairs that differ in 10 bits are found, and 91 % of those that do in 14.
+    99.97 % of the pairs that differ in 10 bits are found, and 95 % of those that do in 14.
 
     Args:
         codes: Shape (n,).
@@ -43,7 +43,8 @@ def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
     generator = np.random.default_rng(_SEED)
     pairs = []
     for _ in range(ORDERS):
-        shuffled = np.packbits(bits[:, generator.permutation(64)], axis=1).view(">u8")[:, 0]
+        packed = np.packbits(bits[:, generator.permutation(64)], axis=1)
+        shuffled = np.ascontiguousarray(packed).view(">u8")[:, 0]
         order = np.argsort(shuffled, kind="stable")
         pairs.append(_in_order(order, codes, window, most_bits, window * n))
     return _unique(pairs, n)

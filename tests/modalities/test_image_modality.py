@@ -65,6 +65,12 @@ def test_broken_files_are_quarantined_and_the_rest_goes_on(folder):
     assert sorted(reasons) == ["cat/empty.png", "dog/cut.png", "dog/page.jpg"]
     assert reasons["cat/empty.png"] == "the file is empty"
     assert reasons["dog/cut.png"].startswith("the image is damaged")
+    kinds = {item.source: item.kind for item in dataset.quarantined}
+    assert kinds == {
+        "cat/empty.png": "empty file",
+        "dog/cut.png": "cut off",
+        "dog/page.jpg": "HTML, XML or SVG",
+    }
 
 
 def test_classes_that_are_too_small_once_broken_files_are_out(folder):
@@ -90,14 +96,6 @@ def test_when_nothing_can_be_read(folder):
         DataError, match=r"all 12 fail \('cat/0.png': it is not an image of a known"
     ):
         build().open(folder, OPTIONS)
-
-
-def test_copies_and_contradictions_are_noted(folder):
-    image_file(folder / "cat" / "again.png", 0)
-    image_file(folder / "dog" / "cat.png", 1)
-    notes = " ".join(build().open(folder, OPTIONS).notes)
-    assert "2 image(s) are byte for byte copies" in notes
-    assert "1 image(s) lie in more than one class, for example 'cat/1.png' ('cat')" in notes
 
 
 def test_parts_are_passed_on(folder):

@@ -19,6 +19,9 @@ LEFT_OVER = 0.06
 """Largest mean square that is left over, in units of that of the image's finest detail."""
 UNEXPLAINED = 0.12
 """Largest share of the other image's variance that is left over."""
+PEAK = 0.4
+"""Largest mean of what is left over in any 3 x 3 pixels, in standard deviations of the image: a
+dot or a scratch that only one of them has is small in the mean square, and a peak."""
 LEAST_CONTRAST = 2.0
 """Standard deviation in grey levels; below it an image has nothing to be compared by."""
 
@@ -78,14 +81,14 @@ def gaps(one: Pixels, other: Pixels) -> NDArray[np.float64]:
         other: Likewise.
 
     Returns:
-        The larger of the two ratios to :data:`LEFT_OVER` and :data:`UNEXPLAINED`, shape (m,).
+        The largest of the ratios to :data:`LEFT_OVER`, :data:`UNEXPLAINED` and :data:`PEAK`,
+        shape (m,).
     """
     first, second = grey(one), grey(other)
     detail = np.minimum(_detail(first), _detail(second)) + _NOISE
-    left = np.minimum(_left_over(first, second), _left_over(second, first))
     variance = np.minimum(_inside(first).var(axis=1), _inside(second).var(axis=1)) + 1.0
-    found: NDArray[np.float64] = np.maximum(
-        left / (LEFT_OVER * detail), left / (UNEXPLAINED * variance)
+    found: NDArray[np.float64] = np.minimum(
+        _gap(first, second, detail, variance), _gap(second, first, detail, variance)
     )
     return found
 
@@ -112,8 +115,34 @@ def near_pairs(
     return candidates[kept], distances[kept]
 
 
-def _left_over(image: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean square of what of ``target`` cannot be made of ``image``, shape (m,)."""
+def _gap(
+    image: NDArray[np.float32],
+    target: NDArray[np.float32],
+    detail: NDArray[np.float64],
+    variance: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """The largest ratio, with ``target`` made of ``image``; infinite if their contrasts differ."""
+    left, gain = _left_over(image, target)
+    square = (left**2).mean(axis=(1, 2))
+    side = left.shape[1] - 2
+    around = sum(left[:, i : i + side, j : j + side] for i in range(3) for j in range(3)) / 9
+    peak = np.abs(around).max(axis=(1, 2))
+    ratios = np.stack(
+        [
+            square / (LEFT_OVER * detail),
+            square / (UNEXPLAINED * variance),
+            peak / (PEAK * np.sqrt(variance)),
+        ]
+    )
+    found: NDArray[np.float64] = ratios.max(axis=0)
+    found[(gain < 1 / _GAIN) | (gain > _GAIN)] = np.inf
+    return found
+
+
+def _left_over(
+    image: NDArray[np.float32], target: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What of ``target`` is not to be made of ``image``, (m, s, s), and the gain, (m,)."""
     down, right = np.gradient(image, axis=(1, 2))
     side = np.linspace(-1, 1, image.shape[1], dtype=np.float32)
     terms = np.stack(
@@ -127,10 +156,9 @@ def _left_over(image: NDArray[np.float32], target: NDArray[np.float32]) -> NDArr
     moments = (weighted @ wanted[:, :, None]).astype(np.float64)
     solved = np.linalg.solve(normal, moments)  # (m, 6, 1)
     made = (solved.transpose(0, 2, 1) @ terms)[:, 0]
-    left: NDArray[np.float64] = ((np.clip(made, 0, 255) - wanted) ** 2).mean(axis=1)
-    gain = solved[:, 0, 0]
-    left[(gain < 1 / _GAIN) | (gain > _GAIN)] = np.inf
-    return left
+    inner = image.shape[1] - 2 * _BORDER
+    left: NDArray[np.float64] = (np.clip(made, 0, 255) - wanted).reshape(-1, inner, inner)
+    return left, solved[:, 0, 0]
 
 
 def _detail(image: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ _TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 TOO_LARGE = "too large, or a decompression bomb"
 CUT_OFF = "cut off"
 DAMAGED = "damaged"
-_CUT_OFF = ("truncated", "broken data stream", "unexpected end", "too short", "not enough")
+_CUT_OFF = ("truncated", "unexpected end", "too short", "not enough")
 """What Pillow's messages have in common when a file ends too early."""
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\x00", b"MM\x00*")
 """How files begin that are images beyond doubt, though Pillow makes nothing of them."""
