@@ -158,9 +158,10 @@ def finalist(
     )
 
 
-def confirmation(*finalists: Finalist) -> Confirmation:
+def confirmation(*finalists: Finalist, winner: int | None = None) -> Confirmation:
     return Confirmation(
         finalists=finalists,
+        winner=finalists[0].number if winner is None else winner,
         samples=80,
         folds=5,
         repeats=2,

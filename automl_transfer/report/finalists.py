@@ -43,7 +43,7 @@ def finalists_section(recommendation: Recommendation) -> list[Block]:
         Paragraph(
             text="Trained again with fresh seeds and scored on fresh folds. Tier 1: the best, and "
             "those of which no difference to it is shown; tier 2: those that are shown to be "
-            f"behind it. Within tier 1, {found.prefer} decides."
+            f"behind it. Of those in tier 1 that scored nearly as well, {found.prefer} decides."
         ),
         finalists_table(recommendation, found),
     ]

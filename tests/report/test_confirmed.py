@@ -64,8 +64,9 @@ def test_all_sections_in_order():
 def test_the_answer_says_how_sure_at_what_cost_and_why():
     text = render(material(confirmed(ROWS)))
     assert (
-        "- **How sure:** 3 finalists compared (80 samples, 5 fresh folds, 2 repeats). No "
-        "difference is shown between the winner (trial 3) and trial 1; differences below 2.1 "
+        "- **How sure:** 3 finalists compared (80 samples, 5 fresh folds, 2 times over). "
+        "No "
+        "difference is shown between the winner (trial 3) and trial 1. Differences below 2.1 "
         "points would not have been seen reliably (power 0.8). Trial 1, the best by score, beats "
         "trial 0, by 3.1 to 10.9 points (95 % interval, corrected for all comparisons). The "
         "winner is the best of the finalists with a probability of 19 % (share of joint "

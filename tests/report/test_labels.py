@@ -14,6 +14,7 @@ from automl_transfer.recommendation import (
     SizeGain,
 )
 from automl_transfer.report.markdown import render
+from automl_transfer.report.material import Material
 from tests.fabricated_study import CLASSES, HOSTILE, loaded, outcome, recommendation
 
 CURVE = LearningCurve(
@@ -55,7 +56,7 @@ CURVE = LearningCurve(
 def rendered(curve: LearningCurve | None, metric: str = "accuracy", classes=CLASSES) -> str:
     rows = [outcome(0, 0.8), outcome(1, 0.9)]
     answer = recommendation(rows, classes, learning=curve, metric=metric)
-    return render(answer, to_json(loaded(classes)), 0)
+    return render(Material(recommendation=answer, data=to_json(loaded(classes))))
 
 
 def test_gains_are_said_with_their_intervals() -> None:
