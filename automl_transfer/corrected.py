@@ -51,8 +51,8 @@ def corrected(
 
     The choice is repeated on each resample and scored on the samples that are not in it; the mean
     of that is the estimate (BBC-CV: Tsamardinos, Greasidou and Borboudakis, Machine Learning
-    2018, algorithm 3). For contenders that are truly equal it is unbiased: what the choice gains by
-    chance in the resample, it loses outside of it. Where one is far ahead it is its own score.
+    2018, algorithm 3). For contenders that are truly equal it is unbiased: what the choice gains
+    by chance in the resample, it loses outside of it. Where one is far ahead it is its own score.
 
     The interval is not the percentiles of these scores, which scatter like scores of a third of
     the samples, but that of a score with the scatter of the choice's value in the resamples.
@@ -112,7 +112,7 @@ def _chosen(
     """What :func:`choose` would choose for each row of values, shape (r,)."""
     best = values.argmax(axis=1)
     if prefer is None:
-        return best
+        return np.asarray(best)
     rows = np.arange(len(values))
     order = np.asarray(prefer)
     tied = values[rows, best][:, None] - values <= margins[best]

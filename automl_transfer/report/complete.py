@@ -70,7 +70,7 @@ def _findings(material: Material, limit: int) -> list[Block]:
         Heading(text=f"Study {recommendation.study}", level=1),
         *answer_section(recommendation, material.data),
         *finalists_section(recommendation),
-        *labels_section(recommendation, material.classes),
         *ranking_section(recommendation, limit),
+        *labels_section(recommendation, material.classes),
         *held_out_section(recommendation.test, material.classes, material.stills),
     ]

@@ -16,6 +16,7 @@ from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import usable
 from automl_transfer.stages.held_out import held_out
 from automl_transfer.stages.learning import learning_curve_or_note, learning_seconds
+from automl_transfer.stages.mislabelled import mislabelled
 from automl_transfer.stages.plain_training import dear_seconds
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
@@ -86,6 +87,7 @@ def recommend(context: Context) -> Iterator[Event]:
         else:
             yield event
     learning = learning_curve_or_note(context)
+    yield from _suspects(context)
     ranking = rank(context, best, winner.number, found)
     recommendation = Recommendation(
         study=context.request.name,
@@ -110,6 +112,21 @@ def recommend(context: Context) -> Iterator[Event]:
     )
     context.files.write_recommendation(recommendation)
     yield Recommended(recommendation=recommendation)
+
+
+def _suspects(context: Context) -> Iterator[Event]:
+    """Looks for wrong labels, if there is time; that must not cost the answer."""
+    if context.watch.left <= 0:
+        return
+    try:
+        finding = mislabelled(context)
+    except Exception as error:
+        context.notes.append(f"Wrong labels could not be looked for: {error}")
+        return
+    if finding is not None:
+        text = f"{finding.title}; {finding.action}."
+        context.notes.append(text)
+        yield Note(text=text)
 
 
 def _winner(context: Context, best: Sequence[Outcome], number: int | None) -> Outcome:
