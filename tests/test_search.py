@@ -95,6 +95,8 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
         "recommendation.json",
         "report.md",
         "report.html",
+        "audit.json",
+        "mislabelled.json",
         "checkpoint/model.safetensors",
         "checkpoint/trial.json",
         "model/model.safetensors",
@@ -107,13 +109,16 @@ def test_frozen_partial_and_full_strategies_are_all_ranked(finished: ToySearch) 
     assert {"frozen", "last-stages", "full"} <= tried
 
 
-def test_the_ranking_holds_the_finished_trials_best_first(finished: ToySearch) -> None:
+def test_the_ranking_holds_finalists_and_then_the_others_best_first(finished: ToySearch) -> None:
     study = finished.study()
     recommendation = study.recommendation
     assert recommendation is not None
-    values = [row.value for row in study.ranking]
+    assert recommendation.confirmation is not None
+    finalists = {one.number for one in recommendation.confirmation.finalists}
+    assert {row.number for row in study.ranking[: len(finalists)]} == finalists
+    values = [row.value for row in study.ranking[len(finalists) :]]
     assert values == sorted(values, reverse=True)
-    assert len(values) == recommendation.trials["finished"]
+    assert len(study.ranking) == recommendation.trials["finished"]
     assert sum(recommendation.trials.values()) == 16 == len(study.trials)
     assert study.ranking[0].number == recommendation.winner.number
     for row in study.ranking:

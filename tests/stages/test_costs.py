@@ -68,18 +68,19 @@ def test_a_slow_backbone_is_left_out_with_its_latency(toy: ToySearch, passes: li
     assert isinstance(answer, Recommended)
     assert answer.recommendation.winner.configuration.backbone == "toy/small"
     assert ("toy/wide", reason) in [(r.what, r.reason) for r in answer.recommendation.why_not]
-    assert passes == [8, 32], "each is measured once"
+    assert passes[:2] == [8, 32], "each is measured once"
+    assert 32 not in passes[2:]
 
 
 def test_a_resumed_search_does_not_measure_again(toy: ToySearch, passes: list[int]) -> None:
     toy.run(toy.request(max_latency=0.02, **SMALL))
     events = toy.run(toy.request(max_latency=0.02, **(SMALL | {"trials": 4})))
-    assert passes == [8, 32] and set(left_out(events)) == {"toy/wide"}
+    assert passes.count(32) == 1 and set(left_out(events)) == {"toy/wide"}
 
 
-def test_without_a_limit_nothing_is_measured(toy: ToySearch, passes: list[int]) -> None:
+def test_without_a_limit_only_models_are_measured(toy: ToySearch, passes: list[int]) -> None:
     toy.run(toy.request(**SMALL))
-    assert passes == []
+    assert set(passes) == {3}, "class scores, never features"
 
 
 def test_a_limit_that_nothing_keeps_says_what_was_measured(
@@ -146,9 +147,10 @@ def test_costs_are_measured_once_for_each_form_of_a_model(
     assert linear.parameters == blocks + 3 * 9
     assert linear.bytes == 4 * (linear.parameters + 3 * 2 * 8 + 9) + 3 * 8
     assert linear.memory > linear.bytes and linear.batch == 16
-    assert len(passes) == 2, "a batch of one, and a larger one"
-    assert cost("linear", "full", weight_decay=0.1) == linear and len(passes) == 2
-    assert cost("mlp", hidden=32, dropout=0.1).parameters > linear.parameters and len(passes) == 4
+    known = len(passes)
+    assert cost("linear", "full", weight_decay=0.1) == linear and len(passes) == known
+    assert cost("mlp", hidden=32, dropout=0.1).parameters > linear.parameters
+    assert len(passes) == known + 2, "of another head only what it takes itself"
     # The limit is in seconds: one class is a millisecond here, and there are three.
     assert linear.latency == pytest.approx(0.003)
     assert over_limit(context, linear) is None
@@ -157,8 +159,8 @@ def test_costs_are_measured_once_for_each_form_of_a_model(
 
 
 def _before(rank: Any, kept: list[Any]) -> Any:
-    def noting(context: Context, best: Any) -> Any:
+    def noting(context: Context, best: Any, *more: Any) -> Any:
         kept.append((context, best[0], context.candidates[best[0].configuration.backbone]))
-        return rank(context, best)
+        return rank(context, best, *more)
 
     return noting

@@ -11,6 +11,7 @@ import pytest
 from automl_transfer.events import Recommended
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.markdown import render
+from automl_transfer.report.material import Material
 from automl_transfer.stages import learning
 from automl_transfer.testing.toy import write_toy_data
 from tests.toy_search import ToySearch
@@ -47,7 +48,7 @@ def test_the_answer_says_what_more_labels_would_buy(toy: ToySearch) -> None:
     assert larger.interval.low <= larger.gain <= larger.interval.high
     assert larger.gain == pytest.approx(larger.larger_value - larger.smaller_value)
     assert toy.study().recommendation == found, "it is stored"
-    text = render(found, None, 0)
+    text = render(Material(recommendation=found))
     assert "## What would more labels buy?" in text
     assert f"Twice the labels ({2 * curve.samples} instead of {curve.samples}): +" in text
     assert "A larger backbone: toy/wide" in text
@@ -62,7 +63,7 @@ def test_the_same_seed_gives_the_same_curve(toy: ToySearch) -> None:
 def test_one_backbone_says_nothing_of_larger_ones(toy: ToySearch) -> None:
     found = answer(toy, backbones=("toy/small",))
     assert found.learning is not None and found.learning.larger is None
-    assert "What a larger backbone would buy is not known" in render(found, None, 0)
+    assert "What a larger backbone would buy is not known" in render(Material(recommendation=found))
 
 
 def test_a_failure_costs_a_note_and_not_the_answer(
@@ -75,7 +76,7 @@ def test_a_failure_costs_a_note_and_not_the_answer(
     found = answer(toy)
     assert found.learning is None
     assert any("could not be worked out: did not converge" in note for note in found.notes)
-    assert "## What would more labels buy?" not in render(found, None, 0)
+    assert "## What would more labels buy?" not in render(Material(recommendation=found))
 
 
 def test_few_samples_are_said_to_be_too_few(toy: ToySearch) -> None:
