@@ -140,7 +140,14 @@ def test_the_confusion_matrix_is_shown_up_to_twenty_classes():
     assert "| dog | 1 | 9 | 1 |" in text
     many = tuple(f"class{number}" for number in range(21))
     assert "The confusion matrix of 21 classes is in recommendation.json" in rendered(many)
-    assert "| true |" not in rendered(many)
+    assert "| true | class0 |" not in rendered(many)
+    test = recommendation(ROWS, many).test
+    torn = tuple(
+        tuple(7 if (row, column) == (3, 20) else number for column, number in enumerate(numbers))
+        for row, numbers in enumerate(test.confusion)
+    )
+    text = rendered(many, test=replace(test, confusion=torn))
+    assert "| true | predicted | samples |\n| --- | --- | ---: |\n| class3 | class20 | 7 |" in text
     assert "| true | class0 |" in rendered(many[:20])
 
 
