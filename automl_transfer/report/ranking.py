@@ -12,10 +12,10 @@ from automl_transfer.report.figures import (
     NOTHING,
     amount,
     counted,
-    duration,
     interval,
     metric_words,
     score,
+    took,
 )
 from automl_transfer.stages.context import finished
 
@@ -84,7 +84,7 @@ def ranking_table(rows: Sequence[RankedTrial], metric: str) -> Table:
                 score(metric, row.value),
                 interval(metric, row.interval),
                 trained(row.trainable_parameters, row.total_parameters),
-                duration(row.seconds),
+                took(row.seconds),
                 str(row.number),
             )
             for row in rows
@@ -124,7 +124,7 @@ def provisional_table(outcomes: Iterable[Outcome], metric: str, limit: int = TOP
                 row.configuration.strategy,
                 score(metric, row.value),
                 epochs(row),
-                duration(row.seconds),
+                took(row.seconds),
                 str(row.number),
             )
             for rank, row in enumerate(finished(outcomes)[:limit], start=1)
@@ -157,7 +157,7 @@ def trials_table(outcomes: Iterable[Outcome], metric: str) -> Table:
                 row.configuration.strategy,
                 score(metric, row.value),
                 epochs(row),
-                duration(row.seconds),
+                took(row.seconds),
                 row.reason or "",
             )
             for row in outcomes
