@@ -80,4 +80,7 @@ def wilson(value: float, deviation: float, metric: str, samples: float, t: float
     shrink = 1 + t**2 / size
     centre = (value + t**2 / (2 * size)) / shrink
     half = t / shrink * math.sqrt(spread / size + t**2 / (4 * size**2))
-    return Interval(low=max(centre - half, 0.0), high=min(centre + half, 1.0))
+    # It holds the value; rounding may not say otherwise where that is 0 or 1.
+    return Interval(
+        low=max(min(centre - half, value), 0.0), high=min(max(centre + half, value), 1.0)
+    )

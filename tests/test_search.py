@@ -104,6 +104,34 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
     }
 
 
+def test_both_reports_give_the_answer(finished: ToySearch) -> None:
+    study = finished.study()
+    answer = study.recommendation
+    assert answer is not None
+    page = study.files.page.read_text(encoding="utf-8")
+    said = f"Use {answer.winner.configuration.backbone} with the head"
+    assert said in page
+    assert said in study.files.report.read_text(encoding="utf-8")
+    assert '<h2 id="learning-curves">' in page
+    assert '<h2 id="screening">' in page
+    assert "<svg" in page
+
+
+def test_a_report_that_cannot_be_written_takes_nothing_from_the_answer(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("automl_transfer.searching.write_reports", full)
+    events = toy.run(toy.request(trials=2))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert "The report could not be written (OSError: no space left on device)." in notes
+    assert isinstance(events[-1], Recommended)
+    assert toy.study().recommendation is not None
+    assert toy.study().status["state"] == "finished"
+
+
 def test_frozen_partial_and_full_strategies_are_all_ranked(finished: ToySearch) -> None:
     tried = {row.configuration.strategy for row in finished.study().trials}
     assert {"frozen", "last-stages", "full"} <= tried

@@ -19,7 +19,7 @@ from automl_transfer.dashboard.wording import (
 )
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.certainty import how_sure, is_cross_validated
-from automl_transfer.report.figures import duration
+from automl_transfer.report.figures import took
 
 _COLOURS: Mapping[Standing, str] = {
     "running": "blue",
@@ -109,7 +109,7 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
         f"best baseline, {where}", score_text(result.metric, best[0] if best else None)
     )
     yardstick.caption(code_span(best[1]) if best else "none was scored")
-    cost.metric("training of the winner", duration(result.winner.seconds))
+    cost.metric("training of the winner", took(result.winner.seconds))
     cost.caption(f"of {counted(len(found.trials), 'trial', 'trials')}")
     _finalists(found, result)
     with st.expander("Beside the baselines, and class by class"):

@@ -20,6 +20,7 @@ from automl_transfer.report.figures import (
     metric_words,
     room,
     score,
+    took,
 )
 from automl_transfer.report.finalists import cost_words
 from automl_transfer.report.gains import gains, is_gain
@@ -66,7 +67,7 @@ def cost_section(recommendation: Recommendation) -> list[Block]:
         ("the whole search", duration(recommendation.seconds)),
         ("its budget", recommendation.budget or NOTHING),
         ("trials", tally(Counter(recommendation.trials))),
-        ("training of the winner's trial", duration(winner.seconds)),
+        ("training of the winner's trial", took(winner.seconds)),
         (
             "parameters that the winner trained",
             trained(winner.trainable_parameters, winner.total_parameters),
@@ -104,7 +105,7 @@ def _cost(recommendation: Recommendation) -> str:
     finalist = winner_of(recommendation)
     if finalist is not None and finalist.cost is not None:
         return cost_words(finalist.cost)
-    return f"{duration(recommendation.winner.seconds)} of training; latency was not measured."
+    return f"{took(recommendation.winner.seconds)} of training; latency was not measured."
 
 
 def _scores(recommendation: Recommendation) -> Table:

@@ -26,12 +26,12 @@ MOST = 7
 
 def curves_section(recommendation: Recommendation, outcomes: Sequence[Outcome]) -> list[Block]:
     """Curves of the finalists, or of the first trials of the ranking; empty where nothing trained
-    in epochs."""
+    for several epochs."""
     found = recommendation.confirmation
     numbers = [row.number for row in (found.finalists if found else recommendation.ranking)]
     by_number = {row.number: row for row in outcomes}
     rows = [by_number[number] for number in numbers[:MOST] if number in by_number]
-    rows = [row for row in rows if row.curve]
+    rows = [row for row in rows if len(row.curve) > 1]
     if not rows:
         return []
     metric = recommendation.metric
@@ -39,7 +39,7 @@ def curves_section(recommendation: Recommendation, outcomes: Sequence[Outcome]) 
         Heading(text="Learning curves"),
         Paragraph(
             text=f"Of {'the finalists' if found else 'the best trials'}, on the validation part; "
-            "closed-form heads have none."
+            "closed-form heads have no curve."
         ),
         Table(
             columns=columns(

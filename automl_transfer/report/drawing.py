@@ -86,8 +86,9 @@ def _label(axis: Any, said: Axis) -> None:
 
 def _plot(axes: Axes, series: Series, tint: str) -> None:
     if series.low:
-        below = [value - low for value, low in zip(series.y, series.low, strict=True)]
-        above = [high - value for value, high in zip(series.y, series.high, strict=True)]
+        # An interval by another method than its value need not hold it.
+        below = [max(0.0, value - low) for value, low in zip(series.y, series.low, strict=True)]
+        above = [max(0.0, high - value) for value, high in zip(series.y, series.high, strict=True)]
         axes.errorbar(series.x, series.y, [below, above], fmt="none", ecolor=tint, capsize=3)
     if series.kind == "line":
         axes.plot(series.x, series.y, color=tint, marker="o", markersize=3.5, linewidth=1.6)

@@ -83,13 +83,13 @@ def room(size: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """What something took: ``0.4s``, ``12s``, ``1h 30m``; ``< 0.1s`` for a share of a pack."""
-    return "< 0.1s" if 0 <= seconds < 0.05 else clock(seconds)
-
-
-def clock(seconds: float) -> str:
-    """Time that is over or left: ``0.0s``, ``12s``, ``1h 30m``."""
+    """``0.4s``, ``12s``, ``1h 30m``."""
     return f"{seconds:.1f}s" if 0 <= seconds < 10 else format_duration(seconds)
+
+
+def took(seconds: float) -> str:
+    """As :func:`duration`, but ``< 0.1s`` for what would be nothing: a head's share of a pack."""
+    return "< 0.1s" if 0 <= seconds < 0.05 else duration(seconds)
 
 
 def amount(number: int) -> str:

@@ -19,7 +19,6 @@ from automl_transfer.report.certainty import is_behind
 from automl_transfer.report.figures import (
     NOTHING,
     differences,
-    duration,
     interval,
     is_share,
     latency,
@@ -27,6 +26,7 @@ from automl_transfer.report.figures import (
     room,
     score,
     share,
+    took,
 )
 
 _WIDE = 8.0
@@ -165,7 +165,7 @@ def cost_words(cost: Cost) -> str:
     return (
         f"{latency(cost.latency)} for one sample{many} (median, on {cost.device}); "
         f"{room(cost.bytes)} of weights; {room(cost.memory)} of memory for one sample; "
-        f"{duration(cost.training)} of training."
+        f"{took(cost.training)} of training."
     )
 
 

@@ -24,6 +24,8 @@ from automl_transfer.report.reliability import reliability_section
 
 MOST_CLASSES = 20
 """Up to so many classes the confusion matrix is shown."""
+MOST_PAIRS = 10
+"""Of more classes, so many pairs that are taken for each other."""
 _AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
 
 
@@ -64,8 +66,9 @@ def _confusion(test: HeldOutScore, names: Sequence[str]) -> list[Block]:
         return [
             Paragraph(
                 text=f"The confusion matrix of {count} classes is in recommendation.json "
-                "(test, confusion)."
-            )
+                "(test, confusion). The most frequent confusions:"
+            ),
+            _most_confused(test, names),
         ]
     return [
         Paragraph(text="Confusion matrix (rows: true class; columns: predicted class):"),
@@ -79,6 +82,22 @@ def _confusion(test: HeldOutScore, names: Sequence[str]) -> list[Block]:
             ),
         ),
     ]
+
+
+def _most_confused(test: HeldOutScore, names: Sequence[str]) -> Table:
+    pairs = sorted(
+        (-number, true, predicted)
+        for true, row in enumerate(test.confusion)
+        for predicted, number in enumerate(row)
+        if number and true != predicted
+    )
+    return Table(
+        columns=columns("true", "predicted", "samples>"),
+        rows=tuple(
+            (names[true], names[predicted], str(-number))
+            for number, true, predicted in pairs[:MOST_PAIRS]
+        ),
+    )
 
 
 def _errors(test: HeldOutScore, names: Sequence[str], stills: Mapping[str, Still]) -> list[Block]:

@@ -12,10 +12,10 @@ from automl_transfer.report.figures import (
     NOTHING,
     amount,
     counted,
-    duration,
     interval,
     metric_words,
     score,
+    took,
 )
 from automl_transfer.stages.context import finished
 
@@ -86,7 +86,7 @@ def ranking_table(rows: Sequence[RankedTrial], metric: str) -> Table:
                 interval(metric, row.interval),
                 score(metric, row.confirmed),
                 trained(row.trainable_parameters, row.total_parameters),
-                duration(row.seconds),
+                took(row.seconds),
                 str(row.number),
             )
             for row in rows
@@ -126,7 +126,7 @@ def provisional_table(outcomes: Iterable[Outcome], metric: str, limit: int = TOP
                 row.configuration.strategy,
                 score(metric, row.value),
                 epochs(row),
-                duration(row.seconds),
+                took(row.seconds),
                 str(row.number),
             )
             for rank, row in enumerate(finished(outcomes)[:limit], start=1)
@@ -159,7 +159,7 @@ def trials_table(outcomes: Iterable[Outcome], metric: str) -> Table:
                 row.configuration.strategy,
                 score(metric, row.value),
                 epochs(row),
-                duration(row.seconds),
+                took(row.seconds),
                 row.reason or "",
             )
             for row in outcomes

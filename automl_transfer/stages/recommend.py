@@ -26,8 +26,8 @@ ROW = 0.0005
 """Seconds to read one kept row for the naive baseline, and to shrink it."""
 REFIT_SHARE = 0.06
 """Of the budget, kept for training the winner again on all development data."""
-FIXED = 3.0
-"""Seconds to build networks, write the model and end."""
+FIXED = 5.0
+"""Seconds to build networks, write the model, draw the report and end."""
 WITH_INTERVAL = 50
 """Rows of the ranking that get a bootstrap interval."""
 

@@ -192,7 +192,7 @@ def test_progress_as_lines_and_the_answer_on_standard_output(run, fake):
     assert "trial 1 finished: acme/big + linear, full: accuracy 92.0 % (12s, best so far)" in lines
     assert "trial 2 failed: acme/small + linear, frozen: error: the disk is full (12s)" in lines
     assert "\x1b" not in ran.err + ran.out
-    assert "Use acme/big with the head linear and the freeze strategy full: " in ran.out
+    assert "Use acme/big with the head linear and the freeze strategy full: 91.0 %" in ran.out
     assert "automl-transfer predict" in ran.out
     assert "trial" not in ran.out.splitlines()[0]  # no progress on standard output
     assert fake.closed

@@ -204,7 +204,7 @@ def test_curves_are_those_of_the_finalists():
     text = render(material(confirmed(ROWS)))
     curves = text[text.index("## Learning curves") : text.index("## Cost")]
     assert cells(curves, "3")[1:4] == ["acme/big + linear, full", "3", "90.0 %"]
-    bare = [replace(row, curve=()) for row in ROWS]
+    bare = [replace(row, curve=row.curve[:1]) for row in ROWS]  # as closed-form heads have it
     answer = confirmed(ROWS)
     assert "## Learning curves" not in render(gather(answer, lambda _: None, bare))
 

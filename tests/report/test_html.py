@@ -8,18 +8,41 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.jsonable import to_json
 from automl_transfer.recommendation import ConfidentError
-from automl_transfer.report.blocks import Axis, Chart, Heading, Paragraph, Series, Still
+from automl_transfer.report.blocks import (
+    Axis,
+    Bullets,
+    Chart,
+    Column,
+    Exhibit,
+    Facts,
+    Gallery,
+    Heading,
+    Listing,
+    Paragraph,
+    Series,
+    Still,
+    Table,
+)
 from automl_transfer.report.drawing import draw
 from automl_transfer.report.html import render, to_html
 from automl_transfer.report.material import Material
+from automl_transfer.report.text import plain
 from tests.fabricated_study import CLASSES, HOSTILE, confirmed, loaded, outcome
 
 ROWS = [outcome(0, 0.80), outcome(1, 0.92), outcome(2), outcome(3, 0.90)]
 DOT = Still(media="image/gif", content=b"GIF89a\x01\x00\x01\x00\x00\x00\x00;")
+TAGS = {
+    *("html", "head", "meta", "title", "link", "style", "body", "a", "nav", "ul", "main", "h1"),
+    *("p", "div", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "li", "pre"),
+    *("figure", "figcaption", "span"),
+}
+"""Of a document with every kind of block but charts."""
 EVIL = (
     HOSTILE,
     '"><img src=x onerror=alert(1)>',
@@ -165,6 +188,23 @@ def test_hostile_names_are_text(name, text):
     if name is not HOSTILE:
         assert shown.count(name) > 10
     assert "49" not in re.sub(r"<svg.*?</svg>", "", made, flags=re.DOTALL).replace("&#", "")
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_shown_as_it_is_made_plain(name):
+    table = Table(columns=(Column(name=name),), rows=((name,),))
+    facts, bullets = Facts(items=((name, name),)), Bullets(items=(name,))
+    blocks = [Heading(text=name, level=1), Paragraph(text=name), table, facts, bullets]
+    made = to_html(
+        [*blocks, Listing(text=name), Gallery(exhibits=(Exhibit(name=name, words="w"),))]
+    )
+    read = Reader(made)
+    shown = [words for words in read.words if words.strip()]
+    if plain(name):
+        assert shown.count(plain(name)) >= 7
+    assert not read.all("script")
+    assert {tag for tag, _ in read.tags} <= TAGS
 
 
 def test_headings_of_equal_text_have_anchors_of_their_own():

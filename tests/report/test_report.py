@@ -21,6 +21,7 @@ from automl_transfer.report.figures import (
     room,
     score,
     share,
+    took,
 )
 from automl_transfer.report.held_out import held_out_section
 from automl_transfer.report.markdown import escape, render, to_markdown
@@ -140,7 +141,14 @@ def test_the_confusion_matrix_is_shown_up_to_twenty_classes():
     assert "| dog | 1 | 9 | 1 |" in text
     many = tuple(f"class{number}" for number in range(21))
     assert "The confusion matrix of 21 classes is in recommendation.json" in rendered(many)
-    assert "| true |" not in rendered(many)
+    assert "| true | class0 |" not in rendered(many)
+    test = recommendation(ROWS, many).test
+    torn = tuple(
+        tuple(7 if (row, column) == (3, 20) else number for column, number in enumerate(numbers))
+        for row, numbers in enumerate(test.confusion)
+    )
+    text = rendered(many, test=replace(test, confusion=torn))
+    assert "| true | predicted | samples |\n| --- | --- | ---: |\n| class3 | class20 | 7 |" in text
     assert "| true | class0 |" in rendered(many[:20])
 
 
@@ -219,7 +227,7 @@ def test_figures():
     assert interval("neg_log_loss", Interval(low=-0.5, high=-0.25)) == "-0.500 to -0.250"
     assert (amount(512), amount(12_800), amount(3_412_345)) == ("512", "12.8k", "3.41M")
     assert (duration(0.42), duration(42.0), duration(5400.0)) == ("0.4s", "42s", "1h 30m")
-    assert duration(0.0) == "< 0.1s"
+    assert (took(0.0), took(0.2), took(42.0)) == ("< 0.1s", "0.2s", "42s")
     assert (latency(0.00312), latency(0.128), latency(2.0)) == ("3.1 ms", "128 ms", "2.0 s")
     assert (room(512), room(13_600_000), room(2 * 10**9)) == ("512 B", "13.6 MB", "2 GB")
     assert (share(0.0), share(0.004), share(0.62), share(0.995)) == (

@@ -63,7 +63,9 @@ def test_the_same_seed_gives_the_same_curve(toy: ToySearch) -> None:
 def test_one_backbone_says_nothing_of_larger_ones(toy: ToySearch) -> None:
     found = answer(toy, backbones=("toy/small",))
     assert found.learning is not None and found.learning.larger is None
-    assert "What a larger backbone would buy is not known" in render(Material(recommendation=found))
+    assert "What a larger backbone would buy is not known" in render(
+        Material(recommendation=found)
+    )
 
 
 def test_a_failure_costs_a_note_and_not_the_answer(

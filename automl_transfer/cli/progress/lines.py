@@ -20,7 +20,7 @@ from automl_transfer.events import (
     TrialReported,
 )
 from automl_transfer.outcome import Outcome
-from automl_transfer.report.figures import clock, counted, duration, interval, metric_words, score
+from automl_transfer.report.figures import counted, duration, interval, metric_words, score
 from automl_transfer.report.text import plain
 
 PAUSE = 5.0
@@ -116,7 +116,7 @@ class Lines:
             self._told = now
         text = line_of(event, self._board)
         if text is not None:
-            self._write(f"[{clock(self._board.used)}] {plain(text)}")
+            self._write(f"[{duration(self._board.used)}] {plain(text)}")
 
 
 def _brief(reason: str) -> str:

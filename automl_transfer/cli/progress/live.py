@@ -20,7 +20,7 @@ from automl_transfer.events import (
     Standing,
     TrialEnded,
 )
-from automl_transfer.report.figures import clock, metric_words, score
+from automl_transfer.report.figures import duration, metric_words, score
 from automl_transfer.report.ranking import provisional_table, tally
 from automl_transfer.report.text import plain
 
@@ -47,9 +47,9 @@ def _clock(board: Board) -> str:
     name = board.study.study if board.study is not None else "search"
     left = board.left
     if left is not None:
-        return f"{name}: {clock(board.used)} used, {clock(left)} left"
+        return f"{name}: {duration(board.used)} used, {duration(left)} left"
     budget = f" of {board.study.budget}" if board.study is not None else ""
-    return f"{name}: {clock(board.used)} used, {sum(board.counts.values())}{budget} done"
+    return f"{name}: {duration(board.used)} used, {sum(board.counts.values())}{budget} done"
 
 
 def _stage(board: Board) -> str:
