@@ -282,7 +282,8 @@ def main() -> None:
         f"Ridge head on frozen features of {BACKBONE}, {len(sets)} sets, {options.repeats} parts "
         f"of each size. Features {extracted:.0f} s, the rest {time.monotonic() - begun:.0f} s in "
         "all. All figures in points of accuracy. Forecasts from parts of one set are not "
-        "independent of each other: there are as many independent cases as sets.",
+        "independent of each other: there are as many independent cases as sets. The constants of "
+        "the forecast were set before its first run on these sets, and not changed after it.",
         "Bias and error: forecast less truth. Coverage: how often the 95 % interval holds the "
         "truth; nearly: holds it or is within a standard error of it, for the truth is measured "
         "too. Intervals cannot go below 0, so a true loss is never covered.",

@@ -117,8 +117,9 @@ def _classes(curve: LearningCurve, names: Sequence[str]) -> list[Block]:
     text = "Class by class, with twice the labels of all: "
     if more or less:
         parts = [
-            f"{', '.join(found[:SHOWN])}{' and others' if len(found) > SHOWN else ''} {verb}"
-            for found, verb in ((more, "would gain more than the rest"), (less, "less"))
+            f"{', '.join(found[:SHOWN])}{' and others' if len(found) > SHOWN else ''} would gain "
+            f"{how} than the rest"
+            for found, how in ((more, "more"), (less, "less"))
             if found
         ]
         text += "; ".join(parts) + "."

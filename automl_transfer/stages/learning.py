@@ -180,15 +180,10 @@ def _interval(draws: NDArray[np.float64]) -> Interval:
 
 def _method(found: list[Look], samples: int) -> str:
     largest = max(look.size for look in found)
-    own = any(len(look.places) > 0 and look.size == samples for look in found)
-    how = (
-        "each sample scored by a model without it"
-        if own or largest > 0.9 * samples
-        else "scored on samples outside each subset"
-    )
     return (
         f"ridge regression on frozen features of nested stratified subsets of the {samples} "
-        f"development samples, up to {largest}; {how}"
+        f"development samples, up to {largest}; each sample scored by models that have seen "
+        "neither it nor what belongs with it"
     )
 
 

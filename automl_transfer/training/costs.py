@@ -22,11 +22,12 @@ Forward = Callable[[Batch], torch.Tensor]
 Clock = Callable[[], float]
 
 SECONDS = 0.5
-"""That passes are timed for, unless :data:`FEWEST` take longer."""
+"""That passes are timed for."""
 WARM_UP, WARM_UP_SECONDS = 3, 0.25
 """Passes before that, at least one: so many, or for so long."""
-FEWEST, MOST = 3, 100
-"""Passes that are timed."""
+FEW, MOST = 3, 100
+"""Passes that are timed, but only one of a network that takes :data:`PATIENCE`."""
+PATIENCE = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +160,7 @@ def latency(
     while not warm or (len(warm) < WARM_UP and sum(warm) < WARM_UP_SECONDS):
         warm.append(run())
     times: list[float] = []
-    while len(times) < FEWEST or (sum(times) < SECONDS and len(times) < MOST):
+    while len(times) < MOST and sum(times) < (SECONDS if len(times) >= FEW else PATIENCE):
         times.append(run())
     return statistics.median(times)
 

@@ -66,7 +66,7 @@ def test_gains_are_said_with_their_intervals() -> None:
         "times the labels (2,400 instead of 600): +3.0 points of accuracy (1.0 to 5.0).**"
     ) in text
     assert "It may be nothing" not in text
-    assert "owl would gain more than the rest; cat less." in text
+    assert "owl would gain more than the rest; cat would gain less than the rest." in text
     assert "| owl | 30 | 50.0 % | +8.0 points | 3.0 to 12.0 |" in text
     assert (
         "acme/big (4M parameters) scored 90.0 % and acme/small (1M) 85.0 % with a ridge head on "
