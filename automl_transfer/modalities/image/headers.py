@@ -80,4 +80,4 @@ def _misnamed(path: Path, image: Image.Image) -> str:
 
 def _deep(image: Image.Image) -> bool:
     """Whether Pillow takes the upper 8 of 16 bits of each colour: its mode does not tell."""
-    return any(";16" in str(tile[3]) for tile in image.tile)
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
