@@ -1,4 +1,4 @@
-"""After a search: samples whose labels are likely to be wrong."""
+"""After a search: samples whose labels may be wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from automl_transfer.stages.context import Context
 from automl_transfer.stages.data_audit import add_finding
 
 KIND = "likely-mislabelled"
-LOOKED_FOR = "labels that are likely to be wrong"
+LOOKED_FOR = "labels that may be wrong"
 FILE = "mislabelled.json"
 
 
@@ -63,8 +63,8 @@ def _finding(
     return Finding(
         kind=KIND,
         severity="warning",
-        title=f"Labels that are likely to be wrong: {len(found):,} of {total:,} development "
-        f"samples, by the features of {backbone}",
+        title=f"Labels that may be wrong: {len(found):,} of {total:,} development samples, by the "
+        f"features of {backbone}",
         count=len(found),
         examples=examples(
             (
