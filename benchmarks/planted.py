@@ -6,10 +6,10 @@ Each FOLDER holds class folders of images. Three things are done with each:
 
 1. A fifth of each class becomes a given test part. Altered copies (encoded again at quality 60,
    half the size, brightness +10 % and -10 %, 3 % cropped, as PNG) of as many test images as are
-   5 % of the whole are put into the training part under other names. Counted: copies that the audit
-   names, and other test images that it names. Then a 5-nearest-neighbour classifier and ridge
-   regression learn from the frozen features of the bundled backbone, with and without the copies:
-   the difference of their test accuracies is what the copies would have pretended.
+   5 % of the whole are put into the training part under other names. Counted: copies that the
+   audit names, and other test images that it names. Then a 5-nearest-neighbour classifier and
+   ridge regression learn from the frozen features of the bundled backbone, with and without the
+   copies: the difference of their test accuracies is what the copies would have pretended.
 2. Ten kinds of files that cannot be used, one of each, a class whose name differs from another's
    in case only, and a class that the test part lacks. Counted: which of them the audit names.
 3. 3 % of the labels are replaced by others, at random, five times. Confident learning is asked by

@@ -10,6 +10,8 @@ from automl_transfer.audit import Audit
 from automl_transfer.events import DataLoaded, Note
 from automl_transfer.jsonable import from_json
 from automl_transfer.stages.data_audit import _told
+from automl_transfer.stages.mislabelled import mislabelled
+from automl_transfer.stages.recommend import recommend
 from tests.toy_search import ToySearch
 
 
@@ -56,3 +58,39 @@ def test_few_lines_are_said():
     assert len(told) == 4
     assert told[-1][0].startswith("6 more findings")
     assert _told(Audit.of(samples=1, looked_for=(), findings=())) == []
+
+
+def test_labels_that_the_features_contradict_are_added_to_the_audit(tmp_path, monkeypatch):
+    search = ToySearch(tmp_path)
+    lines = search.data.read_text().splitlines()
+    # Of a sample there are eight neighbours, and the label of one of them is another.
+    label, rest = lines[0].split(",", 1)
+    wrong = "class1" if label != "class1" else "class2"
+    values = [float(text) for text in rest.split(",")]
+    for place in range(8):
+        near = ",".join(f"{value + 0.001 * place:.6f}" for value in values)
+        lines.append(f"{wrong if place == 4 else label},{near}")
+    search.data.write_text("\n".join(lines) + "\n")
+    found = []
+
+    def looking(context):
+        found.append((context, mislabelled(context)))
+        return recommend(context)
+
+    monkeypatch.setattr("automl_transfer.searching.recommend", looking)
+    search.run()
+    ((context, finding),) = found
+    assert finding is not None
+    study = search.study()
+    audit = from_json(Audit, study.document("audit"))
+    assert finding in audit.findings
+    listed = json.loads((study.directory / "mislabelled.json").read_text(encoding="utf-8"))
+    assert len(listed) == finding.count
+    margins = [row["margin"] for row in listed]
+    assert margins == sorted(margins, reverse=True)
+    assert all(row["label"] != row["suggested"] for row in listed)
+    held_out = {context.dataset.samples[place].source for place in context.splits.test}
+    assert not held_out & {row["source"] for row in listed}
+    planted = str(len(lines) - 4)
+    if planted not in held_out:
+        assert planted in {row["source"] for row in listed}

@@ -32,7 +32,7 @@ BLOCK = 2048
 LOOKS = 8
 """Pairs for each image that are compared closely, the nearest by their hashes first, so that the
 time stays in proportion where very many images resemble one another."""
-LEAST_LOOKS = 100_000
+LEAST_LOOKS = 20_000
 SMALL = 16
 LONG = 16
 LOOKED_FOR = (
