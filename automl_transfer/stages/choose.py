@@ -43,7 +43,13 @@ def choose(
     """
     allowed = [one for one in finalists if _is_fast_enough(one, max_latency)]
     if not allowed:
-        fastest = min(one.cost.latency for one in finalists if one.cost is not None)
+        timed = [one.cost.latency for one in finalists if one.cost is not None]
+        if not timed:
+            raise NothingUsableError(
+                "A finalist must keep to --max-latency, but the latency of none could be measured "
+                "on this device; the notes say why. Leave out --max-latency."
+            )
+        fastest = min(timed)
         raise NothingUsableError(
             f"A finalist must take at most {1000 * (max_latency or 0):g} ms (--max-latency), but "
             f"the fastest takes {1000 * fastest:.1f} ms on this device. Allow more, or search "

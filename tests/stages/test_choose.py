@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from automl_transfer.configuration import Configuration
@@ -77,3 +79,9 @@ def test_what_is_too_slow_is_not_chosen():
     assert "slower than --max-latency" in why
     with pytest.raises(NothingUsableError, match=r"at most 5 ms .* fastest takes 10\.0 ms"):
         choose(rows, "accuracy", max_latency=0.005)
+
+
+def test_a_limit_without_a_measured_latency_is_an_error_in_words():
+    rows = [replace(finalist(number, 0.9), cost=None) for number in (0, 1)]
+    with pytest.raises(NothingUsableError, match="latency of none could be measured"):
+        choose(rows, "latency", max_latency=0.02)

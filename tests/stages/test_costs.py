@@ -13,7 +13,7 @@ import torch
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Batch
-from automl_transfer.errors import EmptySpaceError, StudyError
+from automl_transfer.errors import EmptySpaceError, NothingUsableError, StudyError
 from automl_transfer.events import BackboneExcluded, Event, Recommended
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages import recommend
@@ -164,3 +164,37 @@ def _before(rank: Any, kept: list[Any]) -> Any:
         return rank(context, best, *more)
 
     return noting
+
+
+def slow_ones(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """No finalists are measured; at the end, the models of these trials take 50 ms."""
+
+    def cost(context: Context, row: Outcome, candidate: Candidate) -> Any:
+        return SimpleNamespace(latency=0.05 if row.number in numbers else 0.001)
+
+    monkeypatch.setattr(recommend, "confirmation", lambda context: None)
+    monkeypatch.setattr(recommend, "cost_of", cost)
+
+
+def test_the_answer_is_fast_enough_though_no_finalist_was_measured(
+    toy: ToySearch, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = SMALL | {"trials": 4, "max_latency": 0.04}
+    best = toy.run(toy.request(study="free", **options))[-1]
+    assert isinstance(best, Recommended)
+    first = best.recommendation.ranking[0].number
+    slow_ones(monkeypatch, first)
+    answer = toy.run(toy.request(**options))[-1]
+    assert isinstance(answer, Recommended)
+    assert answer.recommendation.winner.number != first
+    reasons = {row.what: row.reason for row in answer.recommendation.why_not}
+    assert reasons[f"trial {first}"].startswith("50 ms for a batch of one")
+    assert any("is slower than --max-latency" in note for note in answer.recommendation.notes)
+
+
+def test_an_answer_that_nothing_is_fast_enough_for_is_refused(
+    toy: ToySearch, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_ones(monkeypatch, *range(9))
+    with pytest.raises(NothingUsableError, match="takes 50 ms .* --max-latency 40ms"):
+        toy.run(toy.request(**SMALL, max_latency=0.04))
