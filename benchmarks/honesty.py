@@ -23,8 +23,8 @@ regression. Whatever differs between them is chance. "Any of five": claimed for 
 pairs; "a pair": for two of them compared by themselves. **Power**: how often the first of these
 five, compared with a learner of 4 directions, is said to beat it.
 
-Bias is the mean of what is reported less the truth, in points, with its standard error. Coverage is
-that of the 95 % interval; the rest is finite too, which costs it 1 to 3 points.
+Bias is the mean of what is reported less the truth, in points, with its standard error. Coverage
+is that of the 95 % interval; the rest is finite too, which costs it 1 to 3 points.
 """
 
 from __future__ import annotations

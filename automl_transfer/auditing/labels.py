@@ -2,7 +2,7 @@
 
 Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
 Journal of Artificial Intelligence Research 70, 2021. Written from the paper: see
-``docs/decisions/0012-confident-learning.md``.
+``docs/decisions/0015-confident-learning.md``.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ def rank(
         number: place for place, number in enumerate(confirmed, start=1) if number != winner
     }
     rows = []
-    ranked = sorted(best, key=lambda row: order.get(row.number, len(order)))
+    ranked = sorted(best, key=lambda row: order.get(row.number, len(best)))
     for place, row in enumerate(ranked, start=1):
         stored = context.files.read_predictions(row.number) if place <= WITH_INTERVAL else None
         known = stored is not None and len(stored) == len(labels)
