@@ -50,9 +50,7 @@ def evaluated(
 
     Resamples for which one of them is not defined are left out.
     """
-    blocks = [
-        np.stack([evaluate(block) for evaluate in evaluates], axis=1) for block in weights
-    ]
+    blocks = [np.stack([evaluate(block) for evaluate in evaluates], axis=1) for block in weights]
     values = np.concatenate(blocks)
     kept: NDArray[np.float64] = values[np.isfinite(values).all(axis=1)]
     return kept

@@ -28,14 +28,10 @@ def scores(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> di
     Returns:
         By name, see :func:`.metrics.prepare`; ``top5_accuracy`` only with more than five classes.
     """
-    return {
-        name: score(probabilities, labels, name) for name in reported(probabilities.shape[-1])
-    }
+    return {name: score(probabilities, labels, name) for name in reported(probabilities.shape[-1])}
 
 
-def score(
-    probabilities: NDArray[np.floating], labels: NDArray[np.int64], metric: str
-) -> float:
+def score(probabilities: NDArray[np.floating], labels: NDArray[np.int64], metric: str) -> float:
     """One metric of a prediction, as in :func:`scores`."""
     value = float(prepare(metric, probabilities, labels)(np.ones((1, len(labels))))[0])
     return value if np.isfinite(value) else _NO_ORDER

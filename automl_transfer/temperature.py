@@ -45,9 +45,7 @@ def temperature(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
     return float(math.exp(-found.x))
 
 
-def at_temperature(
-    probabilities: NDArray[np.floating], temperature: float
-) -> NDArray[np.float32]:
+def at_temperature(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
     """Probabilities at a temperature: p^(1/T), made to add up to 1 again, of the same shape.
 
     The order of the classes of a sample stays as it is.

@@ -94,7 +94,9 @@ class Data:
         found = np.empty((len(wanted), len(places), self.classes), dtype=np.float32)
         fold = _draws.folds(self.labels[places], count, generator)
         for each in range(count):
-            found[:, fold == each] = self.predict(wanted, places[fold != each], places[fold == each])
+            found[:, fold == each] = self.predict(
+                wanted, places[fold != each], places[fold == each]
+            )
         return found
 
     def score(self, probabilities: NDArray[np.floating], places: NDArray[np.int64]) -> float:
@@ -245,7 +247,10 @@ def projected(
             drawn = generator.normal(size=(rows.shape[1], count)) / np.sqrt(rows.shape[1])
             seen = rows @ drawn.astype(np.float32)
             predicted[fold == each] = _primal(
-                seen[fold != each], data.labels[places[fold != each]], seen[fold == each], data.classes
+                seen[fold != each],
+                data.labels[places[fold != each]],
+                seen[fold == each],
+                data.classes,
             )
         found.append(predicted)
     return found
@@ -324,7 +329,9 @@ def tables(found: dict[tuple[str, int], list[Run]], metrics: dict[str, str]) -> 
                 for what in ("equals_five", "equals_pair", "power")
             ]
             if runs is every:
-                cell, claim = ([f"**{value}**" if value else "" for value in row] for row in (cell, claim))
+                cell, claim = (
+                    [f"**{value}**" if value else "" for value in row] for row in (cell, claim)
+                )
             rows.append(cell)
             claims.append(claim)
     about = ["set, n", "comparisons", "equals: any of five", "equals: a pair", "power"]

@@ -57,7 +57,11 @@ def by_scikit_learn(probabilities, labels, weights) -> dict[str, float]:
         "accuracy": metrics.accuracy_score(labels, predicted, sample_weight=weights),
         "balanced_accuracy": balanced,
         "macro_f1": metrics.f1_score(
-            labels, predicted, average="macro", labels=occurring, zero_division=0,
+            labels,
+            predicted,
+            average="macro",
+            labels=occurring,
+            zero_division=0,
             sample_weight=weights,
         ),
         "neg_log_loss": np.average(
@@ -98,7 +102,10 @@ def test_top_five_is_reported_where_it_can_fail() -> None:
     assert "top5_accuracy" not in reported(5)
     assert set(reported(6)) - set(reported(5)) == {"top5_accuracy"}
     probabilities = np.linspace(0.1, 0.2, 7)[None].astype(np.float32)
-    assert [scores(probabilities, np.array([label]))["top5_accuracy"] for label in (1, 2)] == [0, 1]
+    assert [scores(probabilities, np.array([label]))["top5_accuracy"] for label in (1, 2)] == [
+        0,
+        1,
+    ]
 
 
 def test_calibration_error_by_hand() -> None:
