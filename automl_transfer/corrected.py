@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.comparison import Comparison
+from automl_transfer.comparison import ALIKE, Comparison
 from automl_transfer.intervals import around, effective_samples
 from automl_transfer.metrics import Evaluate, prepare
 from automl_transfer.recommendation import Interval
@@ -55,7 +55,9 @@ def corrected(
     by chance in the resample, it loses outside of it. Where one is far ahead it is its own score.
 
     The interval is not the percentiles of these scores, which scatter like scores of a third of
-    the samples, but that of a score with the scatter of the choice's value in the resamples.
+    the samples. Its low end is that of a score with the scatter of the choice's value in the
+    resamples. Its high end is at least that of the winner's own score: how much there is to
+    correct is an estimate too, and the less the winner was ahead by luck, the worse a one.
 
     Args:
         probabilities: Of each contender, out of fold: shape (n, c), or (repeats, n, c).
@@ -70,14 +72,12 @@ def corrected(
     clusters = clusters_of(len(labels), groups)
     evaluates = [prepare(metric, one, labels) for one in probabilities]
     inside, outside = _both(evaluates, resampled_weights(clusters, resamples, seed))
-    own = comparison.contenders[choose(comparison, prefer)].value
+    winner = comparison.contenders[choose(comparison, prefer)]
     if not len(inside):
-        contender = comparison.contenders[choose(comparison, prefer)]
-        return Corrected(value=own, interval=contender.interval, optimism=0.0)
-    rows = np.arange(len(inside))
-    chosen = _chosen(inside, comparison.margins, prefer)
-    value = float(outside[rows, chosen].mean())
-    scattered = inside[rows, chosen]
+        return Corrected(value=winner.value, interval=winner.interval, optimism=0.0)
+    shares = _chosen(inside, comparison.margins, prefer)
+    value = float((shares * outside).sum(axis=1).mean())
+    scattered = (shares * inside).sum(axis=1)
     ends = around(
         value,
         scattered - scattered.mean() + value,
@@ -85,7 +85,11 @@ def corrected(
         effective_samples(metric, labels, clusters),
         int(clusters.max()) + 1,
     )
-    return Corrected(value=value, interval=ends, optimism=own - value)
+    return Corrected(
+        value=value,
+        interval=Interval(low=ends.low, high=max(ends.high, winner.interval.high)),
+        optimism=winner.value - value,
+    )
 
 
 def _both(
@@ -108,12 +112,19 @@ def _both(
 
 def _chosen(
     values: NDArray[np.float64], margins: NDArray[np.float64], prefer: Sequence[int] | None
-) -> NDArray[np.int64]:
-    """What :func:`choose` would choose for each row of values, shape (r,)."""
-    best = values.argmax(axis=1)
+) -> NDArray[np.float64]:
+    """How much of the choice each contender has for each row of values, shape (r, f).
+
+    Where several are the best, each is taken as such in its part.
+    """
+    leading = values >= values.max(axis=1, keepdims=True) - ALIKE
+    parts: NDArray[np.float64] = leading / leading.sum(axis=1, keepdims=True)
     if prefer is None:
-        return np.asarray(best)
-    rows = np.arange(len(values))
+        return parts
     order = np.asarray(prefer)
-    tied = values[rows, best][:, None] - values <= margins[best]
-    return np.asarray(order[tied[:, order].argmax(axis=1)])
+    shares = np.zeros_like(values)
+    for best in range(values.shape[1]):
+        tied = values[:, best, None] - values <= margins[best] + ALIKE
+        chosen = order[tied[:, order].argmax(axis=1)]
+        shares[np.arange(len(values)), chosen] += parts[:, best]
+    return shares

@@ -20,7 +20,7 @@ Evaluate = Callable[[Weights], Values]
 Prepare = Callable[[NDArray[np.floating], NDArray[np.int64]], Evaluate]
 
 TOP = 5
-"""Guesses of ``top5_accuracy``. With as few classes or fewer, it is no metric: always 1."""
+"""Guesses of ``top5_accuracy``, which is no metric for as few classes: it is always 1."""
 BINS = 15
 """Bins of equal width of the expected calibration error (Guo et al., 2017, section 2)."""
 _TINY = 1e-7
@@ -106,7 +106,7 @@ def _neg_log_loss(probabilities: NDArray[np.floating], labels: NDArray[np.int64]
 
 
 def _roc_auc(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
-    """Mann and Whitney's form: the share of pairs in order, weighted (Fawcett, 2006)."""
+    """Mann and Whitney's form: the weighted share of pairs in order (Fawcett, 2006, section 7)."""
     areas = [_area(probabilities[:, place], labels == place) for place in np.unique(labels)]
 
     def evaluate(weights: Weights) -> Values:
@@ -138,9 +138,7 @@ def _area(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Evaluate
         own = positives @ columns
         won = (own * (below[:-1:2] + below[1::2])).sum(axis=0) / 2
         pairs = own.sum(axis=0) * below[-1]
-        area = np.full(len(pairs), np.nan)
-        np.divide(won, pairs, out=area, where=pairs > 0)
-        return area
+        return np.asarray(np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0))
 
     return evaluate
 

@@ -17,7 +17,7 @@ from automl_transfer.contracts import Backbone
 from automl_transfer.errors import DivergedError, PluginError, TrialError
 from automl_transfer.events import Event, Progress, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
-from automl_transfer.scoring import scores
+from automl_transfer.scoring import score, scores
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.rows import begun, checked, failed, store
@@ -216,7 +216,7 @@ class HeadTrials:
         metric = self._context.task.metric
         value = float("nan")
         if np.isfinite(report.probabilities).all():
-            value = scores(report.probabilities, self._labels)[metric]
+            value = score(report.probabilities, self._labels, metric)
         return CurvePoint(
             epoch=report.epoch, value=value, loss=float(report.loss), seconds=report.seconds
         )

@@ -36,7 +36,7 @@ from automl_transfer.events import (
     StandingRow,
 )
 from automl_transfer.jsonable import digest, to_json
-from automl_transfer.scoring import interval, scores
+from automl_transfer.scoring import interval, score
 from automl_transfer.stages.context import Bench, Candidate, Context
 from automl_transfer.stages.costs import too_slow
 from automl_transfer.stages.verdicts import FirstLook, judge, weight
@@ -373,7 +373,7 @@ def _first_look(
         ),
         standing=StandingRow(
             backbone=card.id,
-            value=scores(path.probabilities, labels)[context.task.metric],
+            value=score(path.probabilities, labels, context.task.metric),
             interval=interval(
                 path.probabilities, labels, context.task.metric, context.request.seed
             ),
