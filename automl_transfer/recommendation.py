@@ -92,7 +92,7 @@ class Confirmation:
     samples: int
     """Different samples that they were scored on."""
     folds: int
-    """Of five into which the development part was divided, those that were gone through."""
+    """Of those into which the development part was divided, how many were gone through."""
     repeats: int
     """How often each of the samples was predicted, each time by new folds."""
     minimum_detectable: float | None

@@ -1,9 +1,9 @@
 """Confirm: the finalists again, on fresh folds and with fresh seeds; then one is chosen.
 
 What a trial scored on the validation part is thrown away here: it was chosen for it, out of
-hundreds, so it is too good by chance. Where there is a test part, the finalists are scored on
-samples of the training part alone, on which no trial was ever scored. Without a test part all
-samples are scored, several times over, since the answer's own score comes from them.
+hundreds, so it is too good by chance. The finalists are scored on samples of the training part
+alone, on which no trial was ever scored. Without a test part that is done several times over, since
+the answer's own score comes from them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from automl_transfer.stages.finalists import choose_finalists, usable
 from automl_transfer.stages.proposals import trial_seed
 
 NAME = "confirm"
-FOLDS = 5
+FOLDS, FOLDS_TUNED = 10, 5
+"""Ten: the models that are scored learn from nearly as much as the one that is delivered. Five
+where a fine-tune is among the finalists, which costs a training each."""
 REPEATS = 3
 """Of the cross-validation, where there is no test part and nothing is fine-tuned."""
-TUNED_FOLDS = 2
-"""Of the five that are done without a clock where a fine-tune is among the finalists, and there
-is a test part."""
+WITHOUT_CLOCK = 2
+"""Folds that are done without a time budget where a fine-tune is among the finalists, and there is
+a test part."""
 SHARE = 0.12
 """Of a time budget, kept for this stage."""
 MARGIN = 1.2
@@ -70,7 +72,7 @@ class Confirmed:
 
     @property
     def folds(self) -> int:
-        """Of :data:`FOLDS`, how many were gone through."""
+        """How many different ones were gone through."""
         return len({one.fold for one in self.rounds})
 
     @property
@@ -123,23 +125,23 @@ def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
     tuned = not all(is_frozen(context, row) for row in rows)
     held_out = bool(len(splits.test))
     repeats = 1 if held_out or tuned else REPEATS
-    scored = splits.train if held_out else splits.development
+    count = FOLDS_TUNED if tuned else FOLDS
     found = []
     for repeat in range(repeats):
         folds = make_folds(
             context.dataset.samples,
             splits.development,
             splits.units,
-            FOLDS,
+            count,
             f"{seed}:confirm:{repeat}",
         )
-        for fold in range(FOLDS):
-            score = np.intersect1d(splits.development[folds == fold], scored)
+        for fold in range(count):
+            score = np.intersect1d(splits.development[folds == fold], splits.train)
             if len(score):
                 learn = splits.development[folds != fold]
                 found.append(Round(repeat=repeat, fold=fold, learn=learn, score=score))
     if tuned and held_out and context.request.budget_seconds is None:
-        return found[:TUNED_FOLDS]
+        return found[:WITHOUT_CLOCK]
     return found
 
 

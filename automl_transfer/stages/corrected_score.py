@@ -14,7 +14,6 @@ from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
-from automl_transfer.stages.confirm import FOLDS
 from automl_transfer.stages.context import Context, finished
 
 
@@ -43,9 +42,9 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         value=found.value,
         interval=found.interval,
         method=(
-            f"{FOLDS} folds{times}: each of {len(positions)} samples was predicted by a model "
-            "that had not seen it; corrected for the choice among "
-            f"{len(confirmed.rows)} finalists"
+            f"{confirmed.folds} folds{times}: each of {len(positions)} samples, on which no trial "
+            "had been scored, was predicted by a model that had not seen it; corrected for the "
+            f"choice among {len(confirmed.rows)} finalists"
         ),
     )
 
