@@ -2,8 +2,8 @@
 
 What a trial scored on the validation part is thrown away here: it was chosen for it, out of
 hundreds, so it is too good by chance. The finalists are scored on samples of the training part
-alone, on which no trial was ever scored. Without a test part that is done several times over, since
-the answer's own score comes from them.
+alone, on which no trial was ever scored. Without a test part that is done several times over,
+since the answer's own score comes from them.
 """
 
 from __future__ import annotations
