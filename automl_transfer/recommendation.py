@@ -106,6 +106,21 @@ class Confirmation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """An average of finalists (Caruana et al., 2004). It is told, and is never the answer."""
+
+    members: Mapping[int, float]
+    """Number of a finalist's trial to its weight; the weights add up to 1."""
+    value: float
+    """The metric on the finalists' samples, by weights that were chosen on others."""
+    lead: Interval
+    """Its score less the winner's, paired by sample."""
+    latency: float | None
+    """Seconds for a batch of one, all members; None where a cost was not measured."""
+    bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Baseline:
     """A yardstick, scored as the winner is: on the test part, or by cross-validation."""
 
@@ -274,6 +289,8 @@ class Recommendation:
     """How many are finished, pruned, failed."""
     confirmation: Confirmation | None = None
     """None: there was no time for it; a note says so."""
+    ensemble: Ensemble | None = None
+    """None: no average of finalists does better than a single one where its weights are chosen."""
     learning: LearningCurve | None = None
     """None: there was no time for it, or too few samples; a note says so."""
     why_not: tuple[Exclusion, ...] = ()

@@ -124,3 +124,22 @@ def test_no_time_for_it_is_said(tmp_path, monkeypatch) -> None:
     assert answer.test.source == "validation"
     assert np.isfinite(answer.test.value)
     assert answer.test.value <= answer.winner.value
+
+
+def test_an_ensemble_is_told_beside_the_answer(tmp_path, monkeypatch) -> None:
+    from automl_transfer.stages import ensembles
+
+    # On data as easy as these one finalist outweighs the others.
+    monkeypatch.setattr(
+        ensembles, "greedy_ensemble", lambda given, *_: np.full(len(given), 1 / len(given))
+    )
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(strategies=("frozen",)))
+    study = toy.study()
+    answer = study.recommendation
+    assert answer is not None and answer.ensemble is not None
+    assert sum(answer.ensemble.members.values()) == pytest.approx(1)
+    assert set(answer.ensemble.members) == {one.number for one in answer.confirmation.finalists}
+    assert answer.ensemble.lead.low <= answer.ensemble.lead.high
+    assert answer.winner.number in answer.ensemble.members
+    assert "Not the answer, but known: an average of trial" in study.files.report.read_text()

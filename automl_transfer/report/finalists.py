@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automl_transfer.recommendation import Confirmation, Cost, Finalist, Recommendation
+from automl_transfer.recommendation import Confirmation, Cost, Ensemble, Finalist, Recommendation
 from automl_transfer.report.blocks import (
     Axis,
     Block,
@@ -56,7 +56,28 @@ def finalists_section(recommendation: Recommendation) -> list[Block]:
             ),
             chart,
         ]
+    if recommendation.ensemble is not None:
+        section.append(Paragraph(text=_ensemble(recommendation.metric, recommendation.ensemble)))
     return section
+
+
+def _ensemble(metric: str, found: Ensemble) -> str:
+    members = " and ".join(
+        f"trial {number} ({100 * weight:.0f} %)" for number, weight in found.members.items()
+    )
+    lead = differences(metric, found.lead)
+    if found.lead.low > 0:
+        said = "better"
+    else:
+        said = "worse" if found.lead.high < 0 else "no difference is shown"
+    text = (
+        f"Not the answer, but known: an average of {members} has {score(metric, found.value)} on "
+        "the same samples, by weights chosen on others; its lead over the winner is "
+        f"{lead}: {said}"
+    )
+    if found.latency is not None and found.bytes is not None:
+        text += f". It takes {latency(found.latency)} for one sample, and {room(found.bytes)}"
+    return f"{text}."
 
 
 def finalists_table(recommendation: Recommendation, found: Confirmation) -> Table:

@@ -14,6 +14,7 @@ from automl_transfer.stages.baselines import RAW_LIMIT, baselines, default
 from automl_transfer.stages.confirmation import confirmation
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.costs import cost_of, over_limit
+from automl_transfer.stages.ensembles import ensemble_or_note
 from automl_transfer.stages.finalists import usable
 from automl_transfer.stages.held_out import held_out
 from automl_transfer.stages.learning import learning_curve_or_note, learning_seconds
@@ -104,6 +105,7 @@ def recommend(context: Context) -> Iterator[Event]:
         ranking=ranking,
         trials=Counter(row.state for row in context.outcomes),
         confirmation=found,
+        ensemble=ensemble_or_note(context, found),
         learning=learning,
         why_not=tuple(context.why_not),
         notes=tuple(context.notes),
