@@ -158,7 +158,7 @@ def _left_over(
     made = (solved.transpose(0, 2, 1) @ terms)[:, 0]
     inner = image.shape[1] - 2 * _BORDER
     left: NDArray[np.float64] = (np.clip(made, 0, 255) - wanted).reshape(-1, inner, inner)
-    gain: NDArray[np.float64] = solved[:, 0, 0]
+    gain: NDArray[np.float64] = solved[:, 0, 0].astype(np.float64)
     return left, gain
 
 
