@@ -91,6 +91,7 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
         "study.db",
         "search.lock",
         "manifest.parquet",
+        "audit.json",
         "quarantined.csv",
         "recommendation.json",
         "report.md",

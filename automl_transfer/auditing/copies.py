@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from automl_transfer.audit import Finding, examples
 from automl_transfer.auditing.clusters import Clusters
-from automl_transfer.dataset import PARTS, Dataset, Sample
+from automl_transfer.dataset import PARTS, Dataset, Part, Sample
 
 LOOKED_FOR = ("equal content, within and across classes and given parts",)
 LOOKED_FOR_NEAR = ("near copies, within and across classes and given parts",)
@@ -129,12 +129,12 @@ def _leaks(dataset: Dataset, found: Clusters) -> Iterator[Finding]:
         )
 
 
-def _part(sample: Sample) -> str:
+def _part(sample: Sample) -> Part:
     return sample.part or "train"
 
 
-def _last(group: Sequence[Sample]) -> str:
-    return max((_part(sample) for sample in group), key=[*map(str, PARTS)].index)
+def _last(group: Sequence[Sample]) -> Part:
+    return max((_part(sample) for sample in group), key=PARTS.index)
 
 
 def _sources(group: Sequence[Sample]) -> tuple[str, ...]:

@@ -157,8 +157,9 @@ def _left_over(
     solved = np.linalg.solve(normal, moments)  # (m, 6, 1)
     made = (solved.transpose(0, 2, 1) @ terms)[:, 0]
     inner = image.shape[1] - 2 * _BORDER
-    left = (np.clip(made, 0, 255) - wanted).reshape(-1, inner, inner).astype(np.float64)
-    return left, np.asarray(solved[:, 0, 0], dtype=np.float64)
+    left: NDArray[np.float64] = (np.clip(made, 0, 255) - wanted).reshape(-1, inner, inner)
+    gain: NDArray[np.float64] = solved[:, 0, 0].astype(np.float64)
+    return left, gain
 
 
 def _detail(image: NDArray[np.float32]) -> NDArray[np.float64]:
