@@ -96,7 +96,6 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
         "recommendation.json",
         "report.md",
         "report.html",
-        "audit.json",
         "mislabelled.json",
         "checkpoint/model.safetensors",
         "checkpoint/trial.json",
