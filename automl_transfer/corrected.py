@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ from automl_transfer.intervals import around, effective_samples
 from automl_transfer.metrics import Evaluate, prepare
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
+
+Rule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From values, shape (r, f), to how much of the choice each contender has, shape (r, f); the rows
+add up to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,7 @@ def corrected(
     prefer: Sequence[int] | None = None,
     groups: NDArray[np.int64] | None = None,
     resamples: int = 2000,
+    rule: Rule | None = None,
 ) -> Corrected:
     """Bias-corrected estimate of the score of what :func:`choose` chose.
 
@@ -68,14 +73,20 @@ def corrected(
         prefer: As given to :func:`choose`.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
         resamples: How many.
+        rule: Who is chosen, in place of :func:`choose` and ``prefer``.
     """
     clusters = clusters_of(len(labels), groups)
     evaluates = [prepare(metric, one, labels) for one in probabilities]
     inside, outside = _both(evaluates, resampled_weights(clusters, resamples, seed))
-    winner = comparison.contenders[choose(comparison, prefer)]
+    if rule is None:
+        place = choose(comparison, prefer)
+    else:
+        values = np.array([[one.value for one in comparison.contenders]])
+        place = int(rule(values)[0].argmax())
+    winner = comparison.contenders[place]
     if not len(inside):
         return Corrected(value=winner.value, interval=winner.interval, optimism=0.0)
-    shares = _chosen(inside, comparison.margins, prefer)
+    shares = _chosen(inside, comparison.margins, prefer) if rule is None else rule(inside)
     value = float((shares * outside).sum(axis=1).mean())
     scattered = (shares * inside).sum(axis=1)
     ends = around(

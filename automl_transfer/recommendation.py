@@ -157,11 +157,12 @@ class ConfidentError:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScore:
-    """The winner on samples that the search never saw, or, where data are few, by
-    cross-validation with a correction for the choice."""
+    """The winner on samples that the search never saw, or, where there is no test part, by
+    cross-validation, with a correction for the choice."""
 
     source: str = "test"
-    """``test``, or ``cross-validation``."""
+    """``test``; ``cross-validation``; or ``validation``, the part on which it was chosen, where
+    there was no time for fresh folds."""
     method: str = ""
     """How it was made, in words."""
     value: float

@@ -42,8 +42,6 @@ _CONTINUES = frozenset(
         "storage",
         "study",
         "cache_size",
-        "tolerance",
-        "prefer",  # only decides between trials that are there
     }
 )
 """Fields that may differ when a study is resumed."""
@@ -158,9 +156,9 @@ class SearchRequest:
     license: LicensePolicy = "any"
     """On what terms the weights may be had."""
     prefer: Preference = "latency"
-    tolerance: float = 1.0
-    """Points of the metric that may be given up for what is preferred, within the tie group."""
     """What decides between configurations that no test tells apart."""
+    tolerance: float = 1.0
+    """Points of the metric (hundredths, also of the log-loss) that may be given up for that."""
     offline: bool = False
     cache_size: int | None = None
     """Bytes that the caches of all studies may take together; None: a usual share of the disk."""

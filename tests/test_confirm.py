@@ -143,3 +143,29 @@ def test_an_ensemble_is_told_beside_the_answer(tmp_path, monkeypatch) -> None:
     assert answer.ensemble.lead.low <= answer.ensemble.lead.high
     assert answer.winner.number in answer.ensemble.members
     assert "Not the answer, but known: an average of trial" in study.files.report.read_text()
+
+
+def test_repeats_may_have_different_numbers_of_folds(tmp_path, monkeypatch) -> None:
+    real = stage.make_folds
+
+    def uneven(samples, positions, units, folds, seed):
+        # As with few groups: in the first repeat nothing is scored in two of the folds.
+        found = real(samples, positions, units, folds, seed)
+        return np.minimum(found, folds - 3) if seed.endswith(":0") else found
+
+    monkeypatch.setattr(stage, "make_folds", uneven)
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(strategies=("frozen",), hold_out="no"))
+    answer = toy.study().recommendation
+    assert answer is not None and answer.confirmation is not None
+    assert answer.confirmation.repeats == 3
+    assert answer.test.source == "cross-validation"
+
+
+def test_a_score_of_the_validation_part_is_never_called_unseen(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(stage._Session, "fits", lambda self, one: False)
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(strategies=("frozen",), hold_out="no"))
+    text = toy.study().files.report.read_text()
+    assert "of the validation part, on which it was chosen, corrected for that" in text
+    assert "never saw" not in text and "on the test part" not in text

@@ -161,7 +161,8 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     default=1.0,
     metavar="POINTS",
     show_default=True,
-    help="How many points of the metric may be given up for that.",
+    help="How many points of the metric (hundredths, also of the log-loss) may be given up for "
+    "that.",
 )
 @_option(_SPACE, "--epochs", type=int, metavar="N", help="Epochs of a fine-tuning trial.")
 @_option(

@@ -16,7 +16,7 @@ from automl_transfer.dashboard.wording import (
     plain,
     score_text,
 )
-from automl_transfer.report.certainty import is_cross_validated
+from automl_transfer.report.certainty import is_held_out, place
 
 
 def sentence(snapshot: Snapshot) -> str:
@@ -24,10 +24,10 @@ def sentence(snapshot: Snapshot) -> str:
     answer = snapshot.recommendation
     if answer is not None and snapshot.is_final:
         score = answer.test
-        if is_cross_validated(score):
-            where = f"by cross-validation over {counted(score.samples, 'sample')}"
-        else:
+        if is_held_out(score):
             where = f"on {counted(score.samples, 'test sample')} that the search never saw"
+        else:
+            where = f"{place(score)}, over {counted(score.samples, 'sample')}"
         return (
             f"Use {_configuration(answer.winner.configuration)}: "
             f"**{score_text(answer.metric, score.value)} {metric_words(answer.metric)}** "

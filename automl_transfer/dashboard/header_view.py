@@ -18,7 +18,7 @@ from automl_transfer.dashboard.wording import (
     score_text,
 )
 from automl_transfer.recommendation import Recommendation
-from automl_transfer.report.certainty import how_sure, is_cross_validated
+from automl_transfer.report.certainty import how_sure, is_held_out
 from automl_transfer.report.figures import took
 
 _COLOURS: Mapping[Standing, str] = {
@@ -89,8 +89,8 @@ def _resume(found: Snapshot) -> None:
 
 def _verdict(found: Snapshot, result: Recommendation) -> None:
     words = metric_words(result.metric)
-    crossed = is_cross_validated(result.test)
-    where, samples = ("cross-validation", "samples") if crossed else ("test", "test samples")
+    crossed = not is_held_out(result.test)
+    where, samples = result.test.source, "samples" if crossed else "test samples"
     best = max(
         ((row.value, row.name) for row in result.baselines if row.value is not None), default=None
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from automl_transfer.recommendation import HeldOutScore, Recommendation
 from automl_transfer.report.blocks import Block, Facts, Heading, Paragraph, Table, columns
-from automl_transfer.report.certainty import how_sure, is_cross_validated, winner_of
+from automl_transfer.report.certainty import how_sure, is_held_out, place, winner_of
 from automl_transfer.report.figures import (
     NOTHING,
     counted,
@@ -93,12 +93,17 @@ def held_out_words(metric: str, test: HeldOutScore) -> str:
     figures = f"{score(metric, test.value)} {metric_words(metric)}"
     figures += f" ({interval(metric, test.interval)})"
     samples = counted(test.samples, "sample")
-    if is_cross_validated(test):
+    if is_held_out(test):
+        return f"{figures} on {samples} that the search never saw"
+    if test.source == "validation":
         return (
-            f"{figures} by cross-validation over {samples}, corrected for the choice among the "
-            "finalists; there are too few samples for a test part"
+            f"{figures} on {samples} of the validation part, on which it was chosen, corrected "
+            "for that; there is no test part, and there was no time for fresh folds"
         )
-    return f"{figures} on {samples} that the search never saw"
+    return (
+        f"{figures} by cross-validation over {samples}, corrected for the choice among the "
+        "finalists; there is no test part"
+    )
 
 
 def _cost(recommendation: Recommendation) -> str:
@@ -110,15 +115,15 @@ def _cost(recommendation: Recommendation) -> str:
 
 def _scores(recommendation: Recommendation) -> Table:
     metric, test, winner = recommendation.metric, recommendation.test, recommendation.winner
-    crossed = is_cross_validated(test)
-    where = "by cross-validation" if crossed else "on the test part"
+    where = place(test)
     rows: list[tuple[str, ...]] = [
         (
             f"the winner {where} ({counted(test.samples, 'sample')})",
             score(metric, test.value),
             interval(metric, test.interval),
             NOTHING,
-            test.method or ("corrected for the choice" if crossed else _strictness(test.openings)),
+            test.method
+            or (_strictness(test.openings) if is_held_out(test) else "corrected for the choice"),
         ),
         (
             "the winner on the validation part",
@@ -154,7 +159,7 @@ def _strictness(openings: int) -> str:
 def _reading(recommendation: Recommendation) -> str:
     metric, test = recommendation.metric, recommendation.test
     sentences = [f"The metric is {metric_words(metric)}: {recommendation.metric_reason}."]
-    if not is_cross_validated(test) and test.method and test.openings != 1:
+    if is_held_out(test) and test.method and test.openings != 1:
         sentences.append(f"The test part was {_strictness(test.openings)}.")
     verdict = _verdict(recommendation)
     if verdict:

@@ -13,9 +13,21 @@ from automl_transfer.recommendation import Confirmation, Finalist, HeldOutScore,
 from automl_transfer.report.figures import counted, difference, differences, share
 
 
-def is_cross_validated(test: HeldOutScore) -> bool:
-    """Whether there was no test part, for want of samples."""
-    return test.source == "cross-validation"
+def is_held_out(test: HeldOutScore) -> bool:
+    """Whether the winner was scored on samples that the search never saw."""
+    return test.source not in _PLACES
+
+
+def place(test: HeldOutScore) -> str:
+    """Where the winner was scored, in words."""
+    return _PLACES.get(test.source, "on the test part")
+
+
+_PLACES = {
+    "cross-validation": "by cross-validation",
+    "validation": "on the validation part, corrected",
+}
+"""By source of a score, if that is not the test part."""
 
 
 def is_behind(row: Finalist) -> bool:

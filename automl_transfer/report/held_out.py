@@ -18,7 +18,7 @@ from automl_transfer.report.blocks import (
     Table,
     columns,
 )
-from automl_transfer.report.certainty import is_cross_validated
+from automl_transfer.report.certainty import place
 from automl_transfer.report.figures import metric_words, score
 from automl_transfer.report.reliability import reliability_section
 
@@ -41,9 +41,8 @@ def held_out_section(
     """
     count = len(test.confusion)
     names = classes if len(classes) == count else [str(number) for number in range(count)]
-    where = "by cross-validation" if is_cross_validated(test) else "on the test part"
     return [
-        Heading(text=f"The winner {where}"),
+        Heading(text=f"The winner {place(test)}"),
         *_metrics(test),
         Paragraph(text="Classification report (scikit-learn):"),
         _classification(test),

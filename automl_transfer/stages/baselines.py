@@ -14,6 +14,7 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Baseline, Interval
 from automl_transfer.scoring import knn_predict, scores
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
 from automl_transfer.stages.screen import features_of
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
@@ -25,7 +26,7 @@ at together."""
 
 
 def baselines(
-    context: Context, yardstick: Yardstick, winner: Outcome, predicted: Probabilities
+    context: Context, yardstick: Yardstick, winner: Outcome, scored: Scored
 ) -> Iterator[Event | Baseline]:
     """Scores them all, the dear ones last; each is yielded when it is there.
 
@@ -33,7 +34,7 @@ def baselines(
         context: Of the search.
         yardstick: What the winner was scored on.
         winner: The trial that is recommended.
-        predicted: Of the winner, for the samples of ``yardstick``, shape (n, c).
+        scored: What it predicted for the samples of ``yardstick``.
     """
     cheap: list[tuple[str, Callable[[], Made]]] = [
         ("majority class", lambda: _majority(context, yardstick)),
@@ -48,34 +49,41 @@ def baselines(
         ("winner from scratch", lambda: from_scratch(context, yardstick, winner)),
     ]
     for name, make in (*cheap, *dear):
+        if context.watch.left <= 0:
+            text = "not run: the budget had ended; a larger --budget runs it"
+            yield Baseline(name=name, description=text, value=None)
+            continue
         yield Progress(what=f"baseline: {name}", done=0, total=1)
         try:
-            yield _scored(context, make(), yardstick, predicted)
+            yield _scored(context, make(), yardstick, scored)
         except Exception as error:  # a yardstick must not cost the answer
             context.notes.append(f"The baseline {name!r} could not be scored: {error}")
 
 
-def _scored(
-    context: Context, made: Made, yardstick: Yardstick, predicted: Probabilities
-) -> Baseline:
+def _scored(context: Context, made: Made, yardstick: Yardstick, scored: Scored) -> Baseline:
     if made.probabilities is None:
         return Baseline(name=made.name, description=made.description, value=None)
     positions = (made.on or yardstick).positions
     labels = context.dataset.labels[positions]
     metric = context.task.metric
-    own = predicted[np.searchsorted(yardstick.positions, positions)]
+    places = np.searchsorted(yardstick.positions, positions)
+    own = np.take(scored.probabilities, places, axis=-2)
     return Baseline(
         name=made.name,
         description=made.description,
         value=scores(made.probabilities, labels)[metric],
-        gain=_gain(context, own, made.probabilities, positions),
+        gain=_gain(context, own, made.probabilities, positions, scored.optimism),
     )
 
 
 def _gain(
-    context: Context, own: Probabilities, others: Probabilities, positions: Positions
+    context: Context,
+    own: Probabilities,
+    others: Probabilities,
+    positions: Positions,
+    optimism: float,
 ) -> Interval:
-    """By how much the winner is better, paired by sample."""
+    """By how much the winner is better, paired by sample, less what its choice is worth."""
     found = compare(
         [own, others],
         context.dataset.labels[positions],
@@ -83,7 +91,8 @@ def _gain(
         seed=context.request.seed,
         groups=context.splits.units[positions],
     )
-    gap, margin = float(found.differences[0, 1]), float(found.margins[0, 1])
+    gap = float(found.differences[0, 1]) - optimism
+    margin = float(found.margins[0, 1])
     return Interval(low=gap - margin, high=gap + margin)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from automl_transfer.errors import NothingUsableError
+import numpy as np
+from numpy.typing import NDArray
+
 from automl_transfer.recommendation import Cost, Finalist
 
 AS_GOOD = 1.1
@@ -20,12 +23,56 @@ _COSTS: Mapping[str, tuple[str, Callable[[Cost], float]]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Who is chosen among finalists whose values are known: also for resampled values, so that
+    the correction for the choice repeats the same choice."""
+
+    margins: NDArray[np.float64]
+    """Differences that would be significant, shape (f, f)."""
+    costs: NDArray[np.float64] | None
+    """What is to be low, shape (f,); None: the best value is chosen."""
+    tolerance: float
+    """How much of the metric may be given up for that."""
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From values, shape (r, f), to how much of the choice each has, shape (r, f)."""
+        leading = values >= values.max(axis=1, keepdims=True) - _ROUNDING
+        parts: NDArray[np.float64] = leading / leading.sum(axis=1, keepdims=True)
+        if self.costs is None:
+            return parts
+        shares = np.zeros_like(values)
+        rows = np.arange(len(values))
+        for best in range(values.shape[1]):
+            most = np.minimum(self.margins[best], self.tolerance)
+            near = values[:, best, None] - values <= most + _ROUNDING
+            costs = np.where(near, self.costs, np.inf)
+            cheap = costs <= AS_GOOD * costs.min(axis=1, keepdims=True)
+            chosen = np.where(cheap, values, -np.inf).argmax(axis=1)
+            shares[rows, chosen] += parts[:, best]
+        return shares
+
+
+def rule(
+    finalists: Sequence[Finalist], margins: NDArray[np.float64], prefer: str, tolerance: float
+) -> Rule:
+    """The rule of :func:`choose` for finalists in this order.
+
+    Args:
+        finalists: In the order of ``margins``.
+        margins: Differences that would be significant, shape (f, f).
+        prefer: As there.
+        tolerance: As there.
+    """
+    costs = [None if one.cost is None else one.cost for one in finalists]
+    known = None
+    if prefer != "accuracy" and all(cost is not None for cost in costs):
+        known = np.array([_COSTS[prefer][1](cost) for cost in costs if cost is not None])
+    return Rule(margins=margins, costs=known, tolerance=tolerance / 100)
+
+
 def choose(
-    finalists: Sequence[Finalist],
-    prefer: str,
-    *,
-    tolerance: float = 1.0,
-    max_latency: float | None = None,
+    finalists: Sequence[Finalist], prefer: str, *, tolerance: float = 1.0
 ) -> tuple[Finalist, str]:
     """The finalist to recommend, and why, in words that the statistics allow.
 
@@ -36,41 +83,18 @@ def choose(
         finalists: Best value first.
         prefer: ``accuracy``, or what decides among those that are tied.
         tolerance: Points of the metric that may be given up for what is preferred.
-        max_latency: Seconds that the model may take for a batch of one.
-
-    Raises:
-        NothingUsableError: None is fast enough.
     """
-    allowed = [one for one in finalists if _is_fast_enough(one, max_latency)]
-    if not allowed:
-        timed = [one.cost.latency for one in finalists if one.cost is not None]
-        if not timed:
-            raise NothingUsableError(
-                "A finalist must keep to --max-latency, but the latency of none could be measured "
-                "on this device; the notes say why. Leave out --max-latency."
-            )
-        fastest = min(timed)
-        raise NothingUsableError(
-            f"A finalist must take at most {1000 * (max_latency or 0):g} ms (--max-latency), but "
-            f"the fastest takes {1000 * fastest:.1f} ms on this device. Allow more, or search "
-            "smaller backbones (--portfolio tiny)."
-        )
-    best = allowed[0]
-    others = [one for one in finalists if one.number != best.number]
-    tied = [one for one in allowed if one.tied]
-    if best is not finalists[0]:
-        slow = f"{_short(finalists[0])} scored best, but is slower than --max-latency allows"
-        if not tied:
-            return best, f"{slow}; of the others this one scored best."
+    best = finalists[0]
     if len(finalists) == 1:
         return best, "It is the only finalist."
+    tied = [one for one in finalists if one.tied]
     if len(tied) <= 1:
-        beaten = _names([one for one in others if not one.tied])
+        beaten = _names([one for one in finalists if not one.tied])
         return best, f"It beats {beaten}: the difference is more than chance explains."
     words = f"No difference is shown between {_names(tied)}"
     near = [one for one in tied if best.value - one.value <= tolerance / 100 + _ROUNDING]
-    if prefer == "accuracy" or len(near) == 1 or any(one.cost is None for one in near):
-        return tied[0], f"{words}; of these, it scored best."
+    if prefer == "accuracy" or len(near) == 1 or any(one.cost is None for one in finalists):
+        return best, f"{words}; of these, it scored best."
     what, cost = _COSTS[prefer]
     least = min(cost(one.cost) for one in near if one.cost is not None)
     cheap = [one for one in near if one.cost is not None and cost(one.cost) <= AS_GOOD * least]
@@ -81,24 +105,6 @@ def choose(
         f"{words}; of those within {tolerance:g} points of the best score, it {what} (--prefer "
         f"{prefer})."
     )
-
-
-def cheapest_first(finalists: Sequence[Finalist], prefer: str) -> list[int] | None:
-    """Places of the finalists, as :func:`choose` goes through a tie group; None: by value."""
-    if prefer == "accuracy" or any(one.cost is None for one in finalists):
-        return None
-    cost = _COSTS[prefer][1]
-    return sorted(
-        range(len(finalists)),
-        key=lambda place: (
-            cost(one) if (one := finalists[place].cost) is not None else 0.0,
-            -finalists[place].value,
-        ),
-    )
-
-
-def _is_fast_enough(one: Finalist, most: float | None) -> bool:
-    return most is None or (one.cost is not None and one.cost.latency <= most)
 
 
 def _short(one: Finalist) -> str:

@@ -9,17 +9,20 @@ since the answer's own score comes from them.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.comparison import Comparison
 from automl_transfer.errors import TrialError, reason_of
 from automl_transfer.events import Event, Note, Progress, StageStarted
 from automl_transfer.folds import make_folds
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.again import Probabilities, heads_again, is_frozen, tuned_again
+from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import choose_finalists, usable
 from automl_transfer.stages.proposals import trial_seed
@@ -63,12 +66,10 @@ class Confirmed:
     """One a finalist, shape (repeats, n, c)."""
     rounds: list[Round]
     """Those that all of them went through."""
-    cheapest_first: list[int] | None = None
-    """Places of the rows, if the cheapest of those that are as good is chosen; None: the best one
-    is."""
+    compared: Comparison | None = None
+    rule: Rule | None = None
+    """By which one of them was chosen."""
     seconds: float = 0.0
-    dropped: list[str] = field(default_factory=list)
-    """Why finalists are not among the rows."""
 
     @property
     def folds(self) -> int:
@@ -106,10 +107,18 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
         if not session.fits(one) or not session.do(one):
             break
     context.confirmed = session.result()
-    for text in session.dropped:
+    for number, text in session.dropped.items():
+        context.failed_again.add(number)
         context.notes.append(text)
         yield Note(text=text, level="warning")
-    if context.confirmed is None:
+    if context.confirmed is None and session.all_failed:
+        text = (
+            "No finalist could be trained again: the answer is the best on the validation part of "
+            "the others, if there are any, and its score is that on which it was chosen."
+        )
+        context.notes.append(text)
+        yield Note(text=text, level="warning")
+    elif context.confirmed is None:
         text = (
             "There was no time to train the finalists again on fresh folds: their scores are "
             "those of the validation part, on which they were chosen. A larger --budget confirms "
@@ -150,11 +159,17 @@ class _Session:
 
     def __init__(self, context: Context, rows: Sequence[Outcome], reserve: float) -> None:
         self._context = context
+        self._planned = tuple(rows)
         self._rows = list(rows)
         self._reserve = reserve
         self._done: list[tuple[Round, dict[int, Probabilities]]] = []
         self._spent = 0.0
-        self.dropped: list[str] = []
+        self.dropped: dict[int, str] = {}
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether no finalist is left."""
+        return not self._rows
 
     def fits(self, one: Round) -> bool:
         """Whether there is time for it."""
@@ -165,11 +180,9 @@ class _Session:
         return MARGIN * each <= left
 
     def _predicted(self, one: Round) -> float:
-        """Seconds of the first round; heads on kept features are nearly free."""
+        """Seconds of the first round."""
         more = len(one.learn) / max(1, len(self._context.splits.train))
-        return 1.0 + sum(
-            0.0 if is_frozen(self._context, row) else row.seconds * more for row in self._rows
-        )
+        return 1.0 + sum(row.seconds * more for row in self._rows)
 
     def do(self, one: Round) -> bool:
         """Trains all finalists on a fold; False if the time ran out or none is left."""
@@ -252,7 +265,7 @@ class _Session:
             result if isinstance(result, Exception) else TrialError("A prediction is no number.")
         )
         self._rows = [other for other in self._rows if other.number != row.number]
-        self.dropped.append(
+        self.dropped[row.number] = (
             f"Trial {row.number} ({row.configuration.title}) failed when it was trained again, "
             f"and is not recommended: {reason_of(error)}"
         )
@@ -261,13 +274,14 @@ class _Session:
         """What was done wholly: some folds where there is a test part, else whole repeats."""
         rounds = self._done
         if not len(self._context.splits.test):
-            by_repeat: dict[int, int] = {}
-            for one, _ in rounds:
-                by_repeat[one.repeat] = by_repeat.get(one.repeat, 0) + 1
-            most = max(by_repeat.values(), default=0)
-            rounds = [pair for pair in rounds if by_repeat[pair[0].repeat] == most]
-            if most < self._folds():
-                rounds = []
+            planned = Counter(one.repeat for one in plan_rounds(self._context, self._planned))
+            done = Counter(one.repeat for one, _ in rounds)
+            whole = [repeat for repeat in sorted(done) if done[repeat] == planned[repeat]]
+            rounds = [
+                (replace(one, repeat=whole.index(one.repeat)), made)
+                for one, made in rounds
+                if one.repeat in whole
+            ]
         if not rounds or not self._rows:
             return None
         return Confirmed(
@@ -277,10 +291,6 @@ class _Session:
             rounds=[one for one, _ in rounds],
             seconds=self._spent,
         )
-
-    def _folds(self) -> int:
-        """Rounds of a whole repeat."""
-        return sum(1 for one in plan_rounds(self._context, self._rows) if not one.repeat)
 
 
 def _joined(

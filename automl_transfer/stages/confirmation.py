@@ -5,17 +5,13 @@ from __future__ import annotations
 from automl_transfer.comparison import compare
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Confirmation, Cost, Finalist
-from automl_transfer.stages.choose import cheapest_first, choose
+from automl_transfer.stages.choose import choose, rule
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import cost_of
 
 
 def confirmation(context: Context) -> Confirmation | None:
-    """Compares the finalists, and chooses one; None if they were not trained again.
-
-    Raises:
-        NothingUsableError: None is as fast as ``--max-latency`` asks.
-    """
+    """Compares the finalists, and chooses one; None if they were not trained again."""
     request, splits, confirmed = context.request, context.splits, context.confirmed
     if confirmed is None:
         return None
@@ -40,11 +36,10 @@ def confirmation(context: Context) -> Confirmation | None:
         )
         for row, one in zip(confirmed.rows, compared.contenders, strict=True)
     ]
-    confirmed.cheapest_first = cheapest_first(rows, request.prefer)
+    confirmed.compared = compared
+    confirmed.rule = rule(rows, compared.margins, request.prefer, request.tolerance)
     rows.sort(key=lambda one: (-one.value, one.number))
-    chosen, reason = choose(
-        rows, request.prefer, tolerance=request.tolerance, max_latency=request.max_latency
-    )
+    chosen, reason = choose(rows, request.prefer, tolerance=request.tolerance)
     return Confirmation(
         finalists=tuple(rows),
         winner=chosen.number,

@@ -209,6 +209,8 @@ class Context(Bench):
     speeds: Speeds = field(init=False)
     confirmed: Confirmed | None = None
     """What the finalists predicted on fresh folds; None: there was no time for it."""
+    failed_again: set[int] = field(default_factory=set)
+    """Trials that could not be trained a second time: none of them is the answer."""
     costs: dict[object, Measured] = field(default_factory=dict)
     """What was measured of models, by backbone and form of the head."""
     workers: Workers | None = None

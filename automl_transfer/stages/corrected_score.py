@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
-from automl_transfer.corrected import Corrected as Unbiased
 from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.outcome import Outcome
@@ -22,9 +20,12 @@ class Corrected:
     """A score of samples that were also used to choose."""
 
     probabilities: NDArray[np.float32]
-    """Of the winner, as it predicted samples that it had not learnt from, shape (n, c)."""
+    """Of the winner, as it predicted samples that it had not learnt from, shape (repeats, n, c).
+    """
     value: float
     interval: Interval
+    optimism: float
+    """What was taken off for the choice."""
     method: str
 
 
@@ -34,13 +35,25 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
     if confirmed is None:
         return _of_validation(context, winner)
     positions = confirmed.positions
-    found = _corrected(context, confirmed.probabilities, positions, confirmed.cheapest_first)
+    labels, metric, seed = _of(context, positions)
+    if confirmed.compared is None:
+        raise ValueError("The finalists are to be compared before the winner is scored.")
+    found = corrected(
+        confirmed.probabilities,
+        labels,
+        metric,
+        seed,
+        confirmed.compared,
+        groups=context.splits.units[positions],
+        rule=confirmed.rule,
+    )
     place = [row.number for row in confirmed.rows].index(winner.number)
     times = "" if confirmed.repeats == 1 else f", {confirmed.repeats} times over"
     return Corrected(
-        probabilities=confirmed.probabilities[place].mean(axis=0),
+        probabilities=confirmed.probabilities[place],
         value=found.value,
         interval=found.interval,
+        optimism=found.optimism,
         method=(
             f"{confirmed.folds} folds{times}: each of {len(positions)} samples, on which no trial "
             "had been scored, was predicted by a model that had not seen it; corrected for the "
@@ -63,11 +76,17 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
             f"What trial {winner.number} predicted must be among the study's files to score it, "
             "but it is missing or damaged. Repeat the search with another --study."
         )
-    found = _corrected(context, stored, positions, None)
+    labels, metric, seed = _of(context, positions)
+    groups = context.splits.units[positions]
+    # Of the winner alone: all pairs of hundreds of trials are not needed, and take gigabytes.
+    place = numbers.index(winner.number)
+    alone = compare([stored[place]], labels, metric, seed, groups)
+    found = corrected(stored, labels, metric, seed, alone, groups=groups)
     return Corrected(
-        probabilities=stored[numbers.index(winner.number)][0],
+        probabilities=stored[place],
         value=found.value,
         interval=found.interval,
+        optimism=found.optimism,
         method=(
             f"the validation part ({len(labels)} samples), on which the trials were compared; "
             f"corrected for the choice among {len(stored)} trials"
@@ -75,23 +94,5 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
     )
 
 
-def _corrected(
-    context: Context,
-    probabilities: Sequence[NDArray[np.float32]],
-    positions: NDArray[np.int64],
-    prefer: Sequence[int] | None,
-) -> Unbiased:
-    labels, metric = context.dataset.labels[positions], context.task.metric
-    seed, groups = context.request.seed, context.splits.units[positions]
-    compared = compare(probabilities, labels, metric, seed, groups)
-    most = context.request.tolerance / 100
-    # As good as the best is who is within the tolerance as well.
-    narrowed = replace(
-        compared,
-        margins=np.minimum(compared.margins, most),
-        contenders=tuple(
-            replace(one, tied=one.tied and compared.differences[compared.best, place] <= most)
-            for place, one in enumerate(compared.contenders)
-        ),
-    )
-    return corrected(probabilities, labels, metric, seed, narrowed, prefer, groups)
+def _of(context: Context, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], str, int]:
+    return context.dataset.labels[positions], context.task.metric, context.request.seed

@@ -36,8 +36,10 @@ class Scored:
 
     score: HeldOutScore
     probabilities: NDArray[np.float32]
-    """Of the yardstick's samples, shape (n, c), tempered."""
+    """Of the yardstick's samples, tempered, shape (n, c), or (repeats, n, c)."""
     temperature: float
+    optimism: float = 0.0
+    """What was taken off the score for the choice of the winner."""
 
 
 def held_out(
@@ -60,25 +62,25 @@ def held_out(
     positions = measure.positions
     labels = context.dataset.labels[positions]
     openings = int(context.store.get("test_openings", 0))
+    optimism = 0.0
     if measure.source == "test":
         openings += 1
         context.store.put("test_openings", openings)
         raw = _probabilities(context, model, candidate, winner)
         found = tempered(raw, temperature)
         value, spread = _of_test(context, found, labels, positions)
-        method = (
-            f"the saved model on {len(labels)} samples of the test part, which nothing before has "
-            "looked at"
+        method = f"the saved model on {len(labels)} samples of the test part, " + (
+            "which nothing before has looked at"
+            if openings == 1
+            else f"which has been scored {openings} times in this study: read it with some caution"
         )
     else:
         corrected = corrected_score(context, winner)
-        raw, value, spread, method = (
-            corrected.probabilities,
-            corrected.value,
-            corrected.interval,
-            corrected.method,
-        )
-        found = tempered(raw, temperature)
+        value, spread, method = corrected.value, corrected.interval, corrected.method
+        optimism = corrected.optimism
+        found = np.stack([tempered(one, temperature) for one in corrected.probabilities])
+    # What is shown of single samples is of one model, as the delivered one is.
+    single = found if found.ndim == 2 else found[0]
     return Scored(
         score=HeldOutScore(
             source=measure.source,
@@ -88,12 +90,13 @@ def held_out(
             metrics=scores(found, labels),
             samples=len(labels),
             openings=openings,
-            reliability=_reliability(found, labels),
-            errors=_errors(context, found, positions),
-            **_by_class(context, found, labels),
+            reliability=_reliability(single, labels),
+            errors=_errors(context, single, positions),
+            **_by_class(context, single, labels),
         ),
         probabilities=found,
         temperature=temperature,
+        optimism=optimism,
     )
 
 

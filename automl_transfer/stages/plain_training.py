@@ -66,21 +66,25 @@ def default_fine_tune(context: Context, yardstick: Yardstick, candidate: Candida
 def from_scratch(context: Context, yardstick: Yardstick, winner: Outcome) -> Made:
     """The winner's architecture from random weights, for as long as the winner itself took.
 
-    The winner's own training is that of its trial, and the pass that gave its frozen features.
+    That is as many steps as its trial had; of a frozen winner the time of its trial and of the
+    pass that gave its features, but an epoch at least. Without a time budget it is one epoch:
+    seconds would make what is trained depend on the machine's mood.
     """
     candidate = context.candidates[winner.configuration.backbone]
     configuration = _defaults(context, candidate, "scratch", _plain_head(context))
-    own = winner.seconds + candidate.seconds_per_sample * len(context.splits.development)
-    # The seconds of a trial would make what is trained depend on the machine's mood.
-    steps = winner.steps or own / _step(candidate, configuration)
     each = _each(context, configuration)
+    steps: float = winner.steps
+    if not steps and context.request.budget_seconds is not None:
+        own = winner.seconds + candidate.seconds_per_sample * len(context.splits.development)
+        steps = own / _step(candidate, configuration)
     return _made(
         context,
         yardstick,
         candidate,
         configuration,
         name=SCRATCH,
-        what=f"{candidate.card.id} from random weights, as long as the winner trained",
+        what=f"{candidate.card.id} from random weights, as long as the winner trained, or an "
+        "epoch if that is more",
         wanted=max(math.ceil(steps), LEAST_EPOCHS * each),
     )
 

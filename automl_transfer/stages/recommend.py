@@ -85,7 +85,7 @@ def recommend(context: Context) -> Iterator[Event]:
     scored = held_out(context, made.model, candidate, winner, measure)
     write_model(context, made.model, winner, candidate, scored.temperature)
     yardsticks = []
-    for event in baselines(context, measure, winner, scored.probabilities):
+    for event in baselines(context, measure, winner, scored):
         if isinstance(event, Baseline):
             yardsticks.append(event)
         else:
@@ -197,7 +197,13 @@ def rank(
                 stage=row.stage,
                 configuration=row.configuration,
                 value=row.value if row.value is not None else float("-inf"),
-                interval=interval(stored, labels, context.task.metric, context.request.seed)
+                interval=interval(
+                    stored,
+                    labels,
+                    context.task.metric,
+                    context.request.seed,
+                    groups=context.splits.units[context.splits.val],
+                )
                 if stored is not None and known
                 else None,
                 confirmed=confirmed.get(row.number),

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+import numpy as np
 import pytest
 
 from automl_transfer.configuration import Configuration
-from automl_transfer.errors import NothingUsableError
 from automl_transfer.recommendation import Cost, Finalist, Interval
-from automl_transfer.stages.choose import choose
+from automl_transfer.stages.choose import choose, rule
 
 
 def finalist(
@@ -72,16 +70,24 @@ def test_beats_is_said_only_where_a_difference_is_shown():
     assert choose([finalist(0, 0.9)], "latency")[1] == "It is the only finalist."
 
 
-def test_what_is_too_slow_is_not_chosen():
-    rows = [finalist(0, 0.9, latency=0.05), finalist(1, 0.8, tied=False, latency=0.01)]
-    chosen, why = choose(rows, "accuracy", max_latency=0.02)
-    assert chosen.number == 1
-    assert "slower than --max-latency" in why
-    with pytest.raises(NothingUsableError, match=r"at most 5 ms .* fastest takes 10\.0 ms"):
-        choose(rows, "accuracy", max_latency=0.005)
-
-
-def test_a_limit_without_a_measured_latency_is_an_error_in_words():
-    rows = [replace(finalist(number, 0.9), cost=None) for number in (0, 1)]
-    with pytest.raises(NothingUsableError, match="latency of none could be measured"):
-        choose(rows, "latency", max_latency=0.02)
+@pytest.mark.parametrize("prefer", ["accuracy", "latency", "size"])
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, 5.0])
+def test_the_rule_of_the_correction_is_that_of_the_choice(prefer, tolerance):
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        values = np.round(np.sort(generator.uniform(0.8, 0.9, 4))[::-1], 3)
+        margins = np.full((4, 4), 0.05)
+        rows = [
+            finalist(
+                number,
+                value,
+                tied=values[0] - value <= 0.05,
+                latency=generator.uniform(0.01, 0.03),
+                size=int(generator.integers(10, 30)),
+            )
+            for number, value in enumerate(values.tolist())
+        ]
+        shares = rule(rows, margins, prefer, tolerance)(values[np.newaxis])
+        assert shares.sum() == pytest.approx(1)
+        if len(set(values.tolist())) == 4:
+            assert shares[0].argmax() == choose(rows, prefer, tolerance=tolerance)[0].number

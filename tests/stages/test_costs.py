@@ -115,12 +115,11 @@ def rows(toy: ToySearch) -> list[Configuration]:
         study.close()
 
 
-def test_constraints_belong_to_a_study_and_what_is_preferred_does_not(toy: ToySearch) -> None:
+def test_constraints_and_what_is_preferred_belong_to_a_study(toy: ToySearch) -> None:
     toy.run(toy.request(**SMALL))
-    for changes in ({"max_latency": 1.0}, {"license": "permissive"}):
+    for changes in ({"max_latency": 1.0}, {"license": "permissive"}, {"prefer": "size"}):
         with pytest.raises(StudyError, match="made with other options"):
             toy.run(toy.request(**SMALL, **changes))
-    toy.run(toy.request(**SMALL, prefer="size"))
 
 
 def test_costs_are_measured_once_for_each_form_of_a_model(
