@@ -26,6 +26,9 @@ from automl_transfer.stages.yardstick import yardstick
 
 ROW = 0.0005
 """Seconds to read one kept row for the naive baseline, and to shrink it."""
+TIMED, TIMED_SAMPLES, FINAL_BACKBONES = 1.5, 68, 3
+"""Seconds, and samples, that measuring what a model costs takes at least; and of how many
+backbones the finalists will be, at a guess."""
 REFIT_SHARE = 0.06
 """Of the budget, kept for training the winner again on all development data."""
 FIXED = 5.0
@@ -47,6 +50,8 @@ def reserve_seconds(context: Context) -> float:
     test = passes * max(each, default=0.0) * len(context.splits.test)
     test += ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
     test += learning_seconds(context)
+    # Costs are measured for each backbone among the finalists.
+    test += sum(TIMED + TIMED_SAMPLES * one for one in sorted(each)[-FINAL_BACKBONES:])
     budget = context.request.budget_seconds
     end = test + FIXED + (0.02 + REFIT_SHARE) * budget
     trained = [default(context), next(iter(context.candidates.values()))]
