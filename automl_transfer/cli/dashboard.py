@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -64,6 +65,8 @@ def dashboard(
     url = f"http://{host}:{chosen}"
     inform(f"Dashboard of {studies!r}: {url} (Ctrl-C stops it)")
     server = subprocess.Popen(words, env=environment)
+    # A supervisor ends this process alone; the server must not outlive it.
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     if not no_browser:
         threading.Thread(
             target=_open_when_ready, args=(server, address, chosen, url), daemon=True

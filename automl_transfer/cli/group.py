@@ -16,7 +16,7 @@ COMMANDS = {
     "show": ("show:show", "Show a study: its answer, ranking and trials."),
     "studies": ("studies:studies", "List the studies."),
     "predict": ("predict:predict", "Predict files with the trained winner of a study."),
-    "data": ("data:data", "Write sample data to try the search on."),
+    "data": ("data:data", "Check labelled data, or write sample data to try the search on."),
     "plugins": ("plugins:plugins", "List what plugins offer, and what was set aside."),
     "dashboard": ("dashboard:dashboard", "Watch and compare studies in the browser."),
 }

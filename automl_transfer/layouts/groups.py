@@ -26,7 +26,7 @@ def pattern_of(group_by: str) -> re.Pattern[str]:
     except re.error as error:
         raise DataError(
             "--group-by must be a column of the manifest or a regular expression on the path, but "
-            f"{group_by!r} is neither: {error}."
+            f"'{group_by}' is neither: {error}."
         ) from error
 
 
@@ -47,7 +47,7 @@ def grouped(listing: Listing, group_by: str | None) -> Listing:
     groups = {entry.group for entry in entries if entry.group}
     if not groups:
         raise DataError(
-            f"--group-by must name a group for some files, but {group_by!r} matches none of the "
+            f"--group-by must name a group for some files, but '{group_by}' matches none of the "
             f"{len(entries)} paths (first: {entries[0].source!r}). Use a regular expression whose "
             "first group is what tells them apart, or a column of the manifest."
         )
@@ -55,11 +55,11 @@ def grouped(listing: Listing, group_by: str | None) -> Listing:
     if len(groups) == 1 and not alone:
         raise DataError(
             f"Files must be of several groups, since a group is never divided, but --group-by "
-            f"{group_by!r} puts all {len(entries)} into {next(iter(groups))!r}."
+            f"'{group_by}' puts all {len(entries)} into {next(iter(groups))!r}."
         )
-    notes = [f"{len(groups)} groups by {group_by!r}; a group is never divided between parts."]
+    notes = [f"{len(groups)} groups by '{group_by}'; a group is never divided between parts."]
     if alone:
-        notes.append(f"{alone} file(s) belong to no group by {group_by!r}, and each to itself.")
+        notes.append(f"{alone} file(s) belong to no group by '{group_by}', and each to itself.")
     return replace(listing, entries=entries, notes=(*listing.notes, *notes))
 
 

@@ -135,7 +135,7 @@ def _scores(recommendation: Recommendation) -> Table:
     ]
     rows += [
         (
-            f"{row.name}, {where}" if row.value is not None else f"{row.name}: not run",
+            f"{row.name}, {where}" if row.value is not None else row.name,
             score(metric, row.value),
             NOTHING,
             differences(metric, row.gain),

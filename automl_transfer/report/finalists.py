@@ -121,7 +121,7 @@ def finalists_table(recommendation: Recommendation, found: Confirmation) -> Tabl
             "95 % interval>",
             f"behind the best{' (points)' if is_share(metric) else ''}>?",
             "P(best)>",
-            "latency>?",
+            "latency>",
             "size>?",
             "",
         ),

@@ -32,7 +32,7 @@ def is_gain(row: Baseline) -> bool:
 def _lead(recommendation: Recommendation, row: Baseline) -> str:
     metric = recommendation.metric
     if row.value is None:
-        return f"not measured: {row.description.rstrip('.')}"
+        return row.description.rstrip(".")
     ends = row.gain
     if ends is None:
         lead = difference(metric, recommendation.test.value - row.value, sign=True)

@@ -22,9 +22,10 @@ from automl_transfer.stages.context import finished
 TOP = 20
 OPTIMISTIC = (
     "These figures are from the validation part, on which the trials were also chosen: they are "
-    "optimistic, the more so the more trials there were. What to expect is told by samples that "
-    "took no part in the choice."
+    "optimistic, the more so the more trials there were."
 )
+EXPECT = "What to expect is told by samples that took no part in the choice of the finalists."
+FIRST = "The finalists come first, whatever they had on the validation part."
 
 
 def ranking_section(recommendation: Recommendation, limit: int = TOP) -> list[Block]:
@@ -33,7 +34,7 @@ def ranking_section(recommendation: Recommendation, limit: int = TOP) -> list[Bl
     section: list[Block] = [
         Heading(text="Ranking"),
         ranking_table(rows, recommendation.metric),
-        Paragraph(text=OPTIMISTIC),
+        Paragraph(text=_caution(recommendation)),
     ]
     close = within_reach(recommendation)
     if close:
@@ -50,6 +51,12 @@ def ranking_section(recommendation: Recommendation, limit: int = TOP) -> list[Bl
             )
         )
     return section
+
+
+def _caution(recommendation: Recommendation) -> str:
+    if recommendation.confirmation is None:
+        return OPTIMISTIC
+    return f"{FIRST} {OPTIMISTIC} {EXPECT}"
 
 
 def within_reach(recommendation: Recommendation) -> int:
@@ -101,7 +108,7 @@ def trained(trainable: int, total: int) -> str:
 
 def epochs(row: Outcome) -> str:
     """``3 of 5``; a head on frozen features has epochs, but was promised none."""
-    done = len(row.curve)
+    done = max((point.epoch for point in row.curve), default=0)
     return f"{done} of {row.epochs}" if done < row.epochs else str(done)
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import compare
 from automl_transfer.contracts import RawRows
 from automl_transfer.events import Event, Progress
+from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Baseline, Interval
-from automl_transfer.scoring import knn_predict, scores
+from automl_transfer.scoring import knn_predict, score, scores
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
@@ -93,7 +94,12 @@ def _gain(
     )
     gap = float(found.differences[0, 1]) - optimism
     margin = float(found.margins[0, 1])
-    return Interval(low=gap - margin, high=gap + margin)
+    low, high = gap - margin, gap + margin
+    if is_share(context.task.metric):
+        # A share can be no more than 1 ahead of another, nor than the other leaves.
+        value = score(others, context.dataset.labels[positions], context.task.metric)
+        low, high = max(low, -value), min(high, 1 - value)
+    return Interval(low=low, high=high)
 
 
 def _majority(context: Context, yardstick: Yardstick) -> Made:

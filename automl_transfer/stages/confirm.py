@@ -276,12 +276,14 @@ class _Session:
         )
 
     def result(self) -> Confirmed | None:
-        """What was done wholly: some folds where there is a test part, else whole repeats."""
+        """What was done: whole repeats, or the folds that there are of the first."""
         rounds = self._done
         if not len(self._context.splits.test):
             planned = Counter(one.repeat for one in plan_rounds(self._context, self._planned))
             done = Counter(one.repeat for one, _ in rounds)
             whole = [repeat for repeat in sorted(done) if done[repeat] == planned[repeat]]
+            # Of a first repeat that is not whole, what is there: fewer samples, as fairly scored.
+            whole = whole or [0]
             rounds = [
                 (replace(one, repeat=whole.index(one.repeat)), made)
                 for one, made in rounds
