@@ -32,7 +32,8 @@ def is_gain(row: Baseline) -> bool:
 def _lead(recommendation: Recommendation, row: Baseline) -> str:
     metric = recommendation.metric
     if row.value is None:
-        return row.description.rstrip(".")
+        why = row.description.rstrip(".")
+        return why if why.startswith("not ") else f"not measured: {why}"
     ends = row.gain
     if ends is None:
         lead = difference(metric, recommendation.test.value - row.value, sign=True)
