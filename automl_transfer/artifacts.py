@@ -123,9 +123,9 @@ class StudyDirectory:
         return from_json(SearchRequest, self.read_toml()["request"])
 
     def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
-        """Writes ``manifest.parquet`` and ``quarantined.csv``.
+        """Writes ``manifest.parquet``.
 
-        The columns of the manifest: id, source, class, part, group, and unit, the number of the
+        Its columns: id, source, class, part, group, and unit, the number of the
         samples that stay together in every split.
         """
         import pyarrow as pa
@@ -146,6 +146,9 @@ class StudyDirectory:
         )
         with replacing(self.path / "manifest.parquet") as temporary:
             pq.write_table(table, temporary)
+
+    def write_quarantined(self, dataset: Dataset) -> None:
+        """Writes ``quarantined.csv``: what cannot be used, and why."""
         with (
             replacing(self.path / "quarantined.csv") as temporary,
             temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -154,11 +157,12 @@ class StudyDirectory:
             writer.writerow(["source", "reason"])
             writer.writerows([item.source, item.reason] for item in dataset.quarantined)
 
-    def read_manifest(self) -> dict[str, list[str]]:
-        """Columns ``id``, ``source``, ``class`` and ``part``, one entry a sample."""
+    def read_manifest(self) -> dict[str, list[Any]]:
+        """The columns that :meth:`write_manifest` has written, one entry a sample; older versions
+        wrote ``id``, ``source``, ``class`` and ``part`` only."""
         import pyarrow.parquet as pq
 
-        columns: dict[str, list[str]] = pq.read_table(self.path / "manifest.parquet").to_pydict()
+        columns: dict[str, list[Any]] = pq.read_table(self.path / "manifest.parquet").to_pydict()
         return columns
 
     def write_predictions(self, number: int, probabilities: NDArray[np.float32]) -> None:

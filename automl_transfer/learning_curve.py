@@ -57,7 +57,7 @@ def forecast(
     Args:
         sizes: Samples that were learnt from, ascending, shape (K,), K >= 2.
         values: Scores, shape (K,).
-        draws: Scores in bootstrap replicates of the whole curve, shape (B, K), B >= 2.
+        draws: Scores in bootstrap replicates of the whole curve, shape (B, K), B >= 2, finite.
         base: Samples that there are, not below the largest of ``sizes``.
         targets: Sizes to say something of, not below ``base``.
         best: The highest score there is.

@@ -63,41 +63,41 @@ def _mean(values: NDArray[np.float64]) -> Evaluate:
     return lambda weights: np.asarray(weights @ values / weights.sum(axis=1))
 
 
-def _one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    found = np.zeros((len(labels), classes))
-    found[np.arange(len(labels)), labels] = 1
-    return found
-
-
 def _accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
     return _mean((probabilities.argmax(axis=1) == labels).astype(np.float64))
 
 
 def _balanced_accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
-    true = _one_hot(labels, probabilities.shape[1])
-    hit = true * (probabilities.argmax(axis=1) == labels)[:, None]
+    classes = probabilities.shape[1]
+    true = _by_class(labels, classes)
+    hit = _by_class(labels, classes, probabilities.argmax(axis=1) == labels)
 
     def evaluate(weights: Weights) -> Values:
-        with np.errstate(invalid="ignore"):
-            recall = (weights @ hit) / (weights @ true)
-        return np.asarray(np.nanmean(recall, axis=1))
+        columns = np.ascontiguousarray(weights.T)
+        return _mean_of_shares(hit @ columns, true @ columns)
 
     return evaluate
 
 
 def _macro_f1(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
     """As scikit-learn: over the classes that occur, in truth or in prediction."""
-    predicted = probabilities.argmax(axis=1)
-    true = _one_hot(labels, probabilities.shape[1])
-    hit = true * (predicted == labels)[:, None]
-    both = true + _one_hot(predicted, probabilities.shape[1])
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    hit = _by_class(labels, classes, predicted == labels)
+    both = _by_class(labels, classes) + _by_class(predicted, classes)
 
     def evaluate(weights: Weights) -> Values:
-        with np.errstate(invalid="ignore"):
-            f1 = 2 * (weights @ hit) / (weights @ both)
-        return np.asarray(np.nanmean(f1, axis=1))
+        columns = np.ascontiguousarray(weights.T)
+        return _mean_of_shares(2 * (hit @ columns), both @ columns)
 
     return evaluate
+
+
+def _mean_of_shares(parts: NDArray[np.float64], wholes: NDArray[np.float64]) -> Values:
+    """Of each column, over the rows that have a whole; both of shape (c, r)."""
+    there = wholes > 0
+    shares = np.divide(parts, wholes, out=np.zeros_like(wholes), where=there).sum(axis=0)
+    counted = there.sum(axis=0)
+    return np.where(counted > 0, shares / np.maximum(counted, 1), np.nan)
 
 
 def _neg_log_loss(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
@@ -149,6 +149,14 @@ def _sums(
     return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
 
+def _by_class(
+    labels: NDArray[np.int64], classes: int, which: NDArray[np.bool_] | None = None
+) -> sparse.csr_array:
+    """Sums over the samples of each class, shape (c, n); only of those ``which`` says."""
+    places = np.arange(len(labels)) if which is None else np.flatnonzero(which)
+    return _sums(labels[places], places, (classes, len(labels)))
+
+
 def _top5_accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
     """Of classes with the same probability the first comes first, as in ``argmax``."""
     own = probabilities[np.arange(len(labels)), labels][:, None]
@@ -162,7 +170,7 @@ def _neg_ece(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> 
     confidence = probabilities.max(axis=1).astype(np.float64)
     gap = (probabilities.argmax(axis=1) == labels) - confidence
     place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    binned = _one_hot(place, BINS) * gap[:, None]
+    binned = np.where(place[:, None] == np.arange(BINS), gap[:, None], 0.0)
     return lambda weights: -np.asarray(np.abs(weights @ binned).sum(axis=1) / weights.sum(axis=1))
 
 

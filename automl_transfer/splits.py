@@ -27,6 +27,8 @@ LARGE = 500
 """With fewer samples no test part is drawn: it would be too dear, and too small to mean much."""
 VAL_SHARE = 0.25
 """Of what is left after the test part."""
+_NAMED = 5
+"""Classes that an error names."""
 
 
 def make_splits(
@@ -58,23 +60,23 @@ def make_splits(
         positions are none.
 
     Raises:
-        DataError: Nothing is left to train on, or not for some class.
+        DataError: Nothing is left to train on, or not for some class; or nothing to validate on.
     """
     given = {sample.part for sample in samples if sample.part is not None}
+    asked = "test" not in given and (
+        hold_out == "yes" or (hold_out == "auto" and len(samples) >= LARGE)
+    )
     parts, moved = _given(samples)
     linked = make_units(samples, clusters)
     drawn = []
     pool = _Pool(samples, linked, parts)
-    if "test" not in given and (
-        hold_out == "yes" or (hold_out == "auto" and len(samples) >= LARGE)
-    ):
-        keep = 1 if "val" in given else 2
-        pool.draw("test", _test_size(pool.size), keep, f"{seed}:test")
+    keep = 1 if "val" in given else 2
+    if asked and pool.draw("test", _test_size(pool.size), keep, f"{seed}:test", whole=True):
         drawn.append("test")
-    if "val" not in given:
-        pool.draw("val", VAL_SHARE * pool.size, 1, f"{seed}:val")
+    if "val" not in given and pool.draw("val", VAL_SHARE * pool.size, 1, f"{seed}:val"):
         drawn.append("val")
     _require_training(samples, classes, parts, moved)
+    _require_validation(classes, parts, pool, given="val" in given)
     where = np.array([PARTS.index(parts[sample.id]) for sample in samples], dtype=np.int64)
     train, val, test = (np.flatnonzero(where == place) for place in range(len(PARTS)))
     return Splits(
@@ -87,11 +89,8 @@ def make_splits(
             (len(train), len(val), len(test)),
             seed,
             moved,
-            together=[
-                "identical files",
-                *(["near copies"] if clusters is not None else []),
-                *(["groups"] if any(sample.group for sample in samples) else []),
-            ],
+            kinds=_kinds(samples, clusters, where),
+            untested=keep + 1 if asked else None,
         ),
     )
 
@@ -103,6 +102,10 @@ class _Pool:
         self, samples: Sequence[Sample], linked: NDArray[np.int64], parts: dict[str, Part]
     ) -> None:
         self._parts = parts
+        learned: dict[int, bool] = {}
+        for sample, unit in zip(samples, linked.tolist(), strict=True):
+            learned[unit] = learned.get(unit, True) and parts[sample.id] == "train"
+        self._divided: set[str] = set()
         self._copies: Counter[str] = Counter()
         self._ids: dict[str, list[str]] = defaultdict(list)
         members: dict[int, list[Sample]] = defaultdict(list)
@@ -110,8 +113,10 @@ class _Pool:
             if parts[sample.id] == "train":
                 members[unit].append(sample)
         votes: dict[str, Counter[int]] = {}
-        for of_unit in members.values():
+        for unit, of_unit in members.items():
             name = min(sample.id for sample in of_unit)
+            if not learned[unit]:
+                self._divided.add(name)
             self._copies[name] = len(of_unit)
             self._ids[name] = sorted({sample.id for sample in of_unit})
             votes[name] = Counter(sample.label for sample in of_unit)
@@ -126,12 +131,33 @@ class _Pool:
         """Samples that are left."""
         return sum(self._copies.values())
 
-    def draw(self, part: Part, size: float, keep: int, salt: str) -> None:
-        """Moves units of about ``size`` samples into ``part``; see :func:`_draw`."""
-        for name in _draw(list(self._copies), self._copies, self._labels, size, keep, salt):
+    @property
+    def units(self) -> Counter[int]:
+        """Units that are left, by class."""
+        return Counter(self._labels[name] for name in self._copies)
+
+    def draw(
+        self, part: Part, size: float, keep: int, salt: str, *, whole: bool = False
+    ) -> list[str]:
+        """Moves units of about ``size`` samples into ``part``; see :func:`_draw`.
+
+        Args:
+            part: Where to.
+            size: Samples wanted in all.
+            keep: Units that must be left of each class.
+            salt: Decides the draw.
+            whole: Leave units where they are of which a given part has samples, too.
+
+        Returns:
+            Names of the units.
+        """
+        pool = [name for name in self._copies if not (whole and name in self._divided)]
+        chosen = _draw(pool, self._copies, self._labels, size, keep, salt)
+        for name in chosen:
             for id in self._ids[name]:
                 self._parts[id] = part
             del self._copies[name]
+        return chosen
 
 
 def _given(samples: Sequence[Sample]) -> tuple[dict[str, Part], int]:
@@ -217,12 +243,55 @@ def _require_training(
         )
 
 
+def _require_validation(
+    classes: Sequence[str], parts: Mapping[str, Part], pool: _Pool, given: bool
+) -> None:
+    if "val" in parts.values():
+        return
+    if given:
+        raise DataError(
+            "The validation part must have samples, but each that was given to it has an "
+            "identical file in the test part. Take one of the two out."
+        )
+    counts = pool.units
+    found = [f"{name!r} has {counts[label]}" for label, name in enumerate(classes)]
+    more = f", and {len(found) - _NAMED} more classes" if len(found) > _NAMED else ""
+    raise DataError(
+        "Each class must have at least two groups of samples, one to learn from and one to "
+        f"validate on, but none of the classes has: {', '.join(found[:_NAMED])}{more}. Identical "
+        "files, near copies and what --group-by puts together count as one group. Add samples, or "
+        "divide them into smaller groups."
+    )
+
+
+def _kinds(
+    samples: Sequence[Sample], clusters: NDArray[np.int64] | None, where: NDArray[np.int64]
+) -> dict[str, bool]:
+    """What should stay together, and whether it does; identical files always do."""
+    found = {"identical files": True}
+    if clusters is not None:
+        found["near copies"] = _together(clusters.tolist(), where)
+    names = [sample.group or None for sample in samples]
+    if any(names):
+        found["groups"] = _together(names, where)
+    return found
+
+
+def _together(names: Sequence[object], where: NDArray[np.int64]) -> bool:
+    sides: dict[object, int] = {}
+    return all(
+        name is None or sides.setdefault(name, side) == side
+        for name, side in zip(names, where.tolist(), strict=True)
+    )
+
+
 def _describe(
     drawn: Sequence[str],
     counts: tuple[int, int, int],
     seed: int,
     moved: int,
-    together: Sequence[str],
+    kinds: Mapping[str, bool],
+    untested: int | None,
 ) -> str:
     total = sum(counts)
     sizes = ", ".join(
@@ -240,5 +309,21 @@ def _describe(
             f"{' and '.join(drawn)} drawn from train, stratified by class, with seed {seed}"
         )
     more = f"; {moved} sample(s) moved to where an identical file was held out" if moved else ""
-    none = "" if counts[2] else "; no test part: the score is by cross-validation"
-    return f"{sizes}; {how}; {' and '.join(together)} stay together{more}{none}"
+    together = " and ".join(kind for kind, whole in kinds.items() if whole)
+    divided = " and ".join(kind for kind, whole in kinds.items() if not whole)
+    if divided:
+        more += f"; given parts are kept, though {divided} are in several of them"
+    if not counts[2]:
+        more += f"; no test part{_why_untested(untested)}: the score is by cross-validation"
+    return f"{sizes}; {how}; {together} stay together{more}"
+
+
+def _why_untested(groups: int | None) -> str:
+    """Why none was drawn though it was asked for: it takes so many groups of a class."""
+    if groups is None:
+        return ""
+    return (
+        ", since no class has three groups to draw from (one each for train, val and test)"
+        if groups > 2
+        else ", since no class has two groups to draw from (one each for train and test)"
+    )

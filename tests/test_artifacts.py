@@ -80,6 +80,7 @@ def test_the_manifest_lists_every_sample_with_its_part(files: StudyDirectory) ->
         train=np.array([0, 3]), val=np.array([1]), test=np.array([2]), description="by hand"
     )
     files.write_manifest(dataset, splits)
+    files.write_quarantined(dataset)
     assert files.read_manifest() == {
         "id": ["00", "01", "02", "03"],
         "source": ["0.x", "1.x", "2.x", "3.x"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -113,6 +114,22 @@ def test_calibration_error_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]], dtype=np.float32)
     found = scores(probabilities, np.array([0, 1, 1]))["neg_ece"]
     assert found == pytest.approx(-(2 / 3 * 0.4 + 1 / 3 * 0.4))
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1"])
+def test_many_classes_take_no_table_of_samples_and_classes(name: str) -> None:
+    """What is kept of a prediction grows with its samples, not with samples times classes."""
+    n, classes = 4000, 500
+    generator = np.random.default_rng(0)
+    labels = np.arange(n) % classes
+    probabilities = generator.random((n, classes), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        evaluate = prepare(name, probabilities, labels)
+        assert tracemalloc.get_traced_memory()[1] < n * classes * 8 / 4
+    finally:
+        tracemalloc.stop()
+    assert np.isfinite(evaluate(np.ones((2, n)))).all()
 
 
 def test_every_metric_that_can_be_optimised_is_reported() -> None:

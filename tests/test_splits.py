@@ -172,3 +172,68 @@ def test_what_is_linked_through_others_is_one_unit():
     ]
     # 1 and 2 look alike, so the groups a and b hang together.
     assert units(data, np.array([0, 1, 1, 3, 4, 5])).tolist() == [0, 0, 0, 1, 0, 2]
+
+
+def of_patients(data: list[Sample], patients: int) -> list[Sample]:
+    return [
+        replace(sample, group=f"patient {place % patients}") for place, sample in enumerate(data)
+    ]
+
+
+def test_groups_that_given_parts_divide_are_not_said_to_stay_together():
+    parts = [*samples(40, 40, part="train"), *samples(10, 10, part="test", start="t")]
+    crossing = make_splits(of_patients(parts, 20), ["a", "b"], 0)
+    assert sizes(crossing)[2] == 20
+    assert "identical files stay together" in crossing.description
+    assert "given parts are kept, though groups are in several of them" in crossing.description
+    whole = [replace(one, group=f"{one.part} {one.id[-1]}") for one in parts]
+    description = make_splits(whole, ["a", "b"], 0).description
+    assert "identical files and groups stay together" in description
+    assert "several" not in description
+
+
+def test_near_copies_that_given_parts_divide_are_not_said_to_stay_together():
+    data = [*samples(40, 40, part="train"), *samples(10, 10, part="test", start="t")]
+    description = make_splits(data, ["a", "b"], 0, clusters=np.arange(100) % 50).description
+    assert "identical files stay together" in description
+    assert "though near copies are in several of them" in description
+
+
+def test_a_drawn_test_part_shares_no_group_with_a_given_validation_part():
+    data = of_patients(
+        [*samples(100, 100, part="train"), *samples(10, 10, part="val", start="v")], 50
+    )
+    splits = make_splits(data, ["a", "b"], 0, hold_out="yes")
+    groups = {part: {data[place].group for place in splits.of(part)} for part in PARTS}
+    assert groups["test"] and not groups["test"] & (groups["val"] | groups["train"])
+
+
+@pytest.mark.parametrize("hold_out", ["auto", "yes", "no"])
+def test_one_group_a_class_leaves_nothing_to_validate_on(hold_out):
+    data = [replace(sample, group=f"g{sample.label}") for sample in samples(300, 300)]
+    with pytest.raises(DataError, match=r"at least two groups.*'a' has 1.*'b' has 1"):
+        make_splits(data, ["a", "b"], 0, hold_out=hold_out)
+
+
+def test_two_groups_a_class_are_enough_to_validate_but_not_for_a_test_part():
+    data = [
+        replace(sample, group=f"{sample.label} {place % 2}")
+        for place, sample in enumerate(samples(300, 300))
+    ]
+    for hold_out in ("auto", "yes"):
+        splits = make_splits(data, ["a", "b"], 0, hold_out=hold_out)
+        assert sizes(splits) == (300, 300, 0)
+        assert "; val drawn from train" in splits.description
+        assert (
+            "no test part, since no class has three groups to draw from "
+            "(one each for train, val and test)" in splits.description
+        )
+    plain = make_splits(data, ["a", "b"], 0, hold_out="no").description
+    assert "no test part: the score is by cross-validation" in plain
+
+
+def test_a_validation_part_that_is_in_the_test_part_as_well_is_an_error():
+    test = samples(5, 5, part="test", start="t")
+    copies = [replace(sample, part="val", source="copy") for sample in test[:3]]
+    with pytest.raises(DataError, match=r"validation part must have samples.*identical"):
+        make_splits([*samples(20, 20, part="train"), *copies, *test], ["a", "b"], 0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.audit import Audit, Example, Finding
-from automl_transfer.auditing import copies, naming, unreadable
+from automl_transfer.auditing import copies, groups, naming, unreadable
 from automl_transfer.auditing.clusters import cluster
 from automl_transfer.contracts import Examined, Examines, Modality, Progress, ReadRows
 from automl_transfer.dataset import Dataset
@@ -54,6 +54,7 @@ def audit_dataset(
         *naming.class_findings(dataset),
         *copies.exact_findings(dataset),
         *copies.near_findings(dataset, found),
+        *groups.group_findings(dataset),
         *examined.findings,
     ]
     looked_for = [
@@ -61,6 +62,7 @@ def audit_dataset(
         *naming.LOOKED_FOR,
         *copies.LOOKED_FOR,
         *(copies.LOOKED_FOR_NEAR if near else ()),
+        *(groups.LOOKED_FOR if groups.divisible(dataset) else ()),
         *examined.looked_for,
     ]
     audit = Audit.of(samples=len(ids), looked_for=looked_for, findings=findings)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+KIND = "likely-mislabelled"
+LOOKED_FOR = "labels that may be wrong"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:

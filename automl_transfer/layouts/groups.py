@@ -57,7 +57,12 @@ def grouped(listing: Listing, group_by: str | None) -> Listing:
             f"Files must be of several groups, since a group is never divided, but --group-by "
             f"'{group_by}' puts all {len(entries)} into {next(iter(groups))!r}."
         )
-    notes = [f"{len(groups)} groups by '{group_by}'; a group is never divided between parts."]
+    parts = (
+        "given parts are kept, also where they divide a group"
+        if any(entry.part is not None for entry in entries)
+        else "a group is never divided between parts"
+    )
+    notes = [f"{len(groups)} groups by '{group_by}'; {parts}."]
     if alone:
         notes.append(f"{alone} file(s) belong to no group by '{group_by}', and each to itself.")
     return replace(listing, entries=entries, notes=(*listing.notes, *notes))

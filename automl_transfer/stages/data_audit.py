@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.audit import Audit, Finding, stored_audit
 from automl_transfer.auditing import Audited, audit_dataset
+from automl_transfer.auditing.labels import KIND, LOOKED_FOR
 from automl_transfer.contracts import Modality, Progress, RawRows, ReadRows
 from automl_transfer.dataset import Dataset
 from automl_transfer.errors import PluginError
@@ -38,11 +39,25 @@ def audit(
     found: Audited = yield from followed(
         "auditing", lambda progress: audit_dataset(dataset, modality, rows, progress)
     )
-    keep_audit(context, found.audit)
+    keep_audit(context, _with_later(context, dataset, found.audit))
     for text, level in _told(found.audit):
         context.notes.append(text)
         yield Note(text=text, level=level)
     return found.clusters
+
+
+def _with_later(context: Context, dataset: Dataset, found: Audit) -> Audit:
+    """An audit with what an earlier session found in the same data after its trials."""
+    before = stored_audit(context.store.get("audit"))
+    data = context.store.get("data") or {}
+    if before is None or data.get("fingerprint") != dataset.fingerprint:
+        return found
+    if LOOKED_FOR not in before.looked_for:
+        return found
+    late = next((one for one in before.findings if one.kind == KIND), None)
+    return (
+        found.without(KIND, LOOKED_FOR) if late is None else found.with_finding(late, LOOKED_FOR)
+    )
 
 
 def keep_audit(context: Context, audit: Audit) -> None:

@@ -128,7 +128,7 @@ def _units(context: Context, positions: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _curve(
     context: Context, candidate: Candidate, development: NDArray[np.int64], found: list[Look]
-) -> LearningCurve:
+) -> LearningCurve | None:
     from automl_transfer.training.curve_points import curve_points, recalls
 
     labels, units = context.dataset.labels[development], _units(context, development)
@@ -136,10 +136,17 @@ def _curve(
     points = curve_points(
         found, labels, units, lambda p, own, w: resampled(p, own, metric, w), seed
     )
+    draws = _defined(points.values, points.draws)
+    if draws is None:
+        context.notes.append(
+            "What more labels would buy is not said: there are too few of a class, so that hardly "
+            "any resample holds all of them."
+        )
+        return None
     gains = forecast(
         points.sizes,
         points.values,
-        points.draws,
+        draws,
         base=samples,
         targets=[factor * samples for factor in FACTORS],
         best=0.0 if metric.startswith("neg_") else 1.0,
@@ -152,10 +159,10 @@ def _curve(
             LearningPoint(
                 samples=round(float(size)),
                 value=float(value),
-                interval=_interval(points.draws[:, place]),
-                draws=draws,
+                interval=_interval(draws[:, place]),
+                draws=count,
             )
-            for place, (size, value, draws) in enumerate(
+            for place, (size, value, count) in enumerate(
                 zip(points.sizes, points.values, points.counts, strict=True)
             )
         ),
@@ -173,8 +180,22 @@ def _curve(
     )
 
 
+def _defined(
+    values: NDArray[np.float64], draws: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The replicates that have a score at every size, shape (B', K).
+
+    One may hold no sample of a class, of which a recall or an area cannot be told then.
+
+    Returns:
+        None when they are too few for a covariance of K scores, or a score itself is not defined.
+    """
+    kept: NDArray[np.float64] = draws[np.isfinite(draws).all(axis=1)]
+    return kept if np.isfinite(values).all() and len(kept) >= len(values) + 2 else None
+
+
 def _interval(draws: NDArray[np.float64]) -> Interval:
-    low, high = np.nanquantile(draws, [0.025, 0.975])
+    low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(low=float(low), high=float(high))
 
 
@@ -192,13 +213,9 @@ def _classes(points: CurvePoints, labels: NDArray[np.int64]) -> tuple[ClassGain,
     counts = np.bincount(labels, minlength=points.values.shape[1])
     found = []
     for label in np.argsort(-counts, kind="stable")[:MOST_CLASSES].tolist():
-        values, draws = points.values[:, label], points.draws[:, :, label]
-        draws = draws[np.isfinite(draws).all(axis=1)]
-        if (
-            counts[label] < FEWEST_OF_A_CLASS
-            or not np.isfinite(values).all()
-            or len(draws) < len(values) + 2
-        ):
+        values = points.values[:, label]
+        draws = _defined(values, points.draws[:, :, label])
+        if counts[label] < FEWEST_OF_A_CLASS or draws is None:
             continue
         gain: Gain = forecast(
             points.sizes,

@@ -6,9 +6,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl_transfer.cards import ModalityCard
 from automl_transfer.contracts import Modality, OpensPrepared, RawRows
-from automl_transfer.dataset import PARTS, DataOptions, Dataset
+from automl_transfer.dataset import PARTS, DataOptions, Dataset, Splits
 from automl_transfer.errors import (
     AutomlTransferError,
     DataError,
@@ -24,6 +27,7 @@ from automl_transfer.splits import make_splits
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.data_audit import audit
 from automl_transfer.stages.following import following
+from automl_transfer.stages.kept_splits import kept_splits
 from automl_transfer.task import Task, choose_metric
 
 
@@ -68,24 +72,21 @@ def recognise_data(
 
 
 def load(context: Context) -> Iterator[Event]:
-    """Reads and splits the data, and writes the manifest."""
+    """Reads and splits the data, and writes the manifest; a study with trials keeps its parts."""
     request = context.request
     yield StageStarted(stage="load", detail=request.data)
     card, modality = context.recognised
     dataset = yield from _opened(context, modality)
     _same_data(context, dataset.fingerprint)
     clusters = yield from audit(context, modality, dataset)
-    splits = make_splits(
-        dataset.samples,
-        dataset.classes,
-        request.seed,
-        clusters=clusters,
-        hold_out=request.hold_out,
-    )
+    kept = kept_splits(context, dataset, clusters)
+    splits = kept[0] if kept else _drawn(request, dataset, clusters)
     metric, reason = choose_metric(dataset.labels[splits.development], request.metric)
     task = Task(modality=card.id, classes=dataset.classes, metric=metric, metric_reason=reason)
     context.set_data(card, modality, dataset, splits, task)
-    context.files.write_manifest(dataset, splits)
+    if kept is None or not kept[1]:
+        context.files.write_manifest(dataset, splits)
+    context.files.write_quarantined(dataset)
     loaded = DataLoaded(
         modality=card.id,
         layout=dataset.layout,
@@ -108,6 +109,16 @@ def load(context: Context) -> Iterator[Event]:
         )
         context.notes.append(text)
         yield Note(text=text, level="warning")
+
+
+def _drawn(request: SearchRequest, dataset: Dataset, clusters: NDArray[np.int64]) -> Splits:
+    return make_splits(
+        dataset.samples,
+        dataset.classes,
+        request.seed,
+        clusters=clusters,
+        hold_out=request.hold_out,
+    )
 
 
 def _opened(context: Context, modality: Modality) -> Generator[Event, None, Dataset]:

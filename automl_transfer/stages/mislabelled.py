@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from automl_transfer.audit import Finding, examples
-from automl_transfer.auditing.labels import Suspect, suspects
+from automl_transfer.auditing.labels import KIND, LOOKED_FOR, Suspect, suspects
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.data_audit import add_finding
 
-KIND = "likely-mislabelled"
-LOOKED_FOR = "labels that may be wrong"
 FILE = "mislabelled.json"
 
 

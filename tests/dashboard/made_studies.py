@@ -175,6 +175,7 @@ def documents(study: Made, files: StudyDirectory, classes: tuple[str, ...]) -> N
         train=np.arange(0, 12), val=np.arange(12, 16), test=np.arange(16, 20), description="seeded"
     )
     files.write_manifest(dataset, splits)
+    files.write_quarantined(dataset)
     study.store.put(
         "data",
         {

@@ -94,3 +94,24 @@ def test_labels_that_the_features_contradict_are_added_to_the_audit(tmp_path, mo
     planted = str(len(lines) - 4)
     if planted not in held_out:
         assert planted in {row["source"] for row in listed}
+
+
+def test_repeating_a_finished_search_keeps_what_was_found_after_it(tmp_path):
+    search = ToySearch(tmp_path)
+    lines = search.data.read_text().splitlines()
+    label, rest = lines[0].split(",", 1)
+    wrong = "class1" if label != "class1" else "class2"
+    values = [float(text) for text in rest.split(",")]
+    for place in range(8):
+        near = ",".join(f"{value + 0.001 * place:.6f}" for value in values)
+        lines.append(f"{wrong if place == 4 else label},{near}")
+    search.data.write_text("\n".join(lines) + "\n")
+    request = search.request(trials=2, strategies=("frozen",), hold_out="no")
+    search.run(request)
+    study = search.study()
+    before = study.document("audit")
+    assert "likely-mislabelled" in {one["kind"] for one in before["findings"]}
+    search.run(request)
+    assert study.document("audit") == before
+    written = json.loads((study.directory / "audit.json").read_text(encoding="utf-8"))
+    assert written == before

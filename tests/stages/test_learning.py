@@ -88,6 +88,43 @@ def test_few_samples_are_said_to_be_too_few(toy: ToySearch) -> None:
     assert any("too few for a learning curve" in note for note in found.notes)
 
 
+def rare(toy: ToySearch, count: int) -> None:
+    """Two classes, of one of which there are ``count`` samples."""
+    lines = write_toy_data(toy.data, n=240, classes=2).read_text(encoding="utf-8").splitlines()
+    kept = [
+        *[line for line in lines if line.startswith("class0")],
+        *[line for line in lines if line.startswith("class1")][:count],
+    ]
+    toy.data.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+
+def test_replicates_without_a_sample_of_a_class_are_left_out(toy: ToySearch) -> None:
+    rare(toy, 4)
+    found = answer(toy, metric="roc_auc", hold_out="no", backbones=("toy/small",))
+    curve = found.learning
+    assert curve is not None
+    numbers = [row.gain for row in curve.forecasts] + [row.value for row in curve.points]
+    numbers += [
+        end
+        for row in (*curve.forecasts, *curve.points)
+        for end in (row.interval.low, row.interval.high)
+    ]
+    assert np.isfinite(numbers).all()
+
+
+def test_a_curve_of_which_hardly_a_replicate_is_defined_is_not_said(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        learning,
+        "resampled",
+        lambda p, own, metric, w: np.where(np.arange(len(w)) < 3, 0.5, np.nan),
+    )
+    found = answer(toy)
+    assert found.learning is None
+    assert any("too few of a class" in note for note in found.notes)
+
+
 def test_no_time_is_a_note(toy: ToySearch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "SPEED", 1e-9)
     request = replace(
