@@ -11,10 +11,11 @@ that were not drawn.
 **The procedure.** From n = 500 on, 200 samples are the test part. A quarter of the others is the
 validation part, on which a pool of configurations (ridge regression with 18 penalties, five kinds
 of nearest neighbours, class means, each on raw, standardised and unit-length features of each
-backbone) is ranked. The five best are trained again in 10 fresh folds of train and validation
-together, and scored on the *train* samples, which no trial was scored on. `compare` finds the
-tie group, the cheapest of it wins, and is trained on all that is not test. Its score on the test
-part is reported; below 500 samples the estimate of `corrected` from the fresh folds.
+backbone) is ranked. The five best are trained again in 10 fresh random folds (`random_folds`) of
+train and validation together, and scored on the *train* samples, which no trial was scored on.
+`compare` finds the tie group, the cheapest of it wins, and is trained on all that is not test. Its
+score on the test part is reported; below 500 samples the estimate of `corrected` from the fresh
+folds, with `gain_of_all` from 2 further folds.
 
 **Naive** are the best validation score, and the best score of 5-fold cross-validation of the
 whole pool. **Equals** are five learners with the same distribution: standardised features,
@@ -23,8 +24,9 @@ regression. Whatever differs between them is chance. "Any of five": claimed for 
 pairs; "a pair": for two of them compared by themselves. **Power**: how often the first of these
 five, compared with a learner of 4 directions, is said to beat it.
 
-Bias is the mean of what is reported less the truth, in points, with its standard error. Coverage is
-that of the 95 % interval; the rest is finite too, which costs it 1 to 3 points.
+Bias is the mean of what is reported less the truth, in points, with its standard error; over all
+sets, the mean of the sets' biases. Coverage is that of the 95 % interval; the rest is finite too,
+which costs it 1 to 3 points.
 """
 
 from __future__ import annotations
@@ -45,9 +47,11 @@ from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import choose, corrected
+from automl_transfer.folds import random_folds
 from automl_transfer.recommendation import Interval
 from automl_transfer.scoring import interval, score
 from automl_transfer.task import choose_metric
+from automl_transfer.withheld import gain_of_all
 
 SIZES = (100, 200, 500)
 LARGE = 500
@@ -55,6 +59,7 @@ TEST = 200
 VAL = 0.25
 FINALISTS = 5
 FOLDS = 10
+COARSE = 2
 NAIVE_FOLDS = 5
 SCARCE = 6
 """Samples of the rarest class that a draw must have on average."""
@@ -87,13 +92,11 @@ class Data:
         self,
         wanted: Sequence[_pool.Configuration],
         places: NDArray[np.int64],
-        count: int,
-        generator: np.random.Generator,
+        fold: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """Shape (f, n, c)."""
         found = np.empty((len(wanted), len(places), self.classes), dtype=np.float32)
-        fold = _draws.folds(self.labels[places], count, generator)
-        for each in range(count):
+        for each in np.unique(fold):
             found[:, fold == each] = self.predict(
                 wanted, places[fold != each], places[fold == each]
             )
@@ -172,12 +175,18 @@ def run(data: Data, size: int, repeat: int) -> Run:
     order, best_validation = searched(data, pool, development[train], development[validation])
     finalists = [pool[place] for place in order[:FINALISTS]]
     naive_validation = best_validation - true(finalists[0])
-    everything = data.out_of_fold(pool, development, NAIVE_FOLDS, generator)
+    fold = _draws.folds(data.labels[development], NAIVE_FOLDS, generator)
+    everything = data.out_of_fold(pool, development, fold)
     by_folds = [data.score(each, development) for each in everything]
     naive_folds = max(by_folds) - true(pool[int(np.argmax(by_folds))])
 
     labels = data.labels[development][train]
-    confirmed = list(data.out_of_fold(finalists, development, FOLDS, generator)[:, train])
+
+    def confirm(folds: int, seed: int) -> list[NDArray[np.float32]]:
+        fold = random_folds(data.labels[development], folds, seed)
+        return list(data.out_of_fold(finalists, development, fold)[:, train])
+
+    confirmed = confirm(FOLDS, 2 * repeat)
     comparison = compare(confirmed, labels, data.metric, repeat)
     cheap = sorted(range(len(finalists)), key=lambda place: finalists[place].cost)
     results = []
@@ -191,7 +200,11 @@ def run(data: Data, size: int, repeat: int) -> Run:
             value = data.score(predicted, places)
             ends = interval(predicted, data.labels[places], data.metric, repeat)
         else:
-            found = corrected(confirmed, labels, data.metric, repeat, comparison, prefer)
+            halves = confirm(COARSE, 2 * repeat + 1)
+            gain = gain_of_all(confirmed, halves, labels, data.metric, FOLDS, COARSE)
+            found = corrected(
+                confirmed, labels, data.metric, repeat, comparison, prefer, gain=gain
+            )
             value, ends = found.value, found.interval
         truth = true(winner)
         results.append((value - truth, ends.low <= truth <= ends.high, truth, ends))
@@ -238,7 +251,7 @@ def projected(
     generator: np.random.Generator,
 ) -> list[NDArray[np.float32]]:
     """Out-of-fold predictions of ridge regression on random projections, all on the same folds."""
-    fold = _draws.folds(data.labels[places], FOLDS, generator)
+    fold = random_folds(data.labels[places], FOLDS, int(generator.integers(1 << 31)))
     rows = data.features[places]
     found = []
     for count in directions:
