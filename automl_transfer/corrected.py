@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.comparison import ALIKE, Comparison
 from automl_transfer.intervals import around, effective_samples
-from automl_transfer.metrics import Evaluate, is_share, prepare
+from automl_transfer.metrics import Evaluate, prepare
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
 
@@ -20,13 +20,9 @@ class Corrected:
     """An estimate of the winner's score on new samples."""
 
     value: float
-    """Score on the samples that it was chosen on, less :attr:`optimism`, and :attr:`gain` added.
-    """
     interval: Interval
     optimism: float
-    """What it owes to having been chosen on these samples."""
-    gain: float
-    """What a model that is trained on all samples has more."""
+    """What was taken off its score on the samples that it was chosen on."""
 
 
 def choose(comparison: Comparison, prefer: Sequence[int] | None = None) -> int:
@@ -50,7 +46,6 @@ def corrected(
     prefer: Sequence[int] | None = None,
     groups: NDArray[np.int64] | None = None,
     resamples: int = 2000,
-    gain: float = 0.0,
 ) -> Corrected:
     """Bias-corrected estimate of the score of what :func:`choose` chose.
 
@@ -73,18 +68,15 @@ def corrected(
         prefer: As given to :func:`choose`.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
         resamples: How many.
-        gain: Of :func:`.withheld.gain_of_all`: the folds' models learned from a part of the
-            samples only.
     """
     clusters = clusters_of(len(labels), groups)
     evaluates = [prepare(metric, one, labels) for one in probabilities]
     inside, outside = _both(evaluates, resampled_weights(clusters, resamples, seed))
     winner = comparison.contenders[choose(comparison, prefer)]
     if not len(inside):
-        return Corrected(value=winner.value, interval=winner.interval, optimism=0.0, gain=0.0)
+        return Corrected(value=winner.value, interval=winner.interval, optimism=0.0)
     shares = _chosen(inside, comparison.margins, prefer)
-    unflattered = float((shares * outside).sum(axis=1).mean())
-    value = min(unflattered + gain, 1.0 if is_share(metric) else 0.0)
+    value = float((shares * outside).sum(axis=1).mean())
     scattered = (shares * inside).sum(axis=1)
     ends = around(
         value,
@@ -96,8 +88,7 @@ def corrected(
     return Corrected(
         value=value,
         interval=Interval(low=ends.low, high=max(ends.high, winner.interval.high)),
-        optimism=winner.value - unflattered,
-        gain=value - unflattered,
+        optimism=winner.value - value,
     )
 
 

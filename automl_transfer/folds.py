@@ -20,8 +20,8 @@ def random_folds(
     better, and has more samples to be scored on. Stratified folds keep that luck on both sides: on
     100 samples of ten classes they are 2 points too optimistic, more than training on nine tenths
     costs. In random folds a sample is scored by a model that has one less of its class, which
-    makes up for it exactly: the score is that of new samples (Stone, JRSS B 1974, for folds of
-    one). Only where all of a class would be in one fold, a part of it is moved.
+    makes up for it exactly. Only where all of a class would be in one fold, a part of it is moved,
+    as far as groups of several classes allow.
 
     Args:
         labels: Shape (n,).

@@ -1,10 +1,10 @@
 """Is the score that is reported the score that one gets, and is a difference that is claimed one?
 
     python benchmarks/honesty.py features.npz --data DIR [--data DIR ...] [--backbone NAME ...]
-    python benchmarks/honesty.py features.npz [more.npz ...] [--repeats 40] [--write]
+    python benchmarks/honesty.py features.npz [more.npz ...] [--repeats 120] [--write]
 
 The first form computes the features of class folders once. The second draws n samples of a data
-set 40 times, lets the procedure of the search choose and report on them, and asks the untouched
+set again and again, lets the procedure of the search choose and report on them, and asks the untouched
 rest for the truth: the score of the delivered model, trained on the same samples, on all samples
 that were not drawn.
 
@@ -15,7 +15,7 @@ backbone) is ranked. The five best are trained again in 10 fresh random folds (`
 train and validation together, and scored on the *train* samples, which no trial was scored on.
 `compare` finds the tie group, the cheapest of it wins, and is trained on all that is not test. Its
 score on the test part is reported; below 500 samples the estimate of `corrected` from the fresh
-folds, with `gain_of_all` from 2 further folds.
+folds.
 
 **Naive** are the best validation score, and the best score of 5-fold cross-validation of the
 whole pool. **Equals** are five learners with the same distribution: standardised features,
@@ -51,7 +51,6 @@ from automl_transfer.folds import random_folds
 from automl_transfer.recommendation import Interval
 from automl_transfer.scoring import interval, score
 from automl_transfer.task import choose_metric
-from automl_transfer.withheld import gain_of_all
 
 SIZES = (100, 200, 500)
 LARGE = 500
@@ -59,7 +58,6 @@ TEST = 200
 VAL = 0.25
 FINALISTS = 5
 FOLDS = 10
-COARSE = 2
 NAIVE_FOLDS = 5
 SCARCE = 6
 """Samples of the rarest class that a draw must have on average."""
@@ -181,12 +179,8 @@ def run(data: Data, size: int, repeat: int) -> Run:
     naive_folds = max(by_folds) - true(pool[int(np.argmax(by_folds))])
 
     labels = data.labels[development][train]
-
-    def confirm(folds: int, seed: int) -> list[NDArray[np.float32]]:
-        fold = random_folds(data.labels[development], folds, seed)
-        return list(data.out_of_fold(finalists, development, fold)[:, train])
-
-    confirmed = confirm(FOLDS, 2 * repeat)
+    fold = random_folds(data.labels[development], FOLDS, repeat)
+    confirmed = list(data.out_of_fold(finalists, development, fold)[:, train])
     comparison = compare(confirmed, labels, data.metric, repeat)
     cheap = sorted(range(len(finalists)), key=lambda place: finalists[place].cost)
     results = []
@@ -200,11 +194,7 @@ def run(data: Data, size: int, repeat: int) -> Run:
             value = data.score(predicted, places)
             ends = interval(predicted, data.labels[places], data.metric, repeat)
         else:
-            halves = confirm(COARSE, 2 * repeat + 1)
-            gain = gain_of_all(confirmed, halves, labels, data.metric, FOLDS, COARSE)
-            found = corrected(
-                confirmed, labels, data.metric, repeat, comparison, prefer, gain=gain
-            )
+            found = corrected(confirmed, labels, data.metric, repeat, comparison, prefer)
             value, ends = found.value, found.interval
         truth = true(winner)
         results.append((value - truth, ends.low <= truth <= ends.high, truth, ends))
@@ -357,7 +347,7 @@ def main() -> None:
     parser.add_argument("features", nargs="+", type=Path)
     parser.add_argument("--data", action="append", type=Path, help="class folders: makes features")
     parser.add_argument("--backbone", action="append")
-    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=120)
     parser.add_argument("--write", action="store_true", help="write honesty.md")
     options = parser.parse_args()
     if options.data:
