@@ -67,7 +67,7 @@ def around(
     if metric == "neg_ece":
         return Interval(low=value - t * deviation, high=min(value + t * deviation, 0.0))
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return Interval(low=float(low), high=float(high))
+    return Interval(low=float(low), high=min(float(high), 0.0))
 
 
 def wilson(value: float, deviation: float, metric: str, samples: float, t: float) -> Interval:

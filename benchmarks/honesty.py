@@ -1,20 +1,21 @@
 """Is the score that is reported the score that one gets, and is a difference that is claimed one?
 
     python benchmarks/honesty.py features.npz --data DIR [--data DIR ...] [--backbone NAME ...]
-    python benchmarks/honesty.py features.npz [more.npz ...] [--repeats 40] [--write]
+    python benchmarks/honesty.py features.npz [more.npz ...] [--repeats 120] [--write]
 
 The first form computes the features of class folders once. The second draws n samples of a data
-set 40 times, lets the procedure of the search choose and report on them, and asks the untouched
+set again and again, lets the procedure of the search choose and report on them, and asks the untouched
 rest for the truth: the score of the delivered model, trained on the same samples, on all samples
 that were not drawn.
 
 **The procedure.** From n = 500 on, 200 samples are the test part. A quarter of the others is the
 validation part, on which a pool of configurations (ridge regression with 18 penalties, five kinds
 of nearest neighbours, class means, each on raw, standardised and unit-length features of each
-backbone) is ranked. The five best are trained again in 10 fresh folds of train and validation
-together, and scored on the *train* samples, which no trial was scored on. `compare` finds the
-tie group, the cheapest of it wins, and is trained on all that is not test. Its score on the test
-part is reported; below 500 samples the estimate of `corrected` from the fresh folds.
+backbone) is ranked. The five best are trained again in 10 fresh random folds (`random_folds`) of
+train and validation together, and scored on the *train* samples, which no trial was scored on.
+`compare` finds the tie group, the cheapest of it wins, and is trained on all that is not test. Its
+score on the test part is reported; below 500 samples the estimate of `corrected` from the fresh
+folds.
 
 **Naive** are the best validation score, and the best score of 5-fold cross-validation of the
 whole pool. **Equals** are five learners with the same distribution: standardised features,
@@ -23,8 +24,9 @@ regression. Whatever differs between them is chance. "Any of five": claimed for 
 pairs; "a pair": for two of them compared by themselves. **Power**: how often the first of these
 five, compared with a learner of 4 directions, is said to beat it.
 
-Bias is the mean of what is reported less the truth, in points, with its standard error. Coverage
-is that of the 95 % interval; the rest is finite too, which costs it 1 to 3 points.
+Bias is the mean of what is reported less the truth, in points, with its standard error; over all
+sets, the mean of the sets' biases. Coverage is that of the 95 % interval; the rest is finite too,
+which costs it 1 to 3 points.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import choose, corrected
+from automl_transfer.folds import random_folds
 from automl_transfer.recommendation import Interval
 from automl_transfer.scoring import interval, score
 from automl_transfer.task import choose_metric
@@ -87,13 +90,11 @@ class Data:
         self,
         wanted: Sequence[_pool.Configuration],
         places: NDArray[np.int64],
-        count: int,
-        generator: np.random.Generator,
+        fold: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """Shape (f, n, c)."""
         found = np.empty((len(wanted), len(places), self.classes), dtype=np.float32)
-        fold = _draws.folds(self.labels[places], count, generator)
-        for each in range(count):
+        for each in np.unique(fold):
             found[:, fold == each] = self.predict(
                 wanted, places[fold != each], places[fold == each]
             )
@@ -172,12 +173,14 @@ def run(data: Data, size: int, repeat: int) -> Run:
     order, best_validation = searched(data, pool, development[train], development[validation])
     finalists = [pool[place] for place in order[:FINALISTS]]
     naive_validation = best_validation - true(finalists[0])
-    everything = data.out_of_fold(pool, development, NAIVE_FOLDS, generator)
+    fold = _draws.folds(data.labels[development], NAIVE_FOLDS, generator)
+    everything = data.out_of_fold(pool, development, fold)
     by_folds = [data.score(each, development) for each in everything]
     naive_folds = max(by_folds) - true(pool[int(np.argmax(by_folds))])
 
     labels = data.labels[development][train]
-    confirmed = list(data.out_of_fold(finalists, development, FOLDS, generator)[:, train])
+    fold = random_folds(data.labels[development], FOLDS, repeat)
+    confirmed = list(data.out_of_fold(finalists, development, fold)[:, train])
     comparison = compare(confirmed, labels, data.metric, repeat)
     cheap = sorted(range(len(finalists)), key=lambda place: finalists[place].cost)
     results = []
@@ -238,7 +241,7 @@ def projected(
     generator: np.random.Generator,
 ) -> list[NDArray[np.float32]]:
     """Out-of-fold predictions of ridge regression on random projections, all on the same folds."""
-    fold = _draws.folds(data.labels[places], FOLDS, generator)
+    fold = random_folds(data.labels[places], FOLDS, int(generator.integers(1 << 31)))
     rows = data.features[places]
     found = []
     for count in directions:
@@ -344,7 +347,7 @@ def main() -> None:
     parser.add_argument("features", nargs="+", type=Path)
     parser.add_argument("--data", action="append", type=Path, help="class folders: makes features")
     parser.add_argument("--backbone", action="append")
-    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=120)
     parser.add_argument("--write", action="store_true", help="write honesty.md")
     options = parser.parse_args()
     if options.data:

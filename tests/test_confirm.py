@@ -146,14 +146,15 @@ def test_an_ensemble_is_told_beside_the_answer(tmp_path, monkeypatch) -> None:
 
 
 def test_repeats_may_have_different_numbers_of_folds(tmp_path, monkeypatch) -> None:
-    real = stage.make_folds
+    real, calls = stage.random_folds, []
 
-    def uneven(samples, positions, units, folds, seed):
+    def uneven(labels, count, seed, groups):
         # As with few groups: in the first repeat nothing is scored in two of the folds.
-        found = real(samples, positions, units, folds, seed)
-        return np.minimum(found, folds - 3) if seed.endswith(":0") else found
+        calls.append(seed)
+        found = real(labels, count, seed, groups)
+        return np.minimum(found, count - 3) if seed == calls[0] else found
 
-    monkeypatch.setattr(stage, "make_folds", uneven)
+    monkeypatch.setattr(stage, "random_folds", uneven)
     toy = ToySearch(tmp_path)
     toy.run(toy.request(strategies=("frozen",), hold_out="no"))
     answer = toy.study().recommendation

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import Comparison
 from automl_transfer.errors import TrialError, reason_of
 from automl_transfer.events import Event, Note, Progress, StageStarted
-from automl_transfer.folds import make_folds
+from automl_transfer.folds import random_folds
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.again import Probabilities, heads_again, is_frozen, tuned_again
 from automl_transfer.stages.choose import Rule
@@ -140,12 +140,11 @@ def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
     count = FOLDS_TUNED if tuned else FOLDS
     found = []
     for repeat in range(repeats):
-        folds = make_folds(
-            context.dataset.samples,
-            splits.development,
-            splits.units,
+        folds = random_folds(
+            context.dataset.labels[splits.development],
             count,
-            f"{seed}:confirm:{repeat}",
+            trial_seed(seed, 2 * _SALT + repeat),
+            splits.units[splits.development],
         )
         for fold in range(count):
             score = np.intersect1d(splits.development[folds == fold], splits.train)

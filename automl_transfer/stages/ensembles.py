@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
 from automl_transfer.ensemble import greedy_ensemble
-from automl_transfer.folds import make_folds
+from automl_transfer.folds import random_folds
 from automl_transfer.recommendation import Confirmation, Cost, Ensemble, Finalist, Interval
 from automl_transfer.scoring import score
 from automl_transfer.stages.confirm import Confirmed
@@ -55,13 +55,8 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
     }
     if len(members) < 2:
         return None
-    half = make_folds(
-        context.dataset.samples,
-        positions,
-        context.splits.units,
-        HALVES,
-        f"{context.request.seed}:ensemble",
-    )
+    groups = context.splits.units[positions]
+    half = random_folds(labels, HALVES, context.request.seed, groups)
     mixed: NDArray[np.float32] = np.zeros_like(stacked[0])
     for part in range(HALVES):
         chosen_by, scored = half != part, half == part
@@ -75,7 +70,7 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
         labels,
         metric,
         seed=context.request.seed,
-        groups=context.splits.units[positions],
+        groups=groups,
     )
     lead, margin = float(compared.differences[0, 1]), float(compared.margins[0, 1])
     latency, size = _cost([one for one in found.finalists if one.number in members])

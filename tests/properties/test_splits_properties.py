@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_transfer.dataset import PARTS, Sample
-from automl_transfer.folds import make_folds
+from automl_transfer.folds import random_folds
 from automl_transfer.splits import make_splits
 from automl_transfer.units import units
 
@@ -118,14 +118,18 @@ def grouped(draw):
     ], np.array(kinds)
 
 
+def folds_of(samples, count, seed, clusters=None):
+    labels = np.array([sample.label for sample in samples])
+    return random_folds(labels, count, seed, units(samples, clusters))
+
+
 @given(grouped(), seeds, st.integers(2, 6))
 @SETTINGS
 def test_folds_are_a_partition_and_never_tear_a_unit(data, seed, count):
     samples, clusters = data
     linked = units(samples, clusters)
-    positions = np.arange(len(samples))
-    folds = make_folds(samples, positions, linked, count, str(seed))
-    assert folds.shape == positions.shape
+    folds = folds_of(samples, count, seed, clusters)
+    assert folds.shape == (len(samples),)
     assert set(folds.tolist()) <= set(range(count))
     for unit in set(linked.tolist()):
         assert len(set(folds[linked == unit].tolist())) == 1
@@ -140,21 +144,6 @@ def test_folds_depend_on_contents_alone(data, seed, random):
     random.shuffle(shuffled)
     found = []
     for samples in (data, shuffled):
-        folds = make_folds(samples, np.arange(len(samples)), units(samples), 3, str(seed))
-        pairs = zip(samples, folds.tolist(), strict=True)
+        pairs = zip(samples, folds_of(samples, 3, seed).tolist(), strict=True)
         found.append({sample.source.rpartition("elsewhere/")[2]: fold for sample, fold in pairs})
     assert found[0] == found[1]
-
-
-@given(data_sets(copies=False), seeds, st.integers(2, 5))
-@SETTINGS
-def test_folds_have_their_share_of_each_class(data, seed, count):
-    folds = make_folds(data, np.arange(len(data)), units(data), count, str(seed))
-    for label in {sample.label for sample in data}:
-        found = Counter(
-            fold
-            for sample, fold in zip(data, folds.tolist(), strict=True)
-            if sample.label == label
-        )
-        total = sum(found.values())
-        assert all(abs(found[fold] - total / count) < 1 for fold in range(count))
