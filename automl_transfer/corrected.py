@@ -67,7 +67,7 @@ def corrected(
         comparison: Of the same contenders, by the same metric.
         prefer: As given to :func:`choose`.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
-        resamples: How many.
+        resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
     """
     clusters = clusters_of(len(labels), groups)
     evaluates = [prepare(metric, one, labels) for one in probabilities]
