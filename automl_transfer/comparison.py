@@ -87,7 +87,7 @@ def compare(
         metric: See :func:`.metrics.prepare`.
         seed: Decides the resamples.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
-        resamples: How many.
+        resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
     """
     clusters = clusters_of(len(labels), groups)
     independent = int(clusters.max()) + 1

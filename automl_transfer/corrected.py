@@ -72,7 +72,7 @@ def corrected(
         comparison: Of the same contenders, by the same metric.
         prefer: As given to :func:`choose`.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
-        resamples: How many.
+        resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
         rule: Who is chosen, in place of :func:`choose` and ``prefer``.
     """
     clusters = clusters_of(len(labels), groups)

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 _WEIGHTS_AT_ONCE = 1 << 21
 """Numbers of a block of resamples."""
+_WEIGHTS_IN_ALL = 40_000_000
+"""Samples times resamples: from 20,000 samples on there are fewer than 2,000 resamples, since
+their noise shrinks with the interval itself."""
+_FEWEST = 200
 
 
 def clusters_of(n: int, groups: NDArray[np.int64] | None) -> NDArray[np.int64]:
@@ -22,7 +26,7 @@ def clusters_of(n: int, groups: NDArray[np.int64] | None) -> NDArray[np.int64]:
 def resampled_weights(
     clusters: NDArray[np.int64], count: int, seed: int
 ) -> Iterator[NDArray[np.float64]]:
-    """Yields blocks of weights, shape (b, n), in all ``count`` rows.
+    """Yields blocks of weights, shape (b, n), in all ``count`` rows, or fewer of large data.
 
     Clusters are drawn with replacement, as many as there are, and all samples of one with it
     (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8): samples of
@@ -30,11 +34,13 @@ def resampled_weights(
 
     Args:
         clusters: Shape (n,), of :func:`clusters_of`.
-        count: How many resamples.
+        count: How many resamples; at most as many as keep n times their number within 4e7, but
+            200 of any data.
         seed: Decides the draw.
     """
     generator = np.random.default_rng(seed)
     drawn = int(clusters.max()) + 1
+    count = min(count, max(_FEWEST, _WEIGHTS_IN_ALL // len(clusters)))
     at_once = max(1, _WEIGHTS_AT_ONCE // len(clusters))
     for start in range(0, count, at_once):
         rows = min(at_once, count - start)

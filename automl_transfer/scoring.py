@@ -52,7 +52,7 @@ def interval(
         labels: Shape (n,).
         metric: See :func:`.metrics.prepare`.
         seed: Decides the resamples.
-        resamples: How many.
+        resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
     """
     clusters = clusters_of(len(labels), groups)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from automl_transfer.resampling import resampled_weights
 from automl_transfer.scoring import interval, knn_predict, scores
 from automl_transfer.task import METRICS
 
@@ -130,3 +131,14 @@ def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.Monke
         found = knn_predict(train, labels, queries, 3, block_done=lambda: blocks.append(None))
         np.testing.assert_array_equal(found, whole)
         assert len(blocks) == -(-50 // known)
+
+
+def test_many_samples_are_resampled_less_often() -> None:
+    """So that samples times resamples stay bounded, for one prediction as for several."""
+    n = 50_000
+    clusters = np.arange(n) % 50
+    assert sum(len(block) for block in resampled_weights(clusters, 1000, 0)) == 800
+    assert sum(len(block) for block in resampled_weights(clusters[:20_000], 2000, 0)) == 2000
+    assert sum(len(block) for block in resampled_weights(clusters, 30, 0)) == 30
+    many = np.arange(400_000) % 50
+    assert sum(len(block) for block in resampled_weights(many, 1000, 0)) == 200

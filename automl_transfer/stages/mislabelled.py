@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl_transfer.audit import Finding, examples
 from automl_transfer.auditing.labels import KIND, LOOKED_FOR, Suspect, suspects
-from automl_transfer.stages.context import Context
+from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.data_audit import add_finding
+from automl_transfer.stages.learning import SLOWER, SPEED
 
 FILE = "mislabelled.json"
+MOST = 20_000
+"""Samples that are looked at: more suspects than these give are not gone through by anyone."""
 
 
 def mislabelled(context: Context) -> Finding | None:
@@ -18,25 +24,32 @@ def mislabelled(context: Context) -> Finding | None:
 
     What a sample's label should be is asked of ridge regression on all other development samples
     (exact leave-one-out). The test part is not looked at: its labels are what the answer is
-    measured by.
+    measured by. Of more than :data:`MOST` samples, a part is drawn, from each class its share.
 
     Args:
         context: With screened candidates, best first.
 
     Returns:
-        The finding; None if no label is suspected.
+        The finding; None if no label is suspected, or there is no time to look, which is a note.
     """
+    from automl_transfer.training.nested import Fit
     from automl_transfer.training.ridge import ridge_path
 
     if not context.candidates:
         return None
     candidate = next(iter(context.candidates.values()))
-    positions = candidate.positions
+    classes = len(context.task.classes)
+    fit = Fit(width=candidate.width, classes=classes)
+    samples = min(MOST, len(candidate.positions))
+    if context.watch.left < SLOWER * fit.operations(samples) / SPEED:
+        context.notes.append("Wrong labels were not looked for: no time was left for it.")
+        return None
+    positions = _looked_at(context, candidate.positions)
     labels = context.dataset.labels[positions]
-    path = ridge_path(candidate.features, labels, len(context.task.classes))
+    path = ridge_path(candidate.features_at(positions), labels, classes)
     found = suspects(path.probabilities, labels)
     sources = [context.dataset.samples[int(positions[one.position])].source for one in found]
-    finding = _finding(context, found, sources, len(labels), candidate.card.id) if found else None
+    finding = _finding(context, found, sources, len(labels), candidate) if found else None
     context.files.write_json(
         FILE,
         [
@@ -54,15 +67,33 @@ def mislabelled(context: Context) -> Finding | None:
     return finding
 
 
+def _looked_at(context: Context, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most :data:`MOST` of the positions, ascending, from each class its share."""
+    from automl_transfer.training.nested import nested_order
+
+    if len(positions) <= MOST:
+        return positions
+    generator = np.random.default_rng([context.request.seed, 83])
+    labels = context.dataset.labels[positions]
+    order = nested_order(labels, np.arange(len(positions)), generator)
+    found: NDArray[np.int64] = positions[np.sort(order[:MOST])]
+    return found
+
+
 def _finding(
-    context: Context, found: Sequence[Suspect], sources: Sequence[str], total: int, backbone: str
+    context: Context,
+    found: Sequence[Suspect],
+    sources: Sequence[str],
+    looked_at: int,
+    candidate: Candidate,
 ) -> Finding:
-    classes = context.task.classes
+    classes, total = context.task.classes, len(candidate.positions)
+    of = "" if looked_at == total else f" that were looked at (of {total:,})"
     return Finding(
         kind=KIND,
         severity="warning",
-        title=f"Labels that may be wrong: {len(found):,} of {total:,} development samples, by the "
-        f"features of {backbone}",
+        title=f"Labels that may be wrong: {len(found):,} of {looked_at:,} development samples"
+        f"{of}, by the features of {candidate.card.id}",
         count=len(found),
         examples=examples(
             (

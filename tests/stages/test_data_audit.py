@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from automl_transfer.audit import Audit
+from automl_transfer.auditing.labels import KIND, LOOKED_FOR, Suspect
 from automl_transfer.events import DataLoaded, Note
 from automl_transfer.jsonable import from_json
 from automl_transfer.stages.data_audit import _told
@@ -115,3 +117,35 @@ def test_repeating_a_finished_search_keeps_what_was_found_after_it(tmp_path):
     assert study.document("audit") == before
     written = json.loads((study.directory / "audit.json").read_text(encoding="utf-8"))
     assert written == before
+
+
+def test_of_very_many_samples_a_part_is_asked_for_its_labels(tmp_path, monkeypatch):
+    search = ToySearch(tmp_path)
+    looked = []
+
+    def look(probabilities, labels):
+        looked.append(np.bincount(labels).tolist())
+        return [Suspect(position=59, label=0, suggested=1, confidence=0.9, margin=0.8)]
+
+    monkeypatch.setattr("automl_transfer.stages.mislabelled.MOST", 60)
+    monkeypatch.setattr("automl_transfer.stages.mislabelled.suspects", look)
+    search.run(search.request(trials=2, strategies=("frozen",), hold_out="no"))
+    assert looked == [[20, 20, 20]]
+    (finding,) = [
+        one for one in search.study().document("audit")["findings"] if one["kind"] == KIND
+    ]
+    assert "1 of 60 development samples that were looked at (of 120)" in finding["title"]
+    assert int(finding["examples"][0]["sources"][0]) >= 59
+
+
+def test_labels_are_not_looked_at_when_that_takes_longer_than_is_left(tmp_path, monkeypatch):
+    search = ToySearch(tmp_path)
+    monkeypatch.setattr("automl_transfer.stages.mislabelled.SPEED", 1.0)
+    request = search.request(trials=2, strategies=("frozen",), hold_out="no", budget_seconds=300)
+    search.run(request)
+    study = search.study()
+    assert not (study.directory / "mislabelled.json").exists()
+    assert LOOKED_FOR not in study.document("audit")["looked_for"]
+    answer = study.recommendation
+    assert answer is not None
+    assert any("Wrong labels were not looked for" in note for note in answer.notes)
