@@ -4,9 +4,9 @@
     python benchmarks/honesty.py features.npz [more.npz ...] [--repeats 120] [--write]
 
 The first form computes the features of class folders once. The second draws n samples of a data
-set again and again, lets the procedure of the search choose and report on them, and asks the untouched
-rest for the truth: the score of the delivered model, trained on the same samples, on all samples
-that were not drawn.
+set again and again, lets the procedure of the search choose and report on them, and asks the
+untouched rest for the truth: the score of the delivered model, trained on the same samples, on
+all samples that were not drawn.
 
 **The procedure.** From n = 500 on, 200 samples are the test part. A quarter of the others is the
 validation part, on which a pool of configurations (ridge regression with 18 penalties, five kinds
