@@ -5,8 +5,8 @@
 
 The first form computes the features of class folders once. The second draws n samples of a data
 set again and again, lets the procedure of the search choose and report on them, and asks the
-untouched rest for the truth: the score of the delivered model, trained on the same samples, on all
-samples that were not drawn.
+untouched rest for the truth: the score of the delivered model, trained on the same samples, on
+all samples that were not drawn.
 
 **The procedure.** From n = 500 on, 200 samples are the test part. A quarter of the others is the
 validation part, on which a pool of configurations (ridge regression with 18 penalties, five kinds
