@@ -27,7 +27,7 @@ def sentence(snapshot: Snapshot) -> str:
         if is_held_out(score):
             where = f"on {counted(score.samples, 'test sample')} that the search never saw"
         else:
-            where = f"{place(score)}, over {counted(score.samples, 'sample')}"
+            where = f"{place(score)} over {counted(score.samples, 'sample')}"
         return (
             f"Use {_configuration(answer.winner.configuration)}: "
             f"**{score_text(answer.metric, score.value)} {metric_words(answer.metric)}** "

@@ -36,7 +36,7 @@ def score(
     """
     if len(features) > MOST:
         chosen = np.random.default_rng(seed).choice(len(features), MOST, replace=False)
-        features, labels = features[chosen], labels[chosen]
+        features, labels = _gathered(features, np.sort(chosen)), labels[np.sort(chosen)]
     centred = features - features.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     neighbours = min(NEIGHBOURS, len(unit) - 1)
@@ -55,3 +55,14 @@ def score(
             )
         hits += int((votes.argmax(axis=1) == labels[block]).sum())
     return hits / len(unit)
+
+
+def _gathered(features: NDArray[np.float32], chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Some rows; of a matrix in a file, what is read of it is given back at once."""
+    from automl_transfer.training.matrix import give_back
+
+    found = np.empty((len(chosen), features.shape[1]), dtype=np.float32)
+    for start in range(0, len(chosen), BLOCK):
+        found[start : start + BLOCK] = features[chosen[start : start + BLOCK]]
+        give_back(features)
+    return found

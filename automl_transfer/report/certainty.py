@@ -25,7 +25,7 @@ def place(test: HeldOutScore) -> str:
 
 _PLACES = {
     "cross-validation": "by cross-validation",
-    "validation": "on the validation part, corrected",
+    "validation": "on the validation part (corrected)",
 }
 """By source of a score, if that is not the test part."""
 
