@@ -56,6 +56,11 @@ class Comparison:
         """Whether "first beats second" may be said; wrong for no pair in 95 % of comparisons."""
         return bool(self.differences[first, second] > self.margins[first, second])
 
+    def difference(self, first: int, second: int) -> Interval:
+        """By how much first is better than second, 95 % together with all other pairs."""
+        gap, margin = float(self.differences[first, second]), float(self.margins[first, second])
+        return Interval(low=gap - margin, high=gap + margin)
+
 
 def compare(
     probabilities: Sequence[NDArray[np.floating]],

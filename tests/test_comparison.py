@@ -39,6 +39,9 @@ def test_a_clear_difference_is_said_and_a_small_one_is_not(metric: str) -> None:
     assert not found.beats(0, 1)
     behind = found.contenders[0].behind
     assert behind is not None and 0 < behind.low < behind.high
+    assert behind == found.difference(found.best, 0)
+    mirrored = found.difference(0, found.best)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-behind.high, -behind.low))
     assert found.contenders[found.best].behind is None
     assert sum(one.p_best for one in found.contenders) == pytest.approx(1)
     assert found.contenders[0].p_best < 0.01
