@@ -48,10 +48,10 @@ def studies(directory: str, as_json: bool) -> None:
     names = ("name", "state", "data", "classes", "trials", "metric", "best", "test", "winner")
     table = Table(
         columns=columns(
-            *("name", "state", "data", "classes>", "trials>", "metric"),
-            *("best (validation)>", "test>", "winner", "updated"),
+            *("name", "state", "data?", "classes>?", "trials>", "metric?"),
+            *("best (validation)>?", "answer's score>", "winner", "updated (UTC)?"),
         ),
-        rows=tuple((*(cell(row, name) for name in names), cell(row, "updated")) for row in rows),
+        rows=tuple((*(cell(row, name) for name in names), cell(row, "updated")[:16]) for row in rows),
     )
     write_blocks([table])
     for row in rows:

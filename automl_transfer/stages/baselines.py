@@ -92,9 +92,8 @@ def _gain(
         seed=context.request.seed,
         groups=context.splits.units[positions],
     )
-    gap = float(found.differences[0, 1]) - optimism
-    margin = float(found.margins[0, 1])
-    low, high = gap - margin, gap + margin
+    ends = found.difference(0, 1)
+    low, high = ends.low - optimism, ends.high - optimism
     if is_share(context.task.metric):
         # A share can be no more than 1 ahead of another, nor than the other leaves.
         value = score(others, context.dataset.labels[positions], context.task.metric)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import compare
 from automl_transfer.ensemble import greedy_ensemble
 from automl_transfer.folds import random_folds
-from automl_transfer.recommendation import Confirmation, Cost, Ensemble, Finalist, Interval
+from automl_transfer.recommendation import Confirmation, Cost, Ensemble, Finalist
 from automl_transfer.scoring import score
 from automl_transfer.stages.confirm import Confirmed
 from automl_transfer.stages.context import Context
@@ -72,12 +72,11 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
         seed=context.request.seed,
         groups=groups,
     )
-    lead, margin = float(compared.differences[0, 1]), float(compared.margins[0, 1])
     latency, size = _cost([one for one in found.finalists if one.number in members])
     return Ensemble(
         members=members,
         value=score(mixed, labels, metric),
-        lead=Interval(low=lead - margin, high=lead + margin),
+        lead=compared.difference(0, 1),
         latency=latency,
         bytes=size,
     )
