@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from automl_transfer.intervals import around, critical, effective_samples
 from automl_transfer.metrics import prepare
@@ -124,7 +124,7 @@ def compare(
         )
     others = np.delete(deviations[best], best)
     others = others[others > 0]
-    power = float(stats.norm.ppf(_POWER))
+    power = float(special.ndtri(_POWER))
     return Comparison(
         contenders=tuple(contenders),
         best=best,
@@ -177,4 +177,4 @@ def _factor(
     off = np.abs(gaps - differences[rows, columns])[:, there] / scatter[there]
     largest = float(np.quantile(off.max(axis=1), 0.95))
     # Resamples of few samples scatter as the normal distribution does, not as Student's.
-    return max(largest, float(stats.norm.ppf(0.975))) * t / float(stats.norm.ppf(0.975))
+    return max(largest, float(special.ndtri(0.975))) * t / float(special.ndtri(0.975))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from automl_transfer.metrics import is_share
 from automl_transfer.recommendation import Interval
@@ -38,7 +38,7 @@ def effective_samples(
 
 def critical(clusters: int) -> float:
     """Two-sided 5 % point of Student's t, for so many independent samples."""
-    return float(stats.t.ppf(0.975, max(clusters - 1, 1)))
+    return float(special.stdtrit(max(clusters - 1, 1), 0.975))
 
 
 def around(

@@ -51,7 +51,9 @@ def studies(directory: str, as_json: bool) -> None:
             *("name", "state", "data?", "classes>?", "trials>", "metric?"),
             *("best (validation)>?", "answer's score>", "winner", "updated (UTC)?"),
         ),
-        rows=tuple((*(cell(row, name) for name in names), cell(row, "updated")[:16]) for row in rows),
+        rows=tuple(
+            (*(cell(row, name) for name in names), cell(row, "updated")[:16]) for row in rows
+        ),
     )
     write_blocks([table])
     for row in rows:
