@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.class_weights import weights_of
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
+from automl_transfer.stages.head_building import (
+    class_weights,
+    head_builder,
+    head_run,
+    train_together,
+)
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from automl_transfer.training.trial import TrialResult
 
 T = TypeVar("T")
@@ -53,8 +57,7 @@ def heads_again(
         Class probabilities of ``score``, shape (n, c), or what went wrong, in the order of
         ``rows``.
     """
-    from automl_transfer.training.frozen import FrozenFeatures, fitted, seeded
-    from automl_transfer.training.packed import HeadRun, train_heads
+    from automl_transfer.training.frozen import FrozenFeatures, fitted
 
     labels = context.dataset.labels
     data = FrozenFeatures.scaled(
@@ -67,38 +70,20 @@ def heads_again(
     found: dict[int, Probabilities | Exception] = {}
     runs, places = [], []
     for place, row in enumerate(rows):
-        build = _head_of(context, candidate, row)
-        params = row.configuration.of("head", row.configuration.head)
-        weights = weights_of(row.configuration, data.labels, len(context.task.classes))
+        configuration = row.configuration
+        build = partial(head_builder(context, configuration), candidate.width)
         try:
-            if context.head(row.configuration.head).closed_form:
+            if context.head(configuration.head).closed_form:
+                weights = class_weights(context, configuration, data)
                 found[place] = fitted(build, data, seed, weights).probabilities
                 continue
-            head = seeded(build, seed)
+            runs.append(head_run(context, configuration, build, data, seed))
         except (Exception, SystemExit) as error:
             found[place] = RuntimeError(str(error))
             continue
         places.append(place)
-        runs.append(
-            HeadRun(
-                build=lambda head=head: head,  # type: ignore[misc]
-                lr=float(params.get("lr", 1e-2)),
-                weight_decay=float(params.get("weight_decay", 1e-4)),
-                label_smoothing=float(params.get("label_smoothing", 0.0)),
-                class_weights=weights,
-            )
-        )
     if runs:
-        steps = train_heads(
-            runs=runs,
-            features=data.train,
-            labels=data.labels,
-            evaluate_features=data.evaluate,
-            classes=len(context.task.classes),
-            seed=seed,
-            device=context.device,
-            should_stop=should_stop,
-        )
+        steps = train_together(context, runs, data, seed=seed, should_stop=should_stop)
         for result in ended(steps):
             found[places[result.run]] = result.error or result.probabilities
     return [found[place] for place in range(len(rows))]
@@ -145,10 +130,3 @@ def ended(run: Generator[Any, Any, T]) -> T:
         except StopIteration as stop:
             value: T = stop.value
             return value
-
-
-def _head_of(context: Context, candidate: Candidate, row: Outcome) -> Callable[[], nn.Module]:
-    name = row.configuration.head
-    factory = context.registry.load(context.head(name))
-    params = row.configuration.of("head", name)
-    return lambda: factory(width=candidate.width, classes=len(context.task.classes), params=params)

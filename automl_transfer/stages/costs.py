@@ -12,6 +12,7 @@ from automl_transfer.contracts import Backbone, Batch
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Cost
 from automl_transfer.stages.context import Bench, Candidate, Context
+from automl_transfer.stages.head_building import head_builder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,8 @@ def cost_of(
     from automl_transfer.training.model import TransferModel
 
     configuration = outcome.configuration
-    head = model.head if model is not None else _head(context, configuration, candidate)
+    build = head_builder(context, configuration)
+    head = model.head if model is not None else build(candidate.width)
     whole, own = candidate.card.id, (candidate.card.id, _form(head))
     if whole not in context.costs:
         network = model or TransferModel(candidate.build(), head, candidate.width)
@@ -108,15 +110,6 @@ def _over(limit: float | None, seconds: float) -> str | None:
         f"{1000 * seconds:.3g} ms for a batch of one on this device, more than --max-latency "
         f"{1000 * limit:.3g}ms"
     )
-
-
-def _head(context: Bench, configuration: Configuration, candidate: Candidate) -> nn.Module:
-    head: nn.Module = context.registry.load(context.head(configuration.head))(
-        width=candidate.width,
-        classes=len(context.task.classes),
-        params=configuration.of("head", configuration.head),
-    )
-    return head
 
 
 def _form(head: nn.Module) -> tuple[object, ...]:

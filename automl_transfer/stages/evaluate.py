@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from automl_transfer.class_weights import weights_of
 from automl_transfer.configuration import Configuration
 from automl_transfer.stages.context import Bench, Candidate, Context
+from automl_transfer.stages.head_building import LR, WEIGHT_DECAY, head_builder
 from automl_transfer.stages.screen import feature_key
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ def arguments(
     registry = context.registry
     head_card = context.head(configuration.head)
     head_params = configuration.of("head", configuration.head)
-    build_head = registry.load(head_card)
     classes = len(context.task.classes)
     plan = registry.load(context.strategy(configuration.strategy))(
         stages=candidate.views, params=configuration.of("strategy", configuration.strategy)
@@ -69,9 +69,9 @@ def arguments(
     return {
         "stages": candidate.stages,
         "plan": plan,
-        "head": lambda width: build_head(width=width, classes=classes, params=head_params),
-        "head_lr": float(head_params.get("lr", 1e-2)),
-        "head_weight_decay": float(head_params.get("weight_decay", 1e-4)),
+        "head": head_builder(context, configuration),
+        "head_lr": float(head_params.get("lr", LR)),
+        "head_weight_decay": float(head_params.get("weight_decay", WEIGHT_DECAY)),
         "closed_form": head_card.closed_form,
         "classes": classes,
         "train": part(train_on),

@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.class_weights import weights_of
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone
 from automl_transfer.errors import DivergedError, PluginError, TrialError
@@ -20,6 +20,12 @@ from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
 from automl_transfer.scoring import score, scores
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.head_building import (
+    class_weights,
+    head_builder,
+    head_run,
+    train_together,
+)
 from automl_transfer.stages.rows import begun, checked, failed, store
 
 if TYPE_CHECKING:
@@ -102,9 +108,6 @@ class HeadTrials:
             asked: Numbers and configurations.
             should_stop: Looked at after each step; what has not ended then, is pruned.
         """
-        from automl_transfer.training.frozen import seeded
-        from automl_transfer.training.packed import HeadRun, train_heads
-
         context, started = self._context, time.monotonic()
         trials = [self._begin(configuration, number) for number, configuration in asked]
         runs, running = [], []
@@ -114,31 +117,15 @@ class HeadTrials:
             if context.head(trial.row.configuration.head).closed_form:
                 self._fit(trial)
                 continue
+            configuration, seed = trial.row.configuration, trial.row.seed
             try:
-                head = seeded(trial.build, trial.row.seed)
+                runs.append(head_run(context, configuration, trial.build, self._data, seed))
             except (Exception, SystemExit) as error:
                 trial.row = failed(trial.row, error)
                 continue
-            params = trial.row.configuration.of("head", trial.row.configuration.head)
-            runs.append(
-                HeadRun(
-                    build=lambda head=head: head,  # type: ignore[misc]
-                    lr=float(params.get("lr", 1e-2)),
-                    weight_decay=float(params.get("weight_decay", 1e-4)),
-                    label_smoothing=float(params.get("label_smoothing", 0.0)),
-                    class_weights=self._class_weights(trial.row.configuration),
-                )
-            )
             running.append(trial)
-        steps = train_heads(
-            runs=runs,
-            features=self._data.train,
-            labels=self._data.labels,
-            evaluate_features=self._data.evaluate,
-            classes=len(self._context.task.classes),
-            seed=self._context.request.seed,
-            device=self._context.device,
-            should_stop=should_stop,
+        steps = train_together(
+            context, runs, self._data, seed=context.request.seed, should_stop=should_stop
         )
         stop: list[int] | None = None
         results: Sequence[HeadResult] = ()
@@ -185,14 +172,9 @@ class HeadTrials:
                     f"trains no stage of the pretrained network, but {configuration.strategy!r} "
                     "does not."
                 )
-            factory = context.registry.load(context.head(configuration.head))
+            trial.build = partial(head_builder(context, configuration), self._candidate.width)
         except (Exception, SystemExit) as error:
             trial.row = failed(trial.row, error)
-            return trial
-        params = configuration.of("head", configuration.head)
-        trial.build = lambda: factory(
-            width=self._candidate.width, classes=len(context.task.classes), params=params
-        )
         return trial
 
     def _fit(self, trial: _Trial) -> None:
@@ -203,14 +185,11 @@ class HeadTrials:
             return
         started = time.monotonic()
         try:
-            weights = self._class_weights(trial.row.configuration)
+            weights = class_weights(self._context, trial.row.configuration, self._data)
             made = fitted(trial.build, self._data, trial.row.seed, weights)
             self._finish(trial, made.head, made.probabilities, 1, made.loss, started)
         except (Exception, SystemExit) as error:
             trial.row = failed(trial.row, error)
-
-    def _class_weights(self, configuration: Configuration) -> tuple[float, ...] | None:
-        return weights_of(configuration, self._data.labels, len(self._context.task.classes))
 
     def _point(self, report: HeadReport) -> CurvePoint:
         metric = self._context.task.metric

@@ -15,6 +15,7 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.stages.checkpoint import kept
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
+from automl_transfer.stages.head_building import head_builder
 
 if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel
@@ -85,23 +86,13 @@ def make_model(
 def _restore(
     context: Context, candidate: Candidate, winner: Outcome, file: Path, reason: str
 ) -> Made:
+    from automl_transfer.training.model import TransferModel
     from automl_transfer.training.model_file import load_state
 
-    model = _build(context, candidate, winner)
+    head = head_builder(context, winner.configuration)(candidate.width)
+    model = TransferModel(candidate.build(), head, candidate.width)
     load_state(file, model)
     return Made(model=model, refitted=False, reason=reason)
-
-
-def _build(context: Context, candidate: Candidate, winner: Outcome) -> TransferModel:
-    from automl_transfer.training.model import TransferModel
-
-    configuration = winner.configuration
-    head = context.registry.load(context.head(configuration.head))(
-        width=candidate.width,
-        classes=len(context.task.classes),
-        params=configuration.of("head", configuration.head),
-    )
-    return TransferModel(candidate.build(), head, candidate.width)
 
 
 def write_model(
@@ -109,7 +100,7 @@ def write_model(
     model: TransferModel,
     winner: Outcome,
     candidate: Candidate,
-    temperature: float = 1.0,
+    temperature: float,
 ) -> None:
     """Writes ``model/``: ``model.safetensors``, and ``model.json`` with all it takes to use it.
 
