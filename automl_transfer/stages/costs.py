@@ -84,6 +84,26 @@ def over_limit(context: Context, cost: Cost) -> str | None:
     return _over(context.request.max_latency, cost.latency)
 
 
+def ruled_out(context: Context, outcome: Outcome, name: str) -> str | None:
+    """Why a trial's model may not be the answer, said in the *why not* table as well.
+
+    Args:
+        context: Of the search.
+        outcome: A finished trial whose backbone is there.
+        name: What the table calls it.
+
+    Returns:
+        None if it is fast enough, or nobody has asked.
+    """
+    if context.request.max_latency is None:
+        return None
+    candidate = context.candidates[outcome.configuration.backbone]
+    slow = over_limit(context, cost_of(context, outcome, candidate))
+    if slow is not None:
+        context.exclude(name, slow)
+    return slow
+
+
 def too_slow(context: Context, card: BackboneCard, backbone: Backbone) -> str | None:
     """Why a backbone is not tried; None if it is fast enough, or nobody has asked."""
     from automl_transfer.training.costs import latency

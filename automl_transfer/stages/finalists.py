@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from automl_transfer.comparison import compare
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Context
-from automl_transfer.stages.costs import cost_of, over_limit
+from automl_transfer.stages.costs import ruled_out
 
 LEAST = 3
 """Finalists, if there are as many different ones."""
@@ -44,25 +44,15 @@ def choose_finalists(context: Context, best: Sequence[Outcome]) -> list[Outcome]
     for row in best:
         chosen = row.configuration
         kinds.setdefault((chosen.backbone, chosen.head, chosen.strategy), row)
-    different = _fast_enough(context, list(kinds.values()))[:LOOKED_AT]
+    sought = list(kinds.values())[: 2 * LOOKED_AT]
+    different = [
+        row
+        for row in sought
+        if ruled_out(context, row, f"trial {row.number} ({row.configuration.title})") is None
+    ][:LOOKED_AT]
     others = _tied(context, different)[LEAST:] if different else []
     others.sort(key=lambda row: context.candidates[row.configuration.backbone].seconds_per_sample)
     return [*different[:LEAST], *others[: MOST - LEAST]]
-
-
-def _fast_enough(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:
-    """Those whose models keep to ``--max-latency``, as measured here."""
-    if context.request.max_latency is None:
-        return list(rows)
-    kept = []
-    for row in rows[: 2 * LOOKED_AT]:
-        cost = cost_of(context, row, context.candidates[row.configuration.backbone])
-        slow = over_limit(context, cost)
-        if slow is None:
-            kept.append(row)
-        else:
-            context.exclude(f"trial {row.number} ({row.configuration.title})", slow)
-    return kept
 
 
 def _tied(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:

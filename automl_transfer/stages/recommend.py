@@ -13,7 +13,7 @@ from automl_transfer.scoring import interval
 from automl_transfer.stages.baselines import RAW_LIMIT, baselines, default
 from automl_transfer.stages.confirmation import confirmation
 from automl_transfer.stages.context import Context, finished
-from automl_transfer.stages.costs import cost_of, over_limit
+from automl_transfer.stages.costs import ruled_out
 from automl_transfer.stages.ensembles import ensemble_or_note
 from automl_transfer.stages.finalists import usable
 from automl_transfer.stages.held_out import held_out
@@ -77,7 +77,7 @@ def recommend(context: Context) -> Iterator[Event]:
     candidate = context.candidates[winner.configuration.backbone]
     yield StageStarted(stage="recommend", detail=winner.configuration.title)
     if found is None and winner is not best[0]:
-        slow = any(row.what == _name(best[0]) for row in context.why_not)
+        slow = best[0] in usable(context, best)
         text = (
             f"Trial {best[0].number} ({best[0].configuration.title}) scored best, but "
             + ("is slower than --max-latency" if slow else "a part of it cannot be had now")
@@ -154,24 +154,15 @@ def _winner(context: Context, best: Sequence[Outcome], number: int | None) -> Ou
 
 def _fast_enough(context: Context, rows: Sequence[Outcome]) -> Outcome:
     """The best whose model keeps to ``--max-latency``, where no finalists were measured."""
-    if context.request.max_latency is None:
-        return rows[0]
-    reason = ""
+    reason: str | None = None
     for row in rows:
-        cost = cost_of(context, row, context.candidates[row.configuration.backbone])
-        slow = over_limit(context, cost)
-        if slow is None:
+        reason = ruled_out(context, row, f"trial {row.number}")
+        if reason is None:
             return row
-        reason = slow
-        context.exclude(_name(row), slow)
     raise NothingUsableError(
         f"A finished trial must keep to --max-latency, but none does; the last of {len(rows)} "
         f"takes {reason}. Allow more, or search smaller backbones (--portfolio tiny)."
     )
-
-
-def _name(row: Outcome) -> str:
-    return f"trial {row.number}"
 
 
 def rank(

@@ -16,6 +16,7 @@ from automl_transfer.contracts import Batch
 from automl_transfer.errors import EmptySpaceError, NothingUsableError, StudyError
 from automl_transfer.events import BackboneExcluded, Event, Recommended
 from automl_transfer.outcome import Outcome
+from automl_transfer.stages import costs as stage
 from automl_transfer.stages import recommend
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.costs import cost_of, over_limit
@@ -166,13 +167,13 @@ def _before(rank: Any, kept: list[Any]) -> Any:
 
 
 def slow_ones(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
-    """No finalists are measured; at the end, the models of these trials take 50 ms."""
+    """No finalists are compared; the models of these trials take 50 ms."""
 
     def cost(context: Context, row: Outcome, candidate: Candidate) -> Any:
         return SimpleNamespace(latency=0.05 if row.number in numbers else 0.001)
 
     monkeypatch.setattr(recommend, "confirmation", lambda context: None)
-    monkeypatch.setattr(recommend, "cost_of", cost)
+    monkeypatch.setattr(stage, "cost_of", cost)
 
 
 def test_the_answer_is_fast_enough_though_no_finalist_was_measured(
