@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Candidate, Context
-from automl_transfer.stages.evaluate import train
+from automl_transfer.stages.evaluate import Stop, train
 from automl_transfer.stages.head_building import (
     class_weights,
     head_builder,
@@ -23,13 +23,7 @@ if TYPE_CHECKING:
     from automl_transfer.training.trial import TrialResult
 
 T = TypeVar("T")
-Stop = Callable[[], bool]
 Probabilities = NDArray[np.float32]
-
-
-def is_frozen(context: Context, row: Outcome) -> bool:
-    """Whether only a head was trained, on features that are kept."""
-    return not context.strategy(row.configuration.strategy).trains_backbone
 
 
 def heads_again(

@@ -13,7 +13,7 @@ from automl_transfer.events import Event, Progress
 from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Baseline, Interval
-from automl_transfer.scoring import knn_predict, score, scores
+from automl_transfer.scoring import knn_predict, score
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
@@ -66,13 +66,12 @@ def _scored(context: Context, made: Made, yardstick: Yardstick, scored: Scored) 
         return Baseline(name=made.name, description=made.description, value=None)
     positions = (made.on or yardstick).positions
     labels = context.dataset.labels[positions]
-    metric = context.task.metric
     places = np.searchsorted(yardstick.positions, positions)
     own = np.take(scored.probabilities, places, axis=-2)
     return Baseline(
         name=made.name,
         description=made.description,
-        value=scores(made.probabilities, labels)[metric],
+        value=score(made.probabilities, labels, context.task.metric),
         gain=_gain(context, own, made.probabilities, positions, scored.optimism),
     )
 
@@ -96,7 +95,7 @@ def _gain(
     low, high = ends.low - optimism, ends.high - optimism
     if is_share(context.task.metric):
         # A share can be no more than 1 ahead of another, nor than the other leaves.
-        value = score(others, context.dataset.labels[positions], context.task.metric)
+        value = found.contenders[1].value
         low, high = max(low, -value), min(high, 1 - value)
     return Interval(low=low, high=high)
 

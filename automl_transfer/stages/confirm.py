@@ -21,11 +21,12 @@ from automl_transfer.errors import TrialError, reason_of
 from automl_transfer.events import Event, Note, Progress, StageStarted
 from automl_transfer.folds import random_folds
 from automl_transfer.outcome import Outcome
-from automl_transfer.stages.again import Probabilities, heads_again, is_frozen, tuned_again
+from automl_transfer.stages.again import Probabilities, heads_again, tuned_again
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import choose_finalists, usable
 from automl_transfer.stages.proposals import trial_seed
+from automl_transfer.stages.yardstick import joined
 
 NAME = "confirm"
 FOLDS, FOLDS_TUNED = 10, 5
@@ -72,7 +73,6 @@ class Confirmed:
     compared: Comparison | None = None
     rule: Rule | None = None
     """By which one of them was chosen."""
-    seconds: float = 0.0
 
     @property
     def folds(self) -> int:
@@ -105,7 +105,7 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
         return
     rounds = plan_rounds(context, rows)
     yield StageStarted(stage=NAME, detail=f"{len(rows)} finalists on fresh folds")
-    session = _Session(context, rows, reserve)
+    session = _Session(context, rows, rounds, reserve)
     for place, one in enumerate(rounds):
         yield Progress(what="fresh folds", done=place, total=len(rounds))
         if not session.fits(one) or not session.do(one):
@@ -135,7 +135,7 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
 def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
     """The folds, in the order in which they are gone through."""
     splits, seed = context.splits, context.request.seed
-    tuned = not all(is_frozen(context, row) for row in rows)
+    tuned = not all(context.is_frozen(row.configuration) for row in rows)
     held_out = bool(len(splits.test))
     repeats = 1 if held_out or tuned else REPEATS
     count = FOLDS_TUNED if tuned else FOLDS
@@ -162,9 +162,15 @@ def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
 class _Session:
     """Goes through rounds, as many as there is time for."""
 
-    def __init__(self, context: Context, rows: Sequence[Outcome], reserve: float) -> None:
+    def __init__(
+        self,
+        context: Context,
+        rows: Sequence[Outcome],
+        planned: Sequence[Round],
+        reserve: float,
+    ) -> None:
         self._context = context
-        self._planned = tuple(rows)
+        self._planned = Counter(one.repeat for one in planned)
         self._rows = list(rows)
         self._reserve = reserve
         self._done: list[tuple[Round, dict[int, Probabilities]]] = []
@@ -221,7 +227,7 @@ class _Session:
         heads: dict[str, list[Outcome]] = {}
         tuned = []
         for row in self._rows:
-            if is_frozen(self._context, row):
+            if self._context.is_frozen(row.configuration):
                 heads.setdefault(row.configuration.backbone, []).append(row)
             else:
                 tuned.append([row])
@@ -279,9 +285,8 @@ class _Session:
         """What was done: whole repeats, or the folds that there are of the first."""
         rounds = self._done
         if not len(self._context.splits.test):
-            planned = Counter(one.repeat for one in plan_rounds(self._context, self._planned))
             done = Counter(one.repeat for one, _ in rounds)
-            whole = [repeat for repeat in sorted(done) if done[repeat] == planned[repeat]]
+            whole = [repeat for repeat in sorted(done) if done[repeat] == self._planned[repeat]]
             # Of a first repeat that is not whole, what is there: fewer samples, as fairly scored.
             whole = whole or [0]
             rounds = [
@@ -294,19 +299,19 @@ class _Session:
         return Confirmed(
             rows=self._rows,
             positions=np.sort(np.concatenate([one.score for one, _ in rounds if not one.repeat])),
-            probabilities=[_joined(rounds, row.number) for row in self._rows],
+            probabilities=[_predicted(rounds, row.number) for row in self._rows],
             rounds=[one for one, _ in rounds],
-            seconds=self._spent,
         )
 
 
-def _joined(
+def _predicted(
     rounds: Sequence[tuple[Round, dict[int, Probabilities]]], number: int
 ) -> Probabilities:
     """One finalist's predictions in the order of the samples, shape (repeats, n, c)."""
-    found = []
-    for repeat in range(1 + max(one.repeat for one, _ in rounds)):
-        own = [(one.score, made[number]) for one, made in rounds if one.repeat == repeat]
-        order = np.argsort(np.concatenate([score for score, _ in own]), kind="stable")
-        found.append(np.concatenate([made for _, made in own])[order])
-    return np.stack(found)
+    repeats = 1 + max(one.repeat for one, _ in rounds)
+    return np.stack(
+        [
+            joined([(one.score, made[number]) for one, made in rounds if one.repeat == repeat])
+            for repeat in range(repeats)
+        ]
+    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import Stopwatch
 from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard, StrategyCard
+from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Modality, Stage
 from automl_transfer.dataset import Dataset, Splits
 from automl_transfer.outcome import Outcome
@@ -182,6 +183,10 @@ class Bench:
         """The card of a strategy, whether it is searched over or not."""
         known = (card for card in self.strategies if card.id == id)
         return next(known, None) or self.registry.strategy(id)
+
+    def is_frozen(self, configuration: Configuration) -> bool:
+        """Whether only a head is trained, on features that are kept."""
+        return not self.strategy(configuration.strategy).trains_backbone
 
     def head(self, id: str) -> HeadCard:
         """The card of a head that is searched over."""

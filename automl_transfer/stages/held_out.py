@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import ConfidentError, HeldOutScore, Interval, ReliabilityBin
-from automl_transfer.scoring import interval, scores
+from automl_transfer.scoring import interval, score, scores
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.corrected_score import corrected_score
 from automl_transfer.stages.screen import features_of
@@ -109,7 +109,7 @@ def _of_test(
     metric = context.task.metric
     groups = context.splits.units[positions]
     spread = interval(found, labels, metric, context.request.seed, groups=groups)
-    return scores(found, labels)[metric], spread
+    return score(found, labels, metric), spread
 
 
 def _probabilities(
@@ -119,7 +119,7 @@ def _probabilities(
     from automl_transfer.training.model_file import predict_probabilities
 
     positions = context.splits.test
-    if not context.strategy(winner.configuration.strategy).trains_backbone:
+    if context.is_frozen(winner.configuration):
         # The features are kept, and a yardstick asks for them as well.
         return classified(model, features_of(context, candidate, positions))
     params = winner.configuration.of("modality", context.task.modality)

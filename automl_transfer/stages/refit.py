@@ -12,6 +12,7 @@ from automl_transfer.errors import TrialError
 from automl_transfer.events import Event, Progress
 from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
+from automl_transfer.stages.again import ended
 from automl_transfer.stages.checkpoint import kept
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
@@ -64,10 +65,7 @@ def make_model(
         should_stop=lambda: restored is not None and context.watch.left < test_seconds,
     )
     try:
-        while True:
-            next(run)
-    except StopIteration as stop:
-        result = stop.value
+        result = ended(run)
     except TrialError:
         if restored is None:
             raise

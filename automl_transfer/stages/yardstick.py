@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +32,18 @@ class Yardstick:
         self, predict: Callable[[Positions, Positions], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
         """Predictions for :attr:`positions`, shape (n, c), of a function of a round."""
-        order = np.argsort(np.concatenate([score for _, score in self.rounds]), kind="stable")
-        made = [predict(learn, score) for learn, score in self.rounds]
-        found: NDArray[np.float32] = np.concatenate(made)[order]
-        return found
+        return joined([(score, predict(learn, score)) for learn, score in self.rounds])
 
     def first(self) -> Yardstick:
         """The first round alone, for what is too dear to be done for all."""
         return Yardstick(source=self.source, rounds=self.rounds[:1])
+
+
+def joined(parts: Sequence[tuple[Positions, Probabilities]]) -> Probabilities:
+    """Predictions of several rounds in the order of their samples' positions, shape (n, c)."""
+    order = np.argsort(np.concatenate([score for score, _ in parts]), kind="stable")
+    found: Probabilities = np.concatenate([made for _, made in parts])[order]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
