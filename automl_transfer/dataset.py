@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,20 @@ class Sample:
     group: str = ""
     """What it belongs to by the user's word (a patient, a scene); samples of one group stay in
     one part. Empty: to nothing but itself."""
+
+    @property
+    def given_part(self) -> Part:
+        """The part; a sample that was put into none counts as train."""
+        return self.part or "train"
+
+
+def given_parts(samples: Iterable[Sample]) -> dict[str, Part]:
+    """The part of each content by its id: where it is in several, the one that is held out."""
+    parts: dict[str, Part] = {}
+    for sample in samples:
+        part = sample.given_part
+        parts[sample.id] = max(part, parts.get(sample.id, part), key=PARTS.index)
+    return parts
 
 
 @dataclass(frozen=True, kw_only=True)

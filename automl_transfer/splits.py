@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits
+from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits, given_parts
 from automl_transfer.errors import DataError
 from automl_transfer.units import units as make_units
 
@@ -162,12 +162,8 @@ class _Pool:
 
 def _given(samples: Sequence[Sample]) -> tuple[dict[str, Part], int]:
     """The part of each id before anything is drawn, and how many samples had to move for it."""
-    parts: dict[str, Part] = {}
-    for sample in samples:
-        part = sample.part or "train"
-        parts[sample.id] = max(part, parts.get(sample.id, "train"), key=PARTS.index)
-    moved = sum((sample.part or "train") != parts[sample.id] for sample in samples)
-    return parts, moved
+    parts = given_parts(samples)
+    return parts, sum(sample.given_part != parts[sample.id] for sample in samples)
 
 
 def _test_size(samples: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from automl_transfer.audit import Finding, examples
 from automl_transfer.auditing.clusters import Clusters
-from automl_transfer.dataset import PARTS, Dataset, Part, Sample
+from automl_transfer.dataset import Dataset, Sample, given_parts
 
 LOOKED_FOR = ("equal content, within and across classes and given parts",)
 LOOKED_FOR_NEAR = ("near copies, within and across classes and given parts",)
@@ -41,8 +41,9 @@ def exact_findings(dataset: Dataset) -> Iterator[Finding]:
             examples=examples((_sources(group), _classes(dataset, group)) for group in torn),
             action="kept in one part with their labels as they are; correct the labels",
         )
-    split = [group for group in groups if len({_part(sample) for sample in group}) > 1]
-    moved = sum(_part(sample) != _last(group) for group in split for sample in group)
+    split = [group for group in groups if len({sample.given_part for sample in group}) > 1]
+    parts = given_parts(dataset.samples)
+    moved = sum(sample.given_part != parts[sample.id] for sample in dataset.samples)
     if split:
         yield Finding(
             kind="copies-across-parts",
@@ -102,13 +103,13 @@ def _leaks(dataset: Dataset, found: Clusters) -> Iterator[Finding]:
         return
     train: dict[int, list[Sample]] = defaultdict(list)
     for sample, number in zip(samples, found.numbers.tolist(), strict=True):
-        if _part(sample) == "train":
+        if sample.given_part == "train":
             train[number].append(sample)
     for name in ("val", "test"):
         held = 0
         leaked: list[tuple[Sample, Sample]] = []
         for sample, number in zip(samples, found.numbers.tolist(), strict=True):
-            if _part(sample) != name:
+            if sample.given_part != name:
                 continue
             held += 1
             # Equal content is moved to where it is held out, and so is no leak.
@@ -129,14 +130,6 @@ def _leaks(dataset: Dataset, found: Clusters) -> Iterator[Finding]:
         )
 
 
-def _part(sample: Sample) -> Part:
-    return sample.part or "train"
-
-
-def _last(group: Sequence[Sample]) -> Part:
-    return max((_part(sample) for sample in group), key=PARTS.index)
-
-
 def _sources(group: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(sample.source for sample in group)
 
@@ -146,4 +139,4 @@ def _classes(dataset: Dataset, group: Sequence[Sample]) -> str:
 
 
 def _parts(group: Sequence[Sample]) -> str:
-    return " and ".join(dict.fromkeys(_part(sample) for sample in group))
+    return " and ".join(dict.fromkeys(sample.given_part for sample in group))

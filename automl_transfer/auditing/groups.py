@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from automl_transfer.audit import Finding, examples
-from automl_transfer.dataset import PARTS, Dataset, Part, Sample
+from automl_transfer.dataset import PARTS, Dataset, Part, Sample, given_parts
 
 LOOKED_FOR = ("groups across given parts",)
 
@@ -25,7 +25,7 @@ def group_findings(dataset: Dataset) -> Iterator[Finding]:
     """
     if not divisible(dataset):
         return
-    parts = _parts(dataset.samples)
+    parts = given_parts(dataset.samples)
     members: dict[tuple[str, Part], list[Sample]] = defaultdict(list)
     for sample in dataset.samples:
         if sample.group:
@@ -58,13 +58,3 @@ def group_findings(dataset: Dataset) -> Iterator[Finding]:
             action="the parts are kept as given; the score on this one may be too good by up to "
             f"{100 * len(leaked) / held:.1f} points",
         )
-
-
-def _parts(samples: Sequence[Sample]) -> dict[str, Part]:
-    """Of each content: equal ones go to where one of them is held out."""
-    found: dict[str, Part] = {}
-    for sample in samples:
-        found[sample.id] = max(
-            sample.part or "train", found.get(sample.id, "train"), key=PARTS.index
-        )
-    return found

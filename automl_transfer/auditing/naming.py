@@ -121,7 +121,7 @@ def _alike(classes: Sequence[str]) -> Iterator[Finding]:
 
 
 def _missing(dataset: Dataset) -> Iterator[Finding]:
-    seen = Counter((sample.part or "train", sample.label) for sample in dataset.samples)
+    seen = Counter((sample.given_part, sample.label) for sample in dataset.samples)
     given = {sample.part for sample in dataset.samples} - {None}
     if not given:
         return

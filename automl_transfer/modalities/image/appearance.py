@@ -86,7 +86,7 @@ def appearance_findings(dataset: Dataset, measured: NDArray[np.float32]) -> Iter
         dataset: With n samples.
         measured: Shape (n, 8), in the order of :data:`MEASURES`; not-a-number where unknown.
     """
-    parts = np.array([sample.part or "train" for sample in dataset.samples])
+    parts = np.array([sample.given_part for sample in dataset.samples])
     train = parts == "train"
     found = list(
         _differences(
