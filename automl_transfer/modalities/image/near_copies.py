@@ -56,12 +56,6 @@ def perceptual_codes(rows: Pixels) -> NDArray[np.uint64]:
     return found.view(">u8")[:, 0].astype(np.uint64)
 
 
-def contrast(rows: Pixels) -> NDArray[np.float32]:
-    """Standard deviation of the grey values of each image, shape (n,)."""
-    spread: NDArray[np.float32] = grey(rows).std(axis=(1, 2))
-    return spread
-
-
 def grey(rows: Pixels) -> NDArray[np.float32]:
     """Luma, shape (n, 32, 32), 0 to 255."""
     found: NDArray[np.float32] = rows.astype(np.float32) @ _LUMA
