@@ -7,14 +7,14 @@ from pathlib import Path
 
 from automl_transfer.audit import Audit
 from automl_transfer.auditing import Audited, audit_dataset, unusable
-from automl_transfer.contracts import Modality, OpensPrepared, Progress, RawRows
-from automl_transfer.dataset import DataOptions, Dataset
+from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import DataError
 from automl_transfer.events import Event
 from automl_transfer.registry import Registry
 from automl_transfer.stages.context import cache_directory
-from automl_transfer.stages.data_audit import followed, raw_rows
-from automl_transfer.stages.load import recognise_data
+from automl_transfer.stages.data_audit import raw_rows
+from automl_transfer.stages.following import followed
+from automl_transfer.stages.load import opened, recognise_data
 from automl_transfer.training.array_cache import ArrayCache
 
 
@@ -30,9 +30,7 @@ def check(path: Path, options: DataOptions, registry: Registry) -> Generator[Eve
     _, modality = recognise_data(path, options, registry)
     cache = ArrayCache(cache_directory())
     try:
-        dataset: Dataset = yield from followed(
-            "reading", lambda progress: _opened(modality, path, options, cache, progress)
-        )
+        dataset = yield from opened(modality, path, options, cache)
     except DataError as error:
         return unusable(str(error))
     rows = raw_rows(modality, dataset, cache)
@@ -40,14 +38,3 @@ def check(path: Path, options: DataOptions, registry: Registry) -> Generator[Eve
         "auditing", lambda progress: audit_dataset(dataset, modality, rows, progress)
     )
     return found.audit
-
-
-def _opened(
-    modality: Modality, path: Path, options: DataOptions, cache: ArrayCache, progress: Progress
-) -> Dataset:
-    from automl_transfer.training.row_keeper import RowKeeper
-
-    if isinstance(modality, OpensPrepared) and isinstance(modality, RawRows):
-        keeper = RowKeeper(cache)
-        return modality.open_prepared(path, options, [modality.raw_input], keeper, progress)
-    return modality.open(path, options, progress)

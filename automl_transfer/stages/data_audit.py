@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Literal, TypeVar
+from collections.abc import Generator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 from automl_transfer.audit import Audit, Finding, stored_audit
 from automl_transfer.auditing import Audited, audit_dataset
 from automl_transfer.auditing.labels import KIND, LOOKED_FOR
-from automl_transfer.contracts import Modality, Progress, RawRows, ReadRows
+from automl_transfer.contracts import Modality, RawRows, ReadRows
 from automl_transfer.dataset import Dataset
 from automl_transfer.errors import PluginError
 from automl_transfer.events import Event, Note
-from automl_transfer.events import Progress as Step
 from automl_transfer.jsonable import to_json
 from automl_transfer.stages.context import Context
-from automl_transfer.stages.following import following
+from automl_transfer.stages.following import followed
 from automl_transfer.training.array_cache import ArrayCache
-
-T = TypeVar("T")
 
 TOLD = 3
 """Findings that a search says one by one; the rest are in its audit."""
@@ -103,18 +100,6 @@ def _no_rows(positions: NDArray[np.int64]) -> NDArray[np.generic]:
         f"A modality that examines its data must have `raw_input`, but {len(positions)} rows were "
         "asked for and it has none."
     )
-
-
-def followed(what: str, work: Callable[[Progress], T]) -> Generator[Event, None, T]:
-    """Runs ``work`` and yields its progress as events."""
-    run = following(work)
-    while True:
-        try:
-            done, total = next(run)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield Step(what=what, done=done, total=total)
 
 
 def _told(found: Audit) -> list[tuple[str, Literal["info", "warning"]]]:

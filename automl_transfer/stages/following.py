@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from automl_transfer.contracts import Progress
+from automl_transfer.events import Event
+from automl_transfer.events import Progress as Step
 
 T = TypeVar("T")
 SECONDS = 0.5
@@ -65,3 +67,15 @@ def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None,
     if errors:
         raise errors[0]
     return results[0]
+
+
+def followed(what: str, work: Callable[[Progress], T]) -> Generator[Event, None, T]:
+    """Runs ``work`` and yields its progress as events."""
+    run = following(work)
+    while True:
+        try:
+            done, total = next(run)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield Step(what=what, done=done, total=total)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,19 @@ from automl_transfer.errors import (
     UsageError,
     did_you_mean,
 )
-from automl_transfer.events import DataLoaded, Event, Note, Progress, StageStarted
+from automl_transfer.events import DataLoaded, Event, Note, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.splits import make_splits
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.data_audit import audit
-from automl_transfer.stages.following import following
+from automl_transfer.stages.following import followed
 from automl_transfer.stages.kept_splits import kept_splits
 from automl_transfer.task import Task, choose_metric
+
+if TYPE_CHECKING:
+    from automl_transfer.training.array_cache import ArrayCache
 
 
 def recognise(request: SearchRequest, registry: Registry) -> tuple[ModalityCard, Modality]:
@@ -76,7 +79,8 @@ def load(context: Context) -> Iterator[Event]:
     request = context.request
     yield StageStarted(stage="load", detail=request.data)
     card, modality = context.recognised
-    dataset = yield from _opened(context, modality)
+    path, cache = Path(request.data), context.cache
+    dataset = yield from opened(modality, path, request.options, cache, lambda: _inputs(context))
     _same_data(context, dataset.fingerprint)
     clusters = yield from audit(context, modality, dataset)
     kept = kept_splits(context, dataset, clusters)
@@ -121,29 +125,32 @@ def _drawn(request: SearchRequest, dataset: Dataset, clusters: NDArray[np.int64]
     )
 
 
-def _opened(context: Context, modality: Modality) -> Generator[Event, None, Dataset]:
-    """Opens the data; where the modality can do so, it prepares them for all backbones as well."""
-    from automl_transfer.training.row_keeper import RowKeeper
+def opened(
+    modality: Modality,
+    path: Path,
+    options: DataOptions,
+    cache: ArrayCache,
+    inputs: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+) -> Generator[Event, None, Dataset]:
+    """Opens the data; where the modality can do so, it prepares them as well.
 
-    path, options = Path(context.request.data), context.request.options
+    Args:
+        modality: Of the data.
+        path: Where they are.
+        options: How they are to be read.
+        cache: Keeps what is prepared: for ``inputs``, and the modality's own ``raw_input``.
+        inputs: What backbones take.
+    """
+    from automl_transfer.training.row_keeper import RowKeeper
 
     def work(progress: Callable[[int, int], None]) -> Dataset:
         if isinstance(modality, OpensPrepared):
-            keeper = RowKeeper(context.cache)
-            inputs = _inputs(context)
-            if isinstance(modality, RawRows):
-                inputs.append(modality.raw_input)
-            return modality.open_prepared(path, options, inputs, keeper, progress)
+            raw = [modality.raw_input] if isinstance(modality, RawRows) else []
+            keeper = RowKeeper(cache)
+            return modality.open_prepared(path, options, [*inputs(), *raw], keeper, progress)
         return modality.open(path, options, progress)
 
-    run = following(work)
-    while True:
-        try:
-            done, total = next(run)
-        except StopIteration as stop:
-            dataset: Dataset = stop.value
-            return dataset
-        yield Progress(what="reading", done=done, total=total)
+    return followed("reading", work)
 
 
 def _inputs(context: Context) -> list[Mapping[str, Any]]:
