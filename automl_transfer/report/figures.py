@@ -36,13 +36,18 @@ def score(metric: str, value: float | None) -> str:
     return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}"
 
 
+def between(metric: str, ends: Interval) -> str:
+    """``92.7 to 95.3`` in hundredths for metrics from 0 to 1, ``0.871 to 0.902`` for others."""
+    if is_share(metric):
+        return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
+    return f"{ends.low:.3f} to {ends.high:.3f}"
+
+
 def interval(metric: str, ends: Interval | None) -> str:
     """``92.7 to 95.3 %``, or a dash."""
     if ends is None:
         return NOTHING
-    if is_share(metric):
-        return f"{100 * ends.low:.1f} to {100 * ends.high:.1f} %"
-    return f"{ends.low:.3f} to {ends.high:.3f}"
+    return between(metric, ends) + (" %" if is_share(metric) else "")
 
 
 def difference(metric: str, value: float, sign: bool = False) -> str:
@@ -55,9 +60,7 @@ def differences(metric: str, ends: Interval | None) -> str:
     """``0.9 to 2.6 points``, or a dash."""
     if ends is None:
         return NOTHING
-    if is_share(metric):
-        return f"{100 * ends.low:.1f} to {100 * ends.high:.1f} points"
-    return f"{ends.low:.3f} to {ends.high:.3f}"
+    return between(metric, ends) + (" points" if is_share(metric) else "")
 
 
 def share(value: float) -> str:

@@ -18,6 +18,7 @@ from automl_transfer.report.blocks import (
 from automl_transfer.report.certainty import is_behind
 from automl_transfer.report.figures import (
     NOTHING,
+    between,
     differences,
     interval,
     is_share,
@@ -96,7 +97,7 @@ def finalists_table(recommendation: Recommendation, found: Confirmation) -> Tabl
                 score(metric, row.selected_on),
                 score(metric, row.value),
                 interval(metric, row.interval),
-                differences(metric, row.behind).removesuffix(" points"),
+                between(metric, row.behind) if row.behind else NOTHING,
                 share(row.p_best),
                 *_costs(row.cost),
                 ", ".join(

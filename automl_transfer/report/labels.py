@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from automl_transfer.recommendation import (
     ClassGain,
-    Interval,
     LearningCurve,
     Recommendation,
     SizeGain,
@@ -14,9 +13,10 @@ from automl_transfer.recommendation import (
 from automl_transfer.report.blocks import Block, Heading, Paragraph, Table, columns
 from automl_transfer.report.figures import (
     amount,
+    between,
     counted,
+    difference,
     interval,
-    is_share,
     metric_words,
     score,
 )
@@ -60,25 +60,13 @@ def labels_sentence(curve: LearningCurve, metric: str) -> str:
     words = {2.0: "Twice", 4.0: "Four times"}
     parts = [
         f"{words.get(row.factor, f'{row.factor:g} times')} the labels ({row.samples:,} instead of "
-        f"{curve.samples:,}): {points(metric, row.gain)} of {metric_words(metric)} "
+        f"{curve.samples:,}): {difference(metric, row.gain, sign=True)} of {metric_words(metric)} "
         f"({between(metric, row.interval)})."
         for row in curve.forecasts
     ]
     if curve.forecasts and curve.forecasts[0].interval.low < _NOTHING_BELOW:
         parts.append("It may be nothing: the curve is flat, or too uncertain to tell.")
     return " ".join(parts)
-
-
-def points(metric: str, gain: float) -> str:
-    """``+1.8 points`` for metrics from 0 to 1, ``+0.034`` for others."""
-    return f"{100 * gain:+.1f} points" if is_share(metric) else f"{gain:+.3f}"
-
-
-def between(metric: str, ends: Interval) -> str:
-    """``0.9 to 2.6``, in the unit of :func:`points`."""
-    if is_share(metric):
-        return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
-    return f"{ends.low:.3f} to {ends.high:.3f}"
 
 
 def _points(curve: LearningCurve, metric: str) -> Table:
@@ -94,7 +82,7 @@ def _points(curve: LearningCurve, metric: str) -> Table:
     forecast = [
         (
             f"{row.samples:,}",
-            points(metric, row.gain),
+            difference(metric, row.gain, sign=True),
             between(metric, row.interval),
             f"forecast, over {curve.samples:,} labels",
         )
@@ -133,9 +121,9 @@ def _classes(curve: LearningCurve, names: Sequence[str]) -> list[Block]:
                 (
                     name(row),
                     f"{row.samples:,}",
-                    f"{100 * row.recall:.1f} %",
-                    f"{100 * row.gain:+.1f} points",
-                    f"{100 * row.interval.low:.1f} to {100 * row.interval.high:.1f}",
+                    score("accuracy", row.recall),
+                    difference("accuracy", row.gain, sign=True),
+                    between("accuracy", row.interval),
                 )
                 for row in curve.classes[:SHOWN]
             ),
@@ -153,6 +141,7 @@ def _larger(found: SizeGain | None, metric: str) -> str:
         f"A larger backbone: {found.larger} ({amount(found.larger_parameters)} parameters) scored "
         f"{score(metric, found.larger_value)} and {found.smaller} "
         f"({amount(found.smaller_parameters)}) {score(metric, found.smaller_value)} with a ridge "
-        f"head on the same {counted(found.samples, 'sample')}: {points(metric, found.gain)} "
+        f"head on the same {counted(found.samples, 'sample')}: "
+        f"{difference(metric, found.gain, sign=True)} "
         f"({between(metric, found.interval)}) for {found.times:.1f} times the {found.unit}."
     )
