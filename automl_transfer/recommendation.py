@@ -120,6 +120,10 @@ class Ensemble:
     bytes: int | None
 
 
+DEFAULT_FINE_TUNE, FROM_SCRATCH = "plain default fine-tune", "winner from scratch"
+"""Names of baselines that the gains of searching and of transfer are told by."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
     """A yardstick, scored as the winner is: on the test part, or by cross-validation."""

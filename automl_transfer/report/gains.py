@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from automl_transfer.recommendation import Baseline, Recommendation
+from automl_transfer.recommendation import (
+    DEFAULT_FINE_TUNE,
+    FROM_SCRATCH,
+    Baseline,
+    Recommendation,
+)
 from automl_transfer.report.figures import difference, differences
 
-PLAIN = "plain default fine-tune"
-SCRATCH = "winner from scratch"
 _GAINS = {
-    SCRATCH: ("Gain of transfer", "the winner against the same architecture from scratch"),
-    PLAIN: ("Gain of searching", "the winner against the plain default fine-tune"),
+    FROM_SCRATCH: ("Gain of transfer", "the winner against the same architecture from scratch"),
+    DEFAULT_FINE_TUNE: ("Gain of searching", "the winner against the plain default fine-tune"),
 }
 """Name of a baseline to what the winner's lead over it is called."""
 

@@ -12,7 +12,7 @@ from automl_transfer.contracts import RawRows
 from automl_transfer.events import Event, Progress
 from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
-from automl_transfer.recommendation import Baseline, Interval
+from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH, Baseline, Interval
 from automl_transfer.scoring import knn_predict, score
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.held_out import Scored
@@ -44,10 +44,10 @@ def baselines(
     ]
     dear: list[tuple[str, Callable[[], Made]]] = [
         (
-            "plain default fine-tune",
+            DEFAULT_FINE_TUNE,
             lambda: default_fine_tune(context, yardstick, default(context)),
         ),
-        ("winner from scratch", lambda: from_scratch(context, yardstick, winner)),
+        (FROM_SCRATCH, lambda: from_scratch(context, yardstick, winner)),
     ]
     for name, make in (*cheap, *dear):
         if context.watch.left <= 0:

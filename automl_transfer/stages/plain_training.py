@@ -8,23 +8,22 @@ from collections.abc import Sequence
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.outcome import Outcome
+from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH
 from automl_transfer.space import Space
 from automl_transfer.stages.again import ended
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
+from automl_transfer.stages.forecast import BACKWARD
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.tune import TRAINING
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 
-DEFAULT, SCRATCH = "plain default fine-tune", "winner from scratch"
 EPOCHS = 5
 """Of the default fine-tune."""
 LEAST_EPOCHS = 1
 """With less a fine-tune says nothing of what it could do, and is not run."""
 SHARE = 0.06
 """Of a time budget, kept for each of the two."""
-BACKWARD = 2.5
-"""As in the forecast: a backward pass, in forward passes."""
 _SAFE = 1.3
 
 
@@ -57,7 +56,7 @@ def default_fine_tune(context: Context, yardstick: Yardstick, candidate: Candida
         yardstick,
         candidate,
         configuration,
-        name=DEFAULT,
+        name=DEFAULT_FINE_TUNE,
         what=f"{configuration.title}, all defaults, no search",
         wanted=EPOCHS * _each(context, configuration),
     )
@@ -82,7 +81,7 @@ def from_scratch(context: Context, yardstick: Yardstick, winner: Outcome) -> Mad
         yardstick,
         candidate,
         configuration,
-        name=SCRATCH,
+        name=FROM_SCRATCH,
         what=f"{candidate.card.id} from random weights, as long as the winner trained, or an "
         "epoch if that is more",
         wanted=max(math.ceil(steps), LEAST_EPOCHS * each),
