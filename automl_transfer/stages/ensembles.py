@@ -72,7 +72,7 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
         seed=context.request.seed,
         groups=groups,
     )
-    latency, size = _cost([one for one in found.finalists if one.number in members])
+    latency, size = _cost(context, [one for one in found.finalists if one.number in members])
     return Ensemble(
         members=members,
         value=score(mixed, labels, metric),
@@ -82,13 +82,13 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
     )
 
 
-def _cost(members: list[Finalist]) -> tuple[float | None, int | None]:
+def _cost(context: Context, members: list[Finalist]) -> tuple[float | None, int | None]:
     """Seconds for a batch of one and bytes: a frozen backbone that members share counts once."""
     costs: dict[str, Cost] = {}
     for one in members:
         if one.cost is None:
             return None, None
-        frozen = one.configuration.strategy == "frozen"
+        frozen = context.is_frozen(one.configuration)
         shared = one.configuration.backbone if frozen else f"trial {one.number}"
         known = costs.get(shared)
         if known is None or one.cost.latency > known.latency:

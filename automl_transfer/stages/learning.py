@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.learning_curve import Gain, forecast
+from automl_transfer.metrics import is_share
 from automl_transfer.recommendation import (
     ClassGain,
     Interval,
@@ -58,7 +59,7 @@ def learning_curve(context: Context) -> LearningCurve | None:
             "a learning curve."
         )
         return None
-    units = len(np.unique(_units(context, development)))
+    units = len(np.unique(context.splits.units[development]))
     if units < FEWEST_UNITS:
         context.notes.append(
             f"What more labels would buy is not said: the samples are of {units} groups only."
@@ -112,7 +113,7 @@ def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64
             candidate.features_at(development),
             context.dataset.labels[development],
             len(context.task.classes),
-            _units(context, development),
+            context.splits.units[development],
             seed=context.request.seed,
             repeats=REPEATS,
             work=_allowed(context),
@@ -121,17 +122,12 @@ def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64
     )
 
 
-def _units(context: Context, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    known = context.splits.units
-    return known[positions] if len(known) else np.arange(len(positions))
-
-
 def _curve(
     context: Context, candidate: Candidate, development: NDArray[np.int64], found: list[Look]
 ) -> LearningCurve | None:
     from automl_transfer.training.curve_points import curve_points, recalls
 
-    labels, units = context.dataset.labels[development], _units(context, development)
+    labels, units = context.dataset.labels[development], context.splits.units[development]
     metric, seed, samples = context.task.metric, context.request.seed, len(development)
     points = curve_points(
         found, labels, units, lambda p, own, w: resampled(p, own, metric, w), seed
@@ -149,7 +145,7 @@ def _curve(
         draws,
         base=samples,
         targets=[factor * samples for factor in FACTORS],
-        best=0.0 if metric.startswith("neg_") else 1.0,
+        best=1.0 if is_share(metric) else 0.0,
     )
     return LearningCurve(
         backbone=candidate.card.id,
