@@ -16,13 +16,14 @@ from rich.text import Text
 from automl_transfer.report.blocks import (
     Block,
     Bullets,
-    Chart,
     Facts,
     Gallery,
     Heading,
     Listing,
     Paragraph,
+    Readable,
     Table,
+    readable,
 )
 from automl_transfer.report.text import plain, plain_lines
 
@@ -60,7 +61,7 @@ def write_blocks(blocks: Iterable[Block]) -> None:
     """Blocks of a report on standard output. Charts are left out: tables have their figures."""
     out = console()
     with out.capture() as captured:
-        for position, block in enumerate(one for one in blocks if not isinstance(one, Chart)):
+        for position, block in enumerate(readable(blocks)):
             if isinstance(block, Heading) and position:
                 out.print()
             # A command is copied: the terminal may wrap it, but no line break is put into it.
@@ -68,10 +69,7 @@ def write_blocks(blocks: Iterable[Block]) -> None:
     sys.stdout.write(captured.get())
 
 
-def rendered(
-    block: Heading | Paragraph | Bullets | Facts | Table | Listing | Gallery,
-    width: int = UNBOUNDED,
-) -> RenderableType:
+def rendered(block: Readable, width: int = UNBOUNDED) -> RenderableType:
     """One block, with its text inert."""
     match block:
         case Heading():

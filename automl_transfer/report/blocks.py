@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -142,7 +143,14 @@ class Gallery:
     exhibits: tuple[Exhibit, ...]
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | Facts | Table | Listing | Chart | Gallery
+Readable: TypeAlias = Heading | Paragraph | Bullets | Facts | Table | Listing | Gallery
+"""What needs no drawing."""
+Block: TypeAlias = Readable | Chart
+
+
+def readable(blocks: Iterable[Block]) -> Iterator[Readable]:
+    """All but the charts, whose figures are in tables as well."""
+    return (block for block in blocks if not isinstance(block, Chart))
 
 
 def columns(*names: str) -> tuple[Column, ...]:

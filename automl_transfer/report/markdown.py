@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from automl_transfer.report.blocks import (
     Block,
     Bullets,
-    Chart,
     Facts,
     Gallery,
     Heading,
     Listing,
     Paragraph,
+    Readable,
     Table,
+    readable,
 )
 from automl_transfer.report.complete import report_blocks
 from automl_transfer.report.material import Material
@@ -35,7 +36,7 @@ def render(material: Material) -> str:
 
 def to_markdown(blocks: Iterable[Block]) -> str:
     """Blocks as Markdown text. Charts are left out: tables have their figures."""
-    return "\n\n".join(_block(block) for block in blocks if not isinstance(block, Chart)) + "\n"
+    return "\n\n".join(map(_block, readable(blocks))) + "\n"
 
 
 def escape(value: object) -> str:
@@ -45,9 +46,7 @@ def escape(value: object) -> str:
     return _STARTS.sub(r"\1\\\2", text)
 
 
-def _block(
-    block: Heading | Paragraph | Bullets | Facts | Table | Listing | Gallery,
-) -> str:
+def _block(block: Readable) -> str:
     match block:
         case Heading():
             return f"{'#' * block.level} {escape(block.text)}"
