@@ -27,6 +27,7 @@ from automl_transfer.dataset import DataOptions
 from automl_transfer.plugins import load_registry
 from automl_transfer.scoring import scores
 from automl_transfer.space import Space
+from automl_transfer.stages.again import ended
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.device import prepare_process
@@ -142,11 +143,7 @@ def trained(
         device=CPU,
         activations=subject.activations,
     )
-    while True:
-        try:
-            next(running)
-        except StopIteration as stop:
-            return scores(stop.value.probabilities, subject.labels[test])
+    return scores(ended(running).probabilities, subject.labels[test])
 
 
 def line(title: str, recipe: str, found: dict[str, list[dict[str, float]]]) -> list[str]:

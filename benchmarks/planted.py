@@ -137,14 +137,10 @@ def audited(root: Path) -> Any:
     """The audit of a directory."""
     from automl_transfer.dataset import DataOptions
     from automl_transfer.plugins import load_registry
+    from automl_transfer.stages.again import ended
     from automl_transfer.stages.checking import check
 
-    events = check(root, DataOptions(), load_registry(third_party=False))
-    while True:
-        try:
-            next(events)
-        except StopIteration as stop:
-            return stop.value
+    return ended(check(root, DataOptions(), load_registry(third_party=False)))
 
 
 def near_test(root: Path) -> set[str]:

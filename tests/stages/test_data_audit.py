@@ -62,10 +62,9 @@ def test_few_lines_are_said():
     assert _told(Audit.of(samples=1, looked_for=(), findings=())) == []
 
 
-def test_labels_that_the_features_contradict_are_added_to_the_audit(tmp_path, monkeypatch):
-    search = ToySearch(tmp_path)
+def with_a_wrong_label(search: ToySearch) -> list[str]:
+    """Adds eight neighbours of a sample, the fourth from the end with another label; all lines."""
     lines = search.data.read_text().splitlines()
-    # Of a sample there are eight neighbours, and the label of one of them is another.
     label, rest = lines[0].split(",", 1)
     wrong = "class1" if label != "class1" else "class2"
     values = [float(text) for text in rest.split(",")]
@@ -73,6 +72,12 @@ def test_labels_that_the_features_contradict_are_added_to_the_audit(tmp_path, mo
         near = ",".join(f"{value + 0.001 * place:.6f}" for value in values)
         lines.append(f"{wrong if place == 4 else label},{near}")
     search.data.write_text("\n".join(lines) + "\n")
+    return lines
+
+
+def test_labels_that_the_features_contradict_are_added_to_the_audit(tmp_path, monkeypatch):
+    search = ToySearch(tmp_path)
+    lines = with_a_wrong_label(search)
     found = []
 
     def looking(context):
@@ -100,14 +105,7 @@ def test_labels_that_the_features_contradict_are_added_to_the_audit(tmp_path, mo
 
 def test_repeating_a_finished_search_keeps_what_was_found_after_it(tmp_path):
     search = ToySearch(tmp_path)
-    lines = search.data.read_text().splitlines()
-    label, rest = lines[0].split(",", 1)
-    wrong = "class1" if label != "class1" else "class2"
-    values = [float(text) for text in rest.split(",")]
-    for place in range(8):
-        near = ",".join(f"{value + 0.001 * place:.6f}" for value in values)
-        lines.append(f"{wrong if place == 4 else label},{near}")
-    search.data.write_text("\n".join(lines) + "\n")
+    with_a_wrong_label(search)
     request = search.request(trials=2, strategies=("frozen",), hold_out="no")
     search.run(request)
     study = search.study()
