@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from automl_transfer.intervals import around, effective_samples
 from automl_transfer.metrics import prepare, reported
 from automl_transfer.recommendation import Interval
-from automl_transfer.resampling import clusters_of, evaluated, resampled_weights
+from automl_transfer.resampling import clusters_of, resampled_weights
 
 _NEIGHBOURS_AT_ONCE = 4096
 _QUERIES_AT_ONCE = 1024
+_PROBABILITIES_AT_ONCE = 1 << 22
 _NO_ORDER = 0.5
 """ROC-AUC where truth has a single class: there is no pair to put in order."""
 
@@ -55,16 +56,54 @@ def interval(
         resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
     """
+    return next(intervals([probabilities], labels, metric, seed, resamples, groups))
+
+
+def intervals(
+    probabilities: Iterable[NDArray[np.floating]],
+    labels: NDArray[np.int64],
+    metric: str,
+    seed: int,
+    resamples: int = 1000,
+    groups: NDArray[np.int64] | None = None,
+) -> Iterator[Interval]:
+    """As :func:`interval`, one for each of many predictions of the same samples.
+
+    To draw the resamples takes longer than to score them, so as many predictions as memory has
+    room for share them.
+    """
     clusters = clusters_of(len(labels), groups)
-    evaluate = prepare(metric, probabilities, labels)
-    values = evaluated([evaluate], resampled_weights(clusters, resamples, seed))[:, 0]
-    return around(
-        score(probabilities, labels, metric),
-        values,
-        metric,
-        effective_samples(metric, labels, clusters),
-        int(clusters.max()) + 1,
-    )
+    effective = effective_samples(metric, labels, clusters)
+    for block in _blocks(probabilities):
+        evaluates = [prepare(metric, one, labels) for one in block]
+        values = np.concatenate(
+            [
+                np.stack([evaluate(weights) for evaluate in evaluates])
+                for weights in resampled_weights(clusters, resamples, seed)
+            ],
+            axis=1,
+        )
+        for one, found in zip(block, values, strict=True):
+            yield around(
+                score(one, labels, metric),
+                found[np.isfinite(found)],
+                metric,
+                effective,
+                int(clusters.max()) + 1,
+            )
+
+
+def _blocks(
+    probabilities: Iterable[NDArray[np.floating]],
+) -> Iterator[list[NDArray[np.floating]]]:
+    block: list[NDArray[np.floating]] = []
+    for one in probabilities:
+        block.append(one)
+        if sum(each.size for each in block) >= _PROBABILITIES_AT_ONCE:
+            yield block
+            block = []
+    if block:
+        yield block
 
 
 def knn_predict(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from automl_transfer import scoring
 from automl_transfer.resampling import resampled_weights
-from automl_transfer.scoring import interval, knn_predict, scores
+from automl_transfer.scoring import interval, intervals, knn_predict, scores
 from automl_transfer.task import METRICS
 
 
@@ -57,6 +58,20 @@ def test_the_seed_decides_the_interval() -> None:
     first = interval(probabilities, labels, "neg_log_loss", seed=3)
     assert first == interval(probabilities, labels, "neg_log_loss", seed=3)
     assert first != interval(probabilities, labels, "neg_log_loss", seed=4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("at_once", [1, 150, 1 << 22])
+def test_intervals_of_many_predictions_are_those_of_each(
+    metric: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "_PROBABILITIES_AT_ONCE", at_once)
+    generator = np.random.default_rng(5)
+    # Some resamples hold no sample of the third class.
+    labels = np.repeat([0, 1, 2], [14, 14, 2])
+    many = [generator.dirichlet(np.ones(3), size=30) for _ in range(5)]
+    together = list(intervals(iter(many), labels, metric, seed=2))
+    assert together == [interval(one, labels, metric, seed=2) for one in many]
 
 
 def test_an_interval_survives_resamples_without_some_class() -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.events import Event, Note, Recommended, StageStarted
 from automl_transfer.outcome import Outcome
-from automl_transfer.recommendation import Baseline, Confirmation, RankedTrial, Recommendation
-from automl_transfer.scoring import interval
+from automl_transfer.recommendation import (
+    Baseline,
+    Confirmation,
+    Interval,
+    RankedTrial,
+    Recommendation,
+)
+from automl_transfer.scoring import intervals
 from automl_transfer.stages.baselines import RAW_LIMIT, baselines, default
 from automl_transfer.stages.confirmation import confirmation
 from automl_transfer.stages.context import Context, finished
@@ -176,39 +185,44 @@ def rank(
         winner: Number of the trial that is recommended: it is the first row.
         found: The finalists, who come next.
     """
-    labels = context.dataset.labels[context.splits.val]
     confirmed = {one.number: one.value for one in found.finalists} if found else {}
     order = {winner: 0} | {
         number: place for place, number in enumerate(confirmed, start=1) if number != winner
     }
-    rows = []
     ranked = sorted(best, key=lambda row: order.get(row.number, len(best)))
-    for place, row in enumerate(ranked, start=1):
-        stored = context.files.read_predictions(row.number) if place <= WITH_INTERVAL else None
-        known = stored is not None and len(stored) == len(labels)
-        rows.append(
-            RankedTrial(
-                rank=place,
-                number=row.number,
-                stage=row.stage,
-                configuration=row.configuration,
-                value=row.value if row.value is not None else float("-inf"),
-                interval=interval(
-                    stored,
-                    labels,
-                    context.task.metric,
-                    context.request.seed,
-                    groups=context.splits.units[context.splits.val],
-                )
-                if stored is not None and known
-                else None,
-                confirmed=confirmed.get(row.number),
-                seconds=row.seconds,
-                trainable_parameters=row.proof.trainable_parameters if row.proof else 0,
-                total_parameters=row.proof.total_parameters if row.proof else 0,
-            )
+    spreads = _intervals(context, [row.number for row in ranked[:WITH_INTERVAL]])
+    return tuple(
+        RankedTrial(
+            rank=place,
+            number=row.number,
+            stage=row.stage,
+            configuration=row.configuration,
+            value=row.value if row.value is not None else float("-inf"),
+            interval=spreads.get(row.number),
+            confirmed=confirmed.get(row.number),
+            seconds=row.seconds,
+            trainable_parameters=row.proof.trainable_parameters if row.proof else 0,
+            total_parameters=row.proof.total_parameters if row.proof else 0,
         )
-    return tuple(rows)
+        for place, row in enumerate(ranked, start=1)
+    )
+
+
+def _intervals(context: Context, trials: Sequence[int]) -> dict[int, Interval]:
+    """Of their values on the validation part, if what they predicted for it is kept."""
+    val = context.splits.val
+    labels, known = context.dataset.labels[val], []
+
+    def predictions() -> Iterator[NDArray[np.float32]]:
+        for number in trials:
+            stored = context.files.read_predictions(number)
+            if stored is not None and len(stored) == len(labels):
+                known.append(number)
+                yield stored
+
+    metric, seed, groups = context.task.metric, context.request.seed, context.splits.units[val]
+    found = list(intervals(predictions(), labels, metric, seed, groups=groups))
+    return dict(zip(known, found, strict=True))
 
 
 def _nothing(context: Context) -> str:
