@@ -125,8 +125,8 @@ class StudyDirectory:
     def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
         """Writes ``manifest.parquet``.
 
-        Its columns: id, source, class, part, group, and unit, the number of the
-        samples that stay together in every split.
+        Its columns: id, source, class (of such data the labels, or the number), part, group, and
+        unit, the number of the samples that stay together in every split.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -138,7 +138,7 @@ class StudyDirectory:
             {
                 "id": [sample.id for sample in dataset.samples],
                 "source": [sample.source for sample in dataset.samples],
-                "class": [dataset.classes[sample.label] for sample in dataset.samples],
+                "class": [dataset.label_text(sample) for sample in dataset.samples],
                 "part": list(part),
                 "group": [sample.group for sample in dataset.samples],
                 "unit": splits.units if len(splits.units) else range(len(dataset.samples)),

@@ -15,6 +15,7 @@ from typing import Any
 from automl_transfer.errors import CardError
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.space import Param, Space
+from automl_transfer.target import KINDS, Kind
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]*(/[A-Za-z0-9~._:+@-]+)*")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -35,6 +36,14 @@ def _check(card: Any, space: tuple[Param, ...] = ()) -> None:
             f"but got {card.factory!r}."
         )
     Space(tuple(space))
+
+
+def _check_kinds(card: Any) -> None:
+    if not card.kinds or not set(card.kinds) <= set(KINDS):
+        raise CardError(
+            f"{type(card).__name__}.kinds of {card.id!r} must name some of {', '.join(KINDS)}, "
+            f"but got {card.kinds!r}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +149,14 @@ class HeadCard:
     weighs_classes: bool = False
     """Its ``fit`` takes ``class_weights``, shape (c,). Heads that train need not say so: their
     loss is the host's."""
+    kinds: tuple[Kind, ...] = ("single-label",)
+    """Targets that its scores can be of: see :mod:`automl_transfer.target`. ``classes`` of its
+    factory is the number of outputs; its ``fit``, if any, gets targets in their form, numbers
+    brought to mean 0 and deviation 1."""
 
     def __post_init__(self) -> None:
         _check(self, self.space)
+        _check_kinds(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +186,12 @@ class RankerCard:
     factory: str
     """``score(*, features, labels, classes, seed) -> float``, higher is better."""
     summary: str = ""
+    kinds: tuple[Kind, ...] = ("single-label",)
+    """Targets that it can score features by: ``labels`` come in their form."""
 
     def __post_init__(self) -> None:
         _check(self)
+        _check_kinds(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.space import Choice, Space
+from automl_transfer.target import Targets, kind_of
 from automl_transfer.task import IMBALANCE, class_ratio
 
 PREFIX = "training"
@@ -24,14 +25,14 @@ BY_CLASS = ("balanced_accuracy", "macro_f1")
 """Metrics in which every class counts alike, however few samples it has."""
 
 
-def searched(labels: NDArray[np.int64], metric: str) -> Space:
-    """The parameter, or no parameter where the classes are of similar size.
+def searched(targets: Targets, metric: str) -> Space:
+    """The parameter; none where the classes are of similar size, or where there are no classes.
 
     Args:
-        labels: Of the training part, shape (n,).
+        targets: Of the training part.
         metric: The one that is maximised; it decides about the default.
     """
-    if class_ratio(labels) <= IMBALANCE:
+    if kind_of(targets) != "single-label" or class_ratio(targets) <= IMBALANCE:
         return Space()
     default = "balanced" if metric in BY_CLASS else "none"
     return Space((Choice(name=NAME, choices=RULES, default=default),))
@@ -47,18 +48,18 @@ def alternatives(configuration: Configuration) -> list[Configuration]:
 
 
 def weights_of(
-    configuration: Configuration, labels: NDArray[np.int64], classes: int
+    configuration: Configuration, targets: Targets, classes: int
 ) -> tuple[float, ...] | None:
     """Weights of the classes for a training of a configuration on some labels; None: all alike.
 
     Args:
         configuration: What is trained.
-        labels: Of the samples that it is trained on, shape (n,).
+        targets: Of the samples that it is trained on.
         classes: Number of classes.
     """
     if configuration.params.get(PARAMETER, "none") == "none":
         return None
-    return tuple(float(weight) for weight in balanced(labels, classes))
+    return tuple(float(weight) for weight in balanced(targets, classes))
 
 
 def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from automl_transfer.intervals import around, critical, effective_samples
-from automl_transfer.metrics import prepare
+from automl_transfer.metrics import TIE_BREAKER, prepare
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, evaluated, resampled_weights
 from automl_transfer.scoring import score
+from automl_transfer.target import Targets, kind_of
 from automl_transfer.worth import worth
 
 _POWER = 0.8
@@ -43,7 +44,8 @@ class Comparison:
 
     contenders: tuple[Contender, ...]
     best: int
-    """Which has the highest value; of several, the best more often, then by log-loss."""
+    """Which has the highest value; of several, the best more often, then by
+    log-loss, or squared error."""
     margins: NDArray[np.float64]
     """Shape (f, f): the difference of a pair that would be significant."""
     differences: NDArray[np.float64]
@@ -64,7 +66,7 @@ class Comparison:
 
 def compare(
     probabilities: Sequence[NDArray[np.floating]],
-    labels: NDArray[np.int64],
+    labels: Targets,
     metric: str,
     seed: int,
     groups: NDArray[np.int64] | None = None,
@@ -88,7 +90,7 @@ def compare(
 
     Args:
         probabilities: Of each contender, shape (n, c), or (repeats, n, c).
-        labels: Shape (n,).
+        labels: Targets of n samples, in the form of their kind.
         metric: See :func:`.metrics.prepare`.
         seed: Decides the resamples.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
@@ -102,7 +104,8 @@ def compare(
         resampled_weights(clusters, resamples, seed),
     )
     p_best = _p_best(resampled, len(values))
-    losses = [score(one, labels, "neg_log_loss") for one in probabilities]
+    breaker = TIE_BREAKER[kind_of(labels)]
+    losses = [score(one, labels, breaker) for one in probabilities]
     best = max(range(len(values)), key=lambda at: (values[at], p_best[at], losses[at]))
     differences = values[:, None] - values
     deviations = _deviations(probabilities, labels, metric, clusters, resampled)
@@ -144,7 +147,7 @@ def _p_best(resampled: NDArray[np.float64], contenders: int) -> NDArray[np.float
 
 def _deviations(
     probabilities: Sequence[NDArray[np.floating]],
-    labels: NDArray[np.int64],
+    labels: Targets,
     metric: str,
     clusters: NDArray[np.int64],
     resampled: NDArray[np.float64],

@@ -19,6 +19,7 @@ from automl_transfer.cards import BackboneCard
 from automl_transfer.dataset import DataOptions, Dataset, Recognition, Sample
 from automl_transfer.plan import FreezePlan, StageView
 from automl_transfer.space import Scalar
+from automl_transfer.target import Targets
 
 if TYPE_CHECKING:
     import optuna
@@ -80,7 +81,11 @@ class BuildHead(Protocol):
     """The factory of a head card."""
 
     def __call__(self, *, width: int, classes: int, params: Mapping[str, Scalar]) -> nn.Module:
-        """Returns a module that maps (n, d) features to (n, c) class scores (logits).
+        """Returns a module that maps (n, d) features to (n, c) scores.
+
+        Scores of classes go through a softmax, those of labels each through the logistic function;
+        numbers are a single column, with mean 0 and deviation 1 over the training part. The card
+        says for which kinds of targets the head is meant; ``classes`` is c.
 
         A module with a method ``fit(features, labels)`` is initialised by it, from frozen features
         of shape (n, d) and labels of shape (n,), before any training; if its card says
@@ -105,11 +110,12 @@ class Rank(Protocol):
         self,
         *,
         features: NDArray[np.float32],
-        labels: NDArray[np.int64],
+        labels: Targets,
         classes: int,
         seed: int,
     ) -> float:
-        """Scores frozen features, shape (n, d), with labels, shape (n,). Higher is better."""
+        """Scores frozen features, shape (n, d), with targets of a kind that the card names, in
+        their form (:mod:`automl_transfer.target`), of ``classes`` outputs. Higher is better."""
         ...
 
 

@@ -13,6 +13,7 @@ from automl_transfer.intervals import around, effective_samples
 from automl_transfer.metrics import Evaluate, prepare
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
+from automl_transfer.target import Targets
 
 Rule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From values, shape (r, f), to how much of the choice each contender has, shape (r, f); the rows
@@ -43,7 +44,7 @@ def choose(comparison: Comparison, prefer: Sequence[int] | None = None) -> int:
 
 def corrected(
     probabilities: Sequence[NDArray[np.floating]],
-    labels: NDArray[np.int64],
+    labels: Targets,
     metric: str,
     seed: int,
     comparison: Comparison,
@@ -66,7 +67,7 @@ def corrected(
 
     Args:
         probabilities: Of each contender, out of fold: shape (n, c), or (repeats, n, c).
-        labels: Shape (n,).
+        labels: Targets of n samples, in the form of their kind.
         metric: See :func:`.metrics.prepare`.
         seed: Decides the resamples.
         comparison: Of the same contenders, by the same metric.

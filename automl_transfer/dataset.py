@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.jsonable import digest
+from automl_transfer.target import Kind, Targets
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -28,6 +30,11 @@ class Sample:
     source: str
     """Where the modality finds it: a path relative to the data set's root, or a row."""
     label: int
+    """Index of its class; of other kinds, of its stratum (:func:`.target.strata_of`): what splits
+    keep in proportion."""
+    values: tuple[float, ...] = ()
+    """Of kinds other than single-label, what is true of it: indices of the labels that hold,
+    ascending; or the number."""
     part: Part | None = None
     """The part that the user put it in, if they did."""
     group: str = ""
@@ -69,6 +76,10 @@ class DataOptions:
     """None: a column named ``split`` is used where there is one."""
     root: Path | None = None
     """Directory that the paths of a manifest are relative to; None: that of the manifest."""
+    task: Kind | Literal["auto"] = "auto"
+    """What the labels of a manifest are. ``auto``: classes, or, of a column of lists, labels."""
+    label_separator: str = ";"
+    """Between the labels of a sample in a cell of a manifest."""
     modality: str | None = None
     """None: the modality that recognises the data."""
     group_by: str | None = None
@@ -94,6 +105,7 @@ class Dataset:
     root: str
     """What ``Sample.source`` is relative to."""
     classes: tuple[str, ...]
+    """Names of the classes or labels; of numbers, the one name that they have."""
     samples: tuple[Sample, ...]
     layout: str
     """How it was read, in words: ``class folders``, ``train/val/test folders``, ``manifest``."""
@@ -102,23 +114,58 @@ class Dataset:
     """Where samples of a class were expected and none is, as the data name it: empty folders."""
     notes: tuple[str, ...] = ()
     """What the user should be told about how it was read."""
+    kind: Kind = "single-label"
     extra: Mapping[str, Any] = field(default_factory=dict)
     """For the modality alone; JSON."""
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Class indices, shape (n,)."""
+        """Class indices, shape (n,); of other kinds, indices of strata."""
         return np.array([sample.label for sample in self.samples], dtype=np.int64)
+
+    @cached_property
+    def targets(self) -> Targets:
+        """What is to be predicted, in the form of its kind; see :mod:`automl_transfer.target`."""
+        if self.kind == "single-label":
+            return self.labels
+        if self.kind == "regression":
+            return np.array([sample.values[0] for sample in self.samples], dtype=np.float64)
+        found = np.zeros((len(self.samples), len(self.classes)), dtype=np.uint8)
+        for place, sample in enumerate(self.samples):
+            found[place, [int(value) for value in sample.values]] = 1
+        return found
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """What :attr:`labels` are indices of, for people: the classes, unless there are none."""
+        if self.kind == "multi-label":
+            return (*self.classes, "no label")
+        if self.kind == "regression":
+            parts = int(self.labels.max(initial=0)) + 1
+            return tuple(f"{self.classes[0]} {place + 1}/{parts}" for place in range(parts))
+        return self.classes
+
+    def label_text(self, sample: Sample) -> str:
+        """What is true of a sample, for people: its class, its labels, its number."""
+        if self.kind == "single-label":
+            return self.classes[sample.label]
+        if self.kind == "regression":
+            return f"{sample.values[0]:.10g}"
+        return "; ".join(self.classes[int(value)] for value in sample.values)
 
     @property
     def fingerprint(self) -> str:
         """Identity of contents and labels, independent of the order and place of files."""
-        return digest(
-            [
-                list(self.classes),
-                sorted((sample.id, sample.label, sample.part or "") for sample in self.samples),
-            ]
-        )
+        whole: list[Any] = [
+            list(self.classes),
+            sorted(
+                (sample.id, sample.label, sample.part or "")
+                if self.kind == "single-label"
+                else (sample.id, list(sample.values), sample.part or "")
+                for sample in self.samples
+            ),
+        ]
+        return digest(whole if self.kind == "single-label" else [*whole, self.kind])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Several models' probabilities, averaged: which of them, and how much each counts."""
+"""Several models' predictions, averaged: which of them, and how much each counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.errors import UsageError
+from automl_transfer.metrics import TIE_BREAKER
 from automl_transfer.scoring import score
+from automl_transfer.target import Targets, kind_of
 
 TIE = 1e-9
 """Values that differ by less are alike: sums of the same numbers in another order do."""
@@ -16,7 +18,7 @@ TIE = 1e-9
 
 def greedy_ensemble(
     probabilities: Sequence[NDArray[np.floating]],
-    labels: NDArray[np.int64],
+    labels: Targets,
     metric: str,
     rounds: int = 20,
 ) -> NDArray[np.float64]:
@@ -28,13 +30,14 @@ def greedy_ensemble(
     model, so on these samples it is never worse. That is a choice by these samples, too: what it
     gains is to be measured on others.
 
-    Of equal values, models that are in already come first, then the lower log-loss; of equal
-    rounds, the earlier. The result does not depend on the order of the models.
+    Of equal values, models that are in already come first, then the lower log-loss (of numbers,
+    squared error); of equal rounds, the earlier. The result does not depend on the order of the
+    models.
 
     Args:
         probabilities: Of each model, shape (n, c), or (repeats, n, c); out of fold, if the models
             have seen these samples.
-        labels: Shape (n,).
+        labels: Targets of n samples, in the form of their kind.
         metric: One that :func:`automl_transfer.scoring.score` knows.
         rounds: Models added at the most, repeats included.
 
@@ -71,15 +74,16 @@ def _next(
     order: Sequence[int],
     counts: NDArray[np.float64],
     total: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    labels: Targets,
     metric: str,
 ) -> tuple[int, float]:
     """The model to add, and the value with it."""
     size = counts.sum() + 1
+    breaker = TIE_BREAKER[kind_of(labels)]
     found = {}
     for place in order:
         mean = (total + models[place]) / size
-        found[place] = score(mean, labels, metric), score(mean, labels, "neg_log_loss")
+        found[place] = score(mean, labels, metric), score(mean, labels, breaker)
     highest = max(value for value, _ in found.values())
     tied = [place for place in order if found[place][0] >= highest - TIE]
     inside = [place for place in tied if counts[place]] or tied

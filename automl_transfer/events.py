@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from automl_transfer.configuration import Configuration
 from automl_transfer.outcome import CurvePoint, Outcome
 from automl_transfer.recommendation import Interval, Recommendation
+from automl_transfer.target import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class DataLoaded:
     modality: str
     layout: str
     classes: tuple[str, ...]
+    kind: Kind = "single-label"
     counts: Mapping[str, int]
     """Samples in ``train``, ``val``, ``test``."""
     quarantined: int

@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from automl_transfer.metrics import is_share
+from automl_transfer.metrics import best_possible, is_share
 from automl_transfer.recommendation import Interval
+from automl_transfer.target import Targets, kind_of
 
 _SAMPLE_SHARES = frozenset({"accuracy", "top5_accuracy"})
-"""Shares of the samples; the other metrics give each class the same say."""
+"""Shares of the samples; the other metrics of classes give each class the same say."""
+_EVERY_LABEL = frozenset({"mean_average_precision", "macro_f1", "roc_auc"})
+"""Metrics that give each label the same say, by the samples of which it holds."""
 
 
-def effective_samples(
-    metric: str, labels: NDArray[np.int64], clusters: NDArray[np.int64]
-) -> float:
+def effective_samples(metric: str, targets: Targets, clusters: NDArray[np.int64]) -> float:
     """How many independent samples a metric rests on at most.
 
     Where each class has the same say, Kish's effective size of the weights 1 / n_k (Survey
@@ -25,13 +26,22 @@ def effective_samples(
 
     Args:
         metric: Which.
-        labels: Shape (n,).
+        targets: Of n samples.
         clusters: Shape (n,), alike for samples that are not independent.
     """
     independent = len(np.unique(clusters))
-    if metric in _SAMPLE_SHARES:
+    kind = kind_of(targets)
+    if kind == "single-label":
+        if metric in _SAMPLE_SHARES:
+            return float(independent)
+        members = [targets == label for label in np.unique(targets)]
+    elif kind == "multi-label" and metric in _EVERY_LABEL:
+        members = [column > 0 for column in targets.T if column.any()]
+    else:
         return float(independent)
-    of_class = [len(np.unique(clusters[labels == label])) for label in np.unique(labels)]
+    of_class = [len(np.unique(clusters[member])) for member in members]
+    if not of_class:
+        return float(independent)
     kish = len(of_class) ** 2 / sum(1 / count for count in of_class)
     return float(min(independent, kish))
 
@@ -67,15 +77,15 @@ def around(
     if metric == "neg_ece":
         return Interval(low=value - t * deviation, high=min(value + t * deviation, 0.0))
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return Interval(low=float(low), high=min(float(high), 0.0))
+    return Interval(low=float(low), high=min(float(high), best_possible(metric)))
 
 
 def wilson(value: float, deviation: float, metric: str, samples: float, t: float) -> Interval:
     """Wilson's interval of a share with the standard error ``deviation``."""
     spread = value * (1 - value)
     size = spread / deviation**2 if deviation > 0 and spread > 0 else samples
-    if metric != "roc_auc":
-        # The area under the curve varies less than a share of the samples does.
+    if metric not in ("roc_auc", "mean_average_precision"):
+        # The area under a curve varies less than a share of the samples does.
         size = min(size, samples)
     shrink = 1 + t**2 / size
     centre = (value + t**2 / (2 * size)) / shrink

@@ -46,6 +46,7 @@ def forecast(
     base: float,
     targets: Sequence[float],
     best: float = 1.0,
+    unit: float = 1.0,
 ) -> list[Gain]:
     """Gains over the score at ``base``.
 
@@ -61,13 +62,14 @@ def forecast(
         base: Samples that there are, not below the largest of ``sizes``.
         targets: Sizes to say something of, not below ``base``.
         best: The highest score there is.
+        unit: Of a score whose range is not about 1, what is a large difference in it.
 
     Returns:
         For each target a gain that is not negative and does not end above ``best``; a larger
         target never has a smaller one.
     """
     top = float(sizes[-1])
-    covariance = np.cov(draws, rowvar=False) + MISFIT**2 * np.eye(len(sizes))
+    covariance = np.cov(draws, rowvar=False) + (unit * MISFIT) ** 2 * np.eye(len(sizes))
     levels = np.minimum(values[-1] + LEVELS * np.sqrt(covariance[-1, -1]), best)
     grid = np.meshgrid(levels, SHARES, EXPONENTS, indexing="ij")
     level, share, exponent = (axis.ravel() for axis in grid)

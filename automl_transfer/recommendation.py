@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl_transfer.configuration import Configuration
+from automl_transfer.target import Kind
 
 SCHEMA = 2
 """Version of the form of ``recommendation.json``. It grows by fields with defaults, so that older
@@ -160,6 +161,19 @@ class ConfidentError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Miss:
+    """A sample about whose labels or number the winner is far off."""
+
+    source: str
+    """As in the manifest."""
+    true: str
+    predicted: str
+    off: float
+    """Of a number, what was predicted less what is true; of a label, the probability of what is
+    not true."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOutScore:
     """The winner on samples that the search never saw, or, where there is no test part, by
     cross-validation, with a correction for the choice."""
@@ -173,17 +187,21 @@ class HeldOutScore:
     interval: Interval
     metrics: Mapping[str, float]
     samples: int
-    report: Mapping[str, Any]
-    """scikit-learn's classification report as a dictionary."""
-    report_text: str
-    confusion: tuple[tuple[int, ...], ...]
-    """Rows: true class; columns: predicted class."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """scikit-learn's classification report as a dictionary; of numbers there is none."""
+    report_text: str = ""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Rows: true class; columns: predicted class. Of classes only."""
     openings: int
     """How often the test part of this study has been scored, this time included."""
     reliability: tuple[ReliabilityBin, ...] = ()
-    """From the least confident to the most."""
+    """From the least confident to the most; of labels, all pairs of a sample and a label."""
     errors: tuple[ConfidentError, ...] = ()
-    """The most confident ones first."""
+    """Of classes, the most confident ones first."""
+    misses: tuple[Miss, ...] = ()
+    """Of labels and numbers, those that are furthest off first."""
+    points: tuple[tuple[float, float], ...] = ()
+    """Of numbers: what is true, and what was predicted; of some samples, if there are many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +297,8 @@ class Recommendation:
 
     study: str
     schema: int = SCHEMA
+    kind: Kind = "single-label"
+    """What is predicted: classes, labels or numbers."""
     metric: str
     metric_reason: str
     winner: RankedTrial

@@ -200,6 +200,8 @@ class SearchRequest:
         if self.max_params is not None and self.max_params < 1:
             raise UsageError(f"--max-params must be at least 1, but got {self.max_params}.")
         self._check_constraints()
+        if not self.options.label_separator:
+            raise UsageError("--label-separator must be a text, but got none.")
         if self.cache_size is not None and self.cache_size < 0:
             raise UsageError(f"--cache-size must be at least 0, but got {self.cache_size}.")
         if self.hold_out not in HOLD_OUT:
@@ -320,9 +322,11 @@ class SearchRequest:
             ("--pruner", self.pruner, "rungs"),
             ("--ranker", self.ranker, "ridge"),
             ("--cache-size", self.cache_size, None),
+            ("--task", self.options.task, "auto"),
             ("--modality", self.options.modality, None),
             ("--path-column", self.options.path_column, "path"),
             ("--label-column", self.options.label_column, "label"),
+            ("--label-separator", self.options.label_separator, ";"),
             ("--split-column", self.options.split_column, None),
             ("--group-by", self.options.group_by, None),
             ("--hold-out", self.hold_out, "auto"),

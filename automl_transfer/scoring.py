@@ -1,4 +1,4 @@
-"""Scores of predicted probabilities, and how sure they are."""
+"""Scores of predictions, and how sure they are."""
 
 from __future__ import annotations
 
@@ -11,36 +11,39 @@ from automl_transfer.intervals import around, effective_samples
 from automl_transfer.metrics import prepare, reported
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
+from automl_transfer.target import Targets, columns, kind_of
 
 _NEIGHBOURS_AT_ONCE = 4096
 _QUERIES_AT_ONCE = 1024
-_PROBABILITIES_AT_ONCE = 1 << 22
-_NO_ORDER = 0.5
-"""ROC-AUC where truth has a single class: there is no pair to put in order."""
+_PREDICTIONS_AT_ONCE = 1 << 22
+_UNDEFINED = {"roc_auc": 0.5}
+"""Where truth has a single class there is no pair to put in order. Other metrics that are not
+defined, R2 of equal numbers among them, count as 0."""
 
 
-def scores(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> dict[str, float]:
-    """All metrics of a prediction. Higher is better for each; log-loss and ECE are negated.
+def scores(predictions: NDArray[np.floating], targets: Targets) -> dict[str, float]:
+    """All metrics of a prediction. Higher is better for each; losses and errors are negated.
 
     Args:
-        probabilities: Shape (n, c), rows add up to 1; or (repeats, n, c): means over the repeats.
-        labels: Shape (n,), true class indices.
+        predictions: Shape (n, c); or (repeats, n, c): means over the repeats.
+        targets: Of n samples, see :mod:`automl_transfer.target`.
 
     Returns:
         By name, see :func:`.metrics.prepare`; ``top5_accuracy`` only with more than five classes.
     """
-    return {name: score(probabilities, labels, name) for name in reported(probabilities.shape[-1])}
+    names = reported(kind_of(targets), predictions.shape[-1])
+    return {name: score(predictions, targets, name) for name in names}
 
 
-def score(probabilities: NDArray[np.floating], labels: NDArray[np.int64], metric: str) -> float:
+def score(predictions: NDArray[np.floating], targets: Targets, metric: str) -> float:
     """One metric of a prediction, as in :func:`scores`."""
-    value = float(prepare(metric, probabilities, labels)(np.ones((1, len(labels))))[0])
-    return value if np.isfinite(value) else _NO_ORDER
+    value = float(prepare(metric, predictions, targets)(np.ones((1, len(targets))))[0])
+    return value if np.isfinite(value) else _UNDEFINED.get(metric, 0.0)
 
 
 def interval(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.int64],
+    predictions: NDArray[np.floating],
+    targets: Targets,
     metric: str,
     seed: int,
     resamples: int = 1000,
@@ -49,19 +52,19 @@ def interval(
     """Bootstrap interval (95 %) of one metric over the samples; see :func:`.intervals.around`.
 
     Args:
-        probabilities: Shape (n, c), or (repeats, n, c): the metric is averaged over the repeats.
-        labels: Shape (n,).
+        predictions: Shape (n, c), or (repeats, n, c): the metric is averaged over the repeats.
+        targets: Of n samples.
         metric: See :func:`.metrics.prepare`.
         seed: Decides the resamples.
         resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
     """
-    return next(intervals([probabilities], labels, metric, seed, resamples, groups))
+    return next(intervals([predictions], targets, metric, seed, resamples, groups))
 
 
 def intervals(
-    probabilities: Iterable[NDArray[np.floating]],
-    labels: NDArray[np.int64],
+    predictions: Iterable[NDArray[np.floating]],
+    targets: Targets,
     metric: str,
     seed: int,
     resamples: int = 1000,
@@ -72,10 +75,10 @@ def intervals(
     To draw the resamples takes longer than to score them, so as many predictions as memory has
     room for share them.
     """
-    clusters = clusters_of(len(labels), groups)
-    effective = effective_samples(metric, labels, clusters)
-    for block in _blocks(probabilities):
-        evaluates = [prepare(metric, one, labels) for one in block]
+    clusters = clusters_of(len(targets), groups)
+    effective = effective_samples(metric, targets, clusters)
+    for block in _blocks(predictions):
+        evaluates = [prepare(metric, one, targets) for one in block]
         values = np.concatenate(
             [
                 np.stack([evaluate(weights) for evaluate in evaluates])
@@ -85,7 +88,7 @@ def intervals(
         )
         for one, found in zip(block, values, strict=True):
             yield around(
-                score(one, labels, metric),
+                score(one, targets, metric),
                 found[np.isfinite(found)],
                 metric,
                 effective,
@@ -94,12 +97,12 @@ def intervals(
 
 
 def _blocks(
-    probabilities: Iterable[NDArray[np.floating]],
+    predictions: Iterable[NDArray[np.floating]],
 ) -> Iterator[list[NDArray[np.floating]]]:
     block: list[NDArray[np.floating]] = []
-    for one in probabilities:
+    for one in predictions:
         block.append(one)
-        if sum(each.size for each in block) >= _PROBABILITIES_AT_ONCE:
+        if sum(each.size for each in block) >= _PREDICTIONS_AT_ONCE:
             yield block
             block = []
     if block:
@@ -108,21 +111,22 @@ def _blocks(
 
 def knn_predict(
     train: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    targets: Targets,
     queries: NDArray[np.float32],
-    classes: int,
+    outputs: int,
     neighbours: int = 5,
     block_done: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
-    """Class shares among the nearest neighbours by cosine similarity, shape (m, classes).
+    """Mean of the targets of the nearest neighbours by cosine similarity, shape (m, outputs):
+    class shares, shares of labels, or a mean number.
 
     Goes through both in blocks, so that memory-mapped features are never copied whole; after each
     block of ``train`` it calls ``block_done``.
     """
-    count = min(neighbours, len(labels))
+    count = min(neighbours, len(targets))
     wanted = _unit(queries)
     nearest = np.full((len(queries), count), -np.inf, dtype=np.float32)
-    votes = np.zeros((len(queries), count), dtype=np.int64)
+    places = np.zeros((len(queries), count), dtype=np.int64)
     for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
         known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
         for first in range(0, len(queries), _QUERIES_AT_ONCE):
@@ -130,13 +134,15 @@ def knn_predict(
             near = np.concatenate([nearest[rows], wanted[rows] @ known.T], axis=1)
             best = np.argpartition(-near, count - 1, axis=1)[:, :count]
             nearest[rows] = np.take_along_axis(near, best, axis=1)
-            before = np.take_along_axis(votes[rows], np.minimum(best, count - 1), axis=1)
-            new = labels[start + np.maximum(best - count, 0)]
-            votes[rows] = np.where(best < count, before, new)
+            before = np.take_along_axis(places[rows], np.minimum(best, count - 1), axis=1)
+            new = start + np.maximum(best - count, 0)
+            places[rows] = np.where(best < count, before, new)
         block_done()
-    shares = np.zeros((len(queries), classes), dtype=np.float32)
-    np.add.at(shares, (np.arange(len(queries))[:, None], votes), np.float32(1 / count))
-    return shares
+    known_targets = columns(targets, outputs).astype(np.float32)
+    found: NDArray[np.float32] = np.zeros((len(queries), outputs), dtype=np.float32)
+    for column in places.T:
+        found += known_targets[column]
+    return found / np.float32(count)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,17 +154,17 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def resampled(
-    probabilities: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    predictions: NDArray[np.float32],
+    targets: Targets,
     metric: str,
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """One metric under each row of sample weights, shape (r,).
 
     Args:
-        probabilities: Shape (n, c).
-        labels: Shape (n,).
+        predictions: Shape (n, c).
+        targets: Of n samples.
         metric: One of those that :func:`scores` knows.
         weights: Shape (r, n), none negative; a row of zeros gives not-a-number.
     """
-    return prepare(metric, probabilities, labels)(weights)
+    return prepare(metric, predictions, targets)(weights)

@@ -234,7 +234,8 @@ def _in_turn(context: Context) -> Iterator[Event]:
 
 def _reports(context: Context, answer: Recommendation) -> Iterator[Event]:
     """Writes the report twice. The answer is stored by now: nothing here may take it away."""
-    sources = [row.source for row in answer.test.errors]
+    test = answer.test
+    sources = [row.source for row in test.errors] + [row.source for row in test.misses]
     try:
         write_reports(
             context.files,

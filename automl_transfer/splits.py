@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits, given_parts
 from automl_transfer.errors import DataError
+from automl_transfer.target import Kind
 from automl_transfer.units import units as make_units
 
 TEST_SHARE = 0.2
@@ -27,6 +28,11 @@ LARGE = 500
 """With fewer samples no test part is drawn: it would be too dear, and too small to mean much."""
 VAL_SHARE = 0.25
 """Of what is left after the test part."""
+_STRATA: dict[Kind, str] = {
+    "single-label": "class",
+    "multi-label": "rarest label",
+    "regression": "number",
+}
 _NAMED = 5
 """Classes that an error names."""
 
@@ -38,6 +44,7 @@ def make_splits(
     *,
     clusters: NDArray[np.int64] | None = None,
     hold_out: HoldOut = "auto",
+    kind: Kind = "single-label",
 ) -> Splits:
     """Assigns each sample to one part.
 
@@ -48,11 +55,12 @@ def make_splits(
 
     Args:
         samples: In any order.
-        classes: Names; labels are positions in it.
+        classes: Names, of strata where there are no classes; labels are positions in it.
         seed: Decides the draw.
         clusters: Shape (n,), the same number for samples that look alike: they are drawn together.
         hold_out: Whether a test part is drawn where none is given; ``auto``: from :data:`LARGE`
             samples on.
+        kind: Of what is to be predicted, for the description.
 
     Returns:
         Positions in ``samples``, ascending. Each class is in each drawn part when it has at least
@@ -91,6 +99,7 @@ def make_splits(
             moved,
             kinds=_kinds(samples, clusters, where),
             untested=keep + 1 if asked else None,
+            kind=kind,
         ),
     )
 
@@ -225,8 +234,9 @@ def _quotas(totals: Mapping[int, int], size: float) -> dict[int, int]:
 def _require_training(
     samples: Sequence[Sample], classes: Sequence[str], parts: Mapping[str, Part], moved: int
 ) -> None:
+    present = {sample.label for sample in samples}
     trained = {sample.label for sample in samples if parts[sample.id] == "train"}
-    missing = [repr(name) for label, name in enumerate(classes) if label not in trained]
+    missing = [repr(name) for label, name in enumerate(classes) if label in present - trained]
     if missing:
         why = (
             f" {moved} given ones are not used, since identical files are in a held-out part."
@@ -288,6 +298,7 @@ def _describe(
     moved: int,
     kinds: Mapping[str, bool],
     untested: int | None,
+    kind: Kind,
 ) -> str:
     total = sum(counts)
     sizes = ", ".join(
@@ -302,7 +313,8 @@ def _describe(
             if part not in drawn and part != "train" and count
         ]
         how = (f"{' and '.join(rest)} as given; " if rest else "") + (
-            f"{' and '.join(drawn)} drawn from train, stratified by class, with seed {seed}"
+            f"{' and '.join(drawn)} drawn from train, stratified by {_STRATA[kind]}, "
+            f"with seed {seed}"
         )
     more = f"; {moved} sample(s) moved to where an identical file was held out" if moved else ""
     together = " and ".join(kind for kind, whole in kinds.items() if whole)

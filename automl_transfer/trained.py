@@ -16,9 +16,11 @@ from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard
 from automl_transfer.configuration import Configuration
 from automl_transfer.errors import StudyError
 from automl_transfer.jsonable import from_json
+from automl_transfer.metrics import holding
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.space import Space
+from automl_transfer.target import Target
 
 if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel
@@ -30,10 +32,14 @@ class Prediction:
 
     source: str
     label: str | None
-    """The most likely class; None when the item could not be read."""
+    """The most likely class; None when the item could not be read, and for other kinds."""
     probability: float | None
     probabilities: dict[str, float] = field(default_factory=dict)
-    """Class to probability, most likely first."""
+    """Class or label to probability, most likely first."""
+    labels: tuple[str, ...] | None = None
+    """Of a multi-label model: those that are taken to hold, most likely first."""
+    number: float | None = None
+    """Of a regression model, in the unit of the targets."""
     error: str | None = None
 
 
@@ -41,7 +47,10 @@ class Model:
     """A trained model with its classes and preprocessing, as stored in ``model/``."""
 
     def __init__(self, description: dict[str, Any], network: TransferModel, registry: Registry):
-        self.classes: tuple[str, ...] = tuple(description["classes"])
+        self.target = _target(description)
+        """What it predicts."""
+        self.classes: tuple[str, ...] = self.target.names
+        """Names of its classes or labels; of numbers, their one name."""
         self.configuration = from_json(Configuration, description["configuration"])
         self.backbone = from_json(BackboneCard, description["backbone"])
         self.network = network
@@ -64,6 +73,7 @@ class Model:
             StudyError: The directory holds no model, or a damaged one.
             PluginError: A plugin that the model needs is not installed.
         """
+        from automl_transfer.training.link import link_of
         from automl_transfer.training.model import TransferModel
         from automl_transfer.training.model_file import load_state
 
@@ -84,20 +94,22 @@ class Model:
         card = from_json(BackboneCard, description["backbone"])
         head_card = from_json(HeadCard, description["head"])
         configuration = from_json(Configuration, description["configuration"])
+        target = _target(description)
         head = registry.load(head_card)(
             width=description["width"],
-            classes=len(description["classes"]),
+            classes=target.outputs,
             params=configuration.of("head", configuration.head),
         )
         backbone = registry.load(card)(card=card, weights=None, seed=0)
-        network = TransferModel(backbone, head, description["width"])
+        network = TransferModel(backbone, head, description["width"], link_of(target))
         load_state(path / "model.safetensors", network, sha256=description["sha256"])
         return cls(description, network, registry)
 
     def probabilities(
         self, paths: Sequence[str | Path], device: str = "auto"
     ) -> tuple[NDArray[np.float32], list[str | None]]:
-        """Class probabilities, shape (n, classes), and for each path None or why it has none.
+        """Predictions, shape (n, c), and for each path None or why it has none: probabilities of
+        classes or labels, or one column of numbers.
 
         They are at the temperature of the model. Rows of items that could not be read are NaN.
         """
@@ -128,7 +140,7 @@ class Model:
         return [
             Prediction(source=str(path), label=None, probability=None, error=error)
             if error is not None
-            else _prediction(str(path), row, self.classes)
+            else _prediction(str(path), row, self.target)
             for path, row, error in zip(paths, matrix, errors, strict=True)
         ]
 
@@ -155,12 +167,27 @@ def _files(path: Path) -> list[Path]:
     )
 
 
-def _prediction(source: str, row: NDArray[np.float32], classes: Sequence[str]) -> Prediction:
-    order = np.argsort(-row, kind="stable")
-    ranked = {classes[int(place)]: float(row[place]) for place in order}
+def _target(description: dict[str, Any]) -> Target:
+    """The one that was stored; models of earlier versions know classes only."""
+    if "target" in description:
+        return from_json(Target, description["target"])
+    return Target(names=tuple(description["classes"]))
+
+
+def _prediction(source: str, row: NDArray[np.float32], target: Target) -> Prediction:
+    if target.kind == "regression":
+        return Prediction(source=source, label=None, probability=None, number=float(row[0]))
+    order = np.argsort(-row, kind="stable").tolist()
+    ranked = {target.names[place]: float(row[place]) for place in order}
+    if target.kind == "multi-label":
+        holds = holding(row)
+        labels = tuple(target.names[place] for place in order if holds[place])
+        return Prediction(
+            source=source, label=None, probability=None, probabilities=ranked, labels=labels
+        )
     return Prediction(
         source=source,
-        label=classes[int(order[0])],
+        label=target.names[order[0]],
         probability=float(row[order[0]]),
         probabilities=ranked,
     )

@@ -46,7 +46,7 @@ class Subject:
     rows: Any
     features: np.ndarray
     labels: np.ndarray
-    classes: int
+    link: Any
 
 
 def subjects(options: argparse.Namespace) -> list[Subject]:
@@ -54,7 +54,9 @@ def subjects(options: argparse.Namespace) -> list[Subject]:
     from automl_transfer.dataset import DataOptions
     from automl_transfer.errors import WeightsUnavailableError
     from automl_transfer.plugins import load_registry
+    from automl_transfer.target import Target
     from automl_transfer.training.inference import pooled
+    from automl_transfer.training.link import link_of
     from automl_transfer.training.rows import RowStore
     from automl_transfer.weights import locate, shared_probe
 
@@ -85,7 +87,7 @@ def subjects(options: argparse.Namespace) -> list[Subject]:
                 rows=rows,
                 features=features,
                 labels=labels[chosen],
-                classes=len(dataset.classes),
+                link=link_of(Target(names=dataset.classes)),
             )
         )
     return found
@@ -109,7 +111,7 @@ def train(subject: Subject, seed: int, options: argparse.Namespace, directory: P
         return Part(
             rows=subject.rows,
             positions=positions,
-            labels=subject.labels[positions],
+            targets=subject.labels[positions],
             features=subject.features[positions],
         )
 
@@ -137,12 +139,12 @@ def train(subject: Subject, seed: int, options: argparse.Namespace, directory: P
             params=Space(strategy.space).defaults(),
         ),
         head=lambda width: registry.load(head)(
-            width=width, classes=subject.classes, params=params
+            width=width, classes=subject.link.outputs, params=params
         ),
         head_lr=float(params["lr"]),
         head_weight_decay=float(params.get("weight_decay", 1e-4)),
         closed_form=head.closed_form,
-        classes=subject.classes,
+        link=subject.link,
         train=part(np.sort(order[:cut])),
         evaluate=part(validation),
         settings=Settings(epochs=options.epochs, seed=seed),

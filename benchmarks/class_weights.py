@@ -28,11 +28,13 @@ from automl_transfer.plugins import load_registry
 from automl_transfer.scoring import scores
 from automl_transfer.space import Space
 from automl_transfer.stages.again import ended
+from automl_transfer.target import Target
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.device import prepare_process
 from automl_transfer.training.features import FeatureKey
 from automl_transfer.training.inference import pooled
+from automl_transfer.training.link import Link, link_of
 from automl_transfer.training.rows import RowStore
 from automl_transfer.training.stages import stage_views, stages_of
 from automl_transfer.training.trial import Part, Settings, run_trial
@@ -56,6 +58,7 @@ class Subject:
     features: np.ndarray
     labels: np.ndarray
     classes: int
+    link: Link
     activations: ActivationStore
 
 
@@ -77,6 +80,7 @@ def subject(title: str, directory: Path, id: str, cache: ArrayCache) -> Subject:
         features=pooled(network.features, rows, np.arange(len(dataset.samples)), CPU),
         labels=np.array([sample.label for sample in dataset.samples]),
         classes=len(dataset.classes),
+        link=link_of(Target(names=dataset.classes)),
         activations=ActivationStore(
             cache=cache,
             key=FeatureKey(
@@ -116,7 +120,7 @@ def trained(
         return Part(
             rows=subject.rows,
             positions=positions,
-            labels=subject.labels[positions],
+            targets=subject.labels[positions],
             features=subject.features[positions],
         )
 
@@ -129,12 +133,12 @@ def trained(
             params=Space(strategy.space).defaults(),
         ),
         head=lambda width: registry.load(head)(
-            width=width, classes=subject.classes, params=params
+            width=width, classes=subject.link.outputs, params=params
         ),
         head_lr=float(params.get("lr", 1e-2)),
         head_weight_decay=float(params.get("weight_decay", 1e-4)),
         closed_form=head.closed_form,
-        classes=subject.classes,
+        link=subject.link,
         train=part(train),
         evaluate=part(test),
         settings=Settings(

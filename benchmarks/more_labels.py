@@ -112,7 +112,7 @@ def hits(matrix: Any, labels: Any, classes: int, inside: Any) -> Any:
 
     path = ridge_path(matrix[inside], labels[inside], classes)
     found = np.argmax(matrix @ path.weights + path.intercept, axis=1) == labels
-    found[inside] = path.probabilities.argmax(axis=1) == labels[inside]
+    found[inside] = path.predictions.argmax(axis=1) == labels[inside]
     return found.astype(float)
 
 

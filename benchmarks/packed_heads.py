@@ -29,8 +29,10 @@ from automl_transfer.dataset import DataOptions
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.space import Float, Int, Space
+from automl_transfer.target import Target
 from automl_transfer.training.device import prepare_process
 from automl_transfer.training.head import fit, train_head
+from automl_transfer.training.link import link_of
 from automl_transfer.training.packed import HeadRun, train_heads
 from automl_transfer.weights import locate, shared_probe
 
@@ -110,6 +112,7 @@ class Data:
     def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
         cut = 2 * len(labels) // 3
         self.classes = int(labels.max()) + 1
+        self.link = link_of(Target(names=tuple(map(str, range(self.classes)))))
         self.train, self.test = features[:cut], features[cut:]
         self.labels, self.test_labels = labels[:cut], labels[cut:]
 
@@ -125,9 +128,9 @@ def packed(runs: list[HeadRun], data: Data) -> np.ndarray:
     training = train_heads(
         runs=runs,
         features=data.train,
-        labels=data.labels,
+        targets=data.labels,
         evaluate_features=data.test,
-        classes=data.classes,
+        link=data.link,
         epochs=EPOCHS,
         batch_size=BATCH,
         seed=SEED,
@@ -158,6 +161,7 @@ def one_by_one(runs: list[HeadRun], data: Data) -> np.ndarray:
             list(head.parameters()),
             features,
             labels,
+            link=data.link,
             epochs=EPOCHS,
             batch_size=BATCH,
             lr=run.lr,

@@ -196,7 +196,7 @@ def accuracies(matrix: Any, labels: Any, classes: int, train: Any, test: Any) ->
 
     nearest = knn_predict(matrix[train], labels[train], matrix[test], classes)
     path = ridge_path(matrix[train], labels[train], classes)
-    scores = matrix[test] @ path.weights + path.intercept
+    scores = path.predicted(matrix[test])
     return [
         100 * float((guess.argmax(axis=1) == labels[test]).mean()) for guess in (nearest, scores)
     ]
@@ -299,13 +299,13 @@ def flipped_row(source: Path, work: Path) -> list[object]:
         labels = true.copy()
         labels[changed] = (true[changed] + generator.integers(1, classes, count)) % classes
         path = ridge_path(matrix, labels, classes)
-        found = [one.position for one in suspects(path.probabilities, labels)]
+        found = [one.position for one in suspects(path.predictions, labels)]
         wrong = set(changed.tolist())
         hits = len(wrong & set(found))
         precision.append(hits / max(len(found), 1))
         recall.append(hits / count)
         first.append(len(wrong & set(found[:count])) / count)
-        accuracy.append(float((path.probabilities.argmax(axis=1) == true).mean()))
+        accuracy.append(float((path.predictions.argmax(axis=1) == true).mean()))
         listed.append(len(found))
 
     def shown(values: list[float]) -> str:

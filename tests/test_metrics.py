@@ -100,8 +100,8 @@ def test_a_weight_is_a_sample_so_often(case, seed: int) -> None:
 
 
 def test_top_five_is_reported_where_it_can_fail() -> None:
-    assert "top5_accuracy" not in reported(5)
-    assert set(reported(6)) - set(reported(5)) == {"top5_accuracy"}
+    assert "top5_accuracy" not in reported("single-label", 5)
+    assert set(reported("single-label", 6)) - set(reported("single-label", 5)) == {"top5_accuracy"}
     probabilities = np.linspace(0.1, 0.2, 7)[None].astype(np.float32)
     assert [scores(probabilities, np.array([label]))["top5_accuracy"] for label in (1, 2)] == [
         0,
@@ -133,4 +133,4 @@ def test_many_classes_take_no_table_of_samples_and_classes(name: str) -> None:
 
 
 def test_every_metric_that_can_be_optimised_is_reported() -> None:
-    assert set(METRICS) <= set(reported(2))
+    assert set(METRICS) <= set(reported("single-label", 2))

@@ -15,9 +15,10 @@ from automl_transfer.errors import PluginError, UsageError, WeightsUnavailableEr
 from automl_transfer.events import Note
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.plugins import load_registry
+from automl_transfer.target import Target
 from automl_transfer.task import Task
 
-TASK = Task(modality="image", classes=("a", "b"), metric="accuracy", metric_reason="")
+TASK = Task(modality="image", target=Target(names=("a", "b")), metric="accuracy", metric_reason="")
 WEIGHTS = WeightsCard(sources=("dir:/nowhere",))
 
 

@@ -65,7 +65,7 @@ def test_the_seed_decides_the_interval() -> None:
 def test_intervals_of_many_predictions_are_those_of_each(
     metric: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "_PROBABILITIES_AT_ONCE", at_once)
+    monkeypatch.setattr(scoring, "_PREDICTIONS_AT_ONCE", at_once)
     generator = np.random.default_rng(5)
     # Some resamples hold no sample of the third class.
     labels = np.repeat([0, 1, 2], [14, 14, 2])

@@ -30,12 +30,12 @@ def exact_findings(dataset: Dataset) -> Iterator[Finding]:
         examples=examples((_sources(group), "the same content") for group in groups),
         action="kept in one part, so that none is learned from and scored on",
     )
-    torn = [group for group in groups if len({sample.label for sample in group}) > 1]
+    torn = [group for group in groups if len({_truth(sample) for sample in group}) > 1]
     if torn:
         yield Finding(
             kind="copies-across-classes",
             severity="error",
-            title="Contents that are in more than one class, so that a label is wrong: "
+            title=f"Contents that are {_differently(dataset)}, so that a label is wrong: "
             f"{len(torn):,}",
             count=len(torn),
             examples=examples((_sources(group), _classes(dataset, group)) for group in torn),
@@ -75,12 +75,15 @@ def near_findings(dataset: Dataset, found: Clusters) -> Iterator[Finding]:
             examples=examples((_sources(pair), "nearly the same") for pair in links),
             action="each group is kept in one part",
         )
-    torn = [pair for pair in links if pair[0].label != pair[1].label]
+    # Numbers may differ a little where samples do.
+    comparable = dataset.kind != "regression"
+    what = "classes" if dataset.kind == "single-label" else "sets of labels"
+    torn = [pair for pair in links if comparable and _truth(pair[0]) != _truth(pair[1])]
     if torn:
         yield Finding(
             kind="near-copies-across-classes",
             severity="warning",
-            title=f"Pairs of near copies in different classes: {len(torn):,}",
+            title=f"Pairs of near copies in different {what}: {len(torn):,}",
             count=len(torn),
             examples=examples((_sources(pair), _classes(dataset, pair)) for pair in torn),
             action="kept in one part with their labels as they are; look at them",
@@ -130,12 +133,23 @@ def _leaks(dataset: Dataset, found: Clusters) -> Iterator[Finding]:
         )
 
 
+def _differently(dataset: Dataset) -> str:
+    if dataset.kind == "single-label":
+        return "in more than one class"
+    return "labelled in more than one way"
+
+
+def _truth(sample: Sample) -> tuple[int | None, tuple[float, ...]]:
+    """What is said of it; the stratum of labels or a number is not."""
+    return (None if sample.values else sample.label, sample.values)
+
+
 def _sources(group: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(sample.source for sample in group)
 
 
 def _classes(dataset: Dataset, group: Sequence[Sample]) -> str:
-    return " and ".join(dict.fromkeys(repr(dataset.classes[sample.label]) for sample in group))
+    return " and ".join(dict.fromkeys(repr(dataset.label_text(sample)) for sample in group))
 
 
 def _parts(group: Sequence[Sample]) -> str:

@@ -59,7 +59,7 @@ def audit_dataset(
     ]
     looked_for = [
         *unreadable.LOOKED_FOR,
-        *naming.LOOKED_FOR,
+        *naming.looked_for(dataset),
         *copies.LOOKED_FOR,
         *(copies.LOOKED_FOR_NEAR if near else ()),
         *(groups.LOOKED_FOR if groups.divisible(dataset) else ()),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import UsageError
+from automl_transfer.target import KINDS, Kind
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,16 +90,35 @@ READING = "How the data are read"
 
 
 def reading_options(command: F) -> F:
-    """``--modality``, ``--path-column``, ``--label-column``, ``--split-column``,
-    ``--group-by``, ``--root``."""
+    """``--task``, ``--modality``, ``--path-column``, ``--label-column``, ``--label-separator``,
+    ``--split-column``, ``--group-by``, ``--root``."""
     for names, settings in reversed(
         (
+            (
+                ("--task",),
+                {
+                    "type": click.Choice(("auto", *KINDS)),
+                    "default": "auto",
+                    "show_default": True,
+                    "help": "What the labels of a manifest are: a class, several labels, or a "
+                    "number. auto: a class, or labels where a Parquet column holds lists.",
+                },
+            ),
             (
                 ("--modality",),
                 {"metavar": "NAME", "help": "Kind of data, if it is not recognised."},
             ),
             (("--path-column",), {"default": "path", "metavar": "NAME", "show_default": True}),
             (("--label-column",), {"default": "label", "metavar": "NAME", "show_default": True}),
+            (
+                ("--label-separator",),
+                {
+                    "default": ";",
+                    "metavar": "TEXT",
+                    "show_default": True,
+                    "help": "Between the labels of a cell, with --task multi-label.",
+                },
+            ),
             (
                 ("--split-column",),
                 {"metavar": "NAME", "help": "[default: split, if there is one]"},
@@ -127,17 +147,21 @@ def reading_options(command: F) -> F:
 
 def data_options(
     *,
+    task: Kind | Literal["auto"],
     modality: str | None,
     path_column: str,
     label_column: str,
+    label_separator: str,
     split_column: str | None,
     group_by: str | None,
     root: str | None,
 ) -> DataOptions:
     """What the options of :func:`reading_options` say."""
     return DataOptions(
+        task=task,
         path_column=path_column,
         label_column=label_column,
+        label_separator=label_separator,
         split_column=split_column,
         group_by=group_by,
         root=Path(root).absolute() if root is not None else None,

@@ -37,7 +37,8 @@ Examples:
     "--top",
     type=int,
     metavar="K",
-    help="The K most likely classes of each file.  [default: 1; with --json: all]",
+    help="The K most likely classes or labels of each file.  [default: 1 class, or the labels "
+    "that hold; with --json: all]",
 )
 @json_option
 @click.pass_context
@@ -69,7 +70,7 @@ def predict(
     if as_json:
         write_json([_as_json(row, top) for row in rows])
     else:
-        write_blocks([_table(rows, top or 1)])
+        write_blocks([_table(rows, top)])
     if all(row.error is not None for row in rows):
         ctx.exit(NOTHING_READ)
 
@@ -80,30 +81,51 @@ def _as_json(row: Prediction, top: int | None) -> dict[str, Any]:
         "label": row.label,
         "probability": row.probability,
         "probabilities": dict(list(row.probabilities.items())[:top]),
+        "labels": row.labels,
+        "number": row.number,
         "error": row.error,
     }
 
 
-def _table(rows: list[Prediction], top: int) -> Table:
+def _table(rows: list[Prediction], top: int | None) -> Table:
     from automl_transfer.report.blocks import Table, columns
     from automl_transfer.report.figures import NOTHING
 
+    read = [row for row in rows if row.error is None]
+    if any(row.number is not None for row in read):
+        names, cells = ["number>"], [[f"{row.number:.6g}"] for row in read]
+    elif top is None and any(row.labels is not None for row in read):
+        names = ["labels", "probabilities"]
+        cells = [
+            [
+                "; ".join(row.labels or ()) or NOTHING,
+                "; ".join(f"{row.probabilities[name]:.3f}" for name in row.labels or ()),
+            ]
+            for row in read
+        ]
+    else:
+        what = "label" if any(row.labels is not None for row in read) else "class"
+        names, cells = _ranked(read, top or 1, what)
+    nothing = [NOTHING] * len(names)
+    found = iter(cells)
+    lines = [[row.source, *(next(found) if row.error is None else nothing)] for row in rows]
+    if len(read) < len(rows):
+        names.append("error")
+        lines = [[*line, row.error or ""] for line, row in zip(lines, rows, strict=True)]
+    return Table(columns=columns("file", *names), rows=tuple(map(tuple, lines)))
+
+
+def _ranked(rows: list[Prediction], top: int, what: str) -> tuple[list[str], list[list[str]]]:
+    """Columns and cells of the most likely classes or labels."""
     wide = max((len(row.probabilities) for row in rows), default=0)
     places = range(max(1, min(top, wide)))
-    failed = any(row.error is not None for row in rows)
-    names = ["file"]
+    names = []
     for place in places:
-        names += ["class" if place == 0 else f"class {place + 1}", "probability>"]
-    if failed:
-        names.append("error")
+        names += [what if place == 0 else f"{what} {place + 1}", "probability>"]
     cells = []
     for row in rows:
-        ranked = list(row.probabilities.items())
-        line = [row.source]
-        for place in places:
-            if place < len(ranked):
-                line += [ranked[place][0], f"{ranked[place][1]:.3f}"]
-            else:
-                line += [NOTHING, NOTHING]
-        cells.append((*line, row.error or "") if failed else tuple(line))
-    return Table(columns=columns(*names), rows=tuple(cells))
+        line = []
+        for name, chance in list(row.probabilities.items())[: len(places)]:
+            line += [name, f"{chance:.3f}"]
+        cells.append(line)
+    return names, cells

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -33,7 +33,8 @@ from automl_transfer.request import (
     parse_devices,
     parse_size,
 )
-from automl_transfer.task import METRICS
+from automl_transfer.target import Kind
+from automl_transfer.task import MAXIMISED
 
 if TYPE_CHECKING:
     from automl_transfer.cli.progress.board import Board
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Rows of the ranking at the end of a search."""
 INTERRUPTED = 130
+METRIC_NAMES = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in MAXIMISED.items())
 
 _SPACE = "What is searched over (names or globs, repeatable)"
 _HOW = "How it is searched"
@@ -61,12 +63,14 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
 Examples:
   automl-transfer search --data ./images --budget 5m
   automl-transfer search --data photos.csv --root ./photos --label-column species --trials 30
+  automl-transfer search --data ages.csv --label-column age --task regression
   automl-transfer search --data ./images --backbone 'timm/resnet18*' --strategy full --offline
   automl-transfer search --data ./images --exclude lora --max-params 25M --metric macro_f1
   automl-transfer search --data ./images --max-latency 20ms --license permissive --prefer size
 
 Data are class folders, train/val/test folders with class folders inside, or a CSV or Parquet
-manifest. Ctrl-C stops cleanly; the same command resumes.""",
+manifest, which may also have several labels or a number a row (--task). Ctrl-C stops cleanly; the
+same command resumes.""",
 )
 @_option("What and how long", "--data", required=True, metavar="PATH", help="The labelled data.")
 @_option(
@@ -83,7 +87,7 @@ manifest. Ctrl-C stops cleanly; the same command resumes.""",
     default="auto",
     metavar="METRIC",
     show_default=True,
-    help=f"What is maximised: auto, {', '.join(METRICS)}.",
+    help=f"What is maximised: auto, or by the kind of task {METRIC_NAMES}.",
 )
 @_option(
     "What and how long",
@@ -248,9 +252,11 @@ def _request(
     backbone: tuple[str, ...],
     head: tuple[str, ...],
     strategy: tuple[str, ...],
+    task: Kind | Literal["auto"],
     modality: str | None,
     path_column: str,
     label_column: str,
+    label_separator: str,
     split_column: str | None,
     group_by: str | None,
     root: str | None,
@@ -271,9 +277,11 @@ def _request(
         heads=head,
         strategies=strategy,
         options=data_options(
+            task=task,
             modality=modality,
             path_column=path_column,
             label_column=label_column,
+            label_separator=label_separator,
             split_column=split_column,
             group_by=group_by,
             root=root,

@@ -85,6 +85,31 @@ def curves(
     return alt.layer(lines, base.mark_point(filled=True, size=25)).properties(height=380)
 
 
+def numbers(frame: pd.DataFrame) -> alt.Chart:
+    """How often numbers to predict occur, stacked by part.
+
+    Args:
+        frame: Columns ``number`` and ``part``.
+    """
+    import altair as alt
+
+    chart: alt.Chart = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("number:Q", bin=alt.Bin(maxbins=40), title="number to predict"),
+            y=alt.Y("count():Q", title="samples"),
+            color=alt.Color(
+                "part:N",
+                title="part",
+                sort=["train", "val", "test"],
+                scale=alt.Scale(range=_COLOURS),
+            ),
+        )
+    )
+    return chart
+
+
 def class_sizes(frame: pd.DataFrame) -> alt.Chart:
     """Samples of each class, stacked by part.
 

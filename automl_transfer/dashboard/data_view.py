@@ -8,7 +8,7 @@ import streamlit as st
 
 from automl_transfer.dashboard import charts, rows, tables
 from automl_transfer.dashboard.snapshot import Snapshot
-from automl_transfer.dashboard.wording import counted, metric_words, plain
+from automl_transfer.dashboard.wording import counted, metric_words, outputs, plain
 
 MOST_BARS = 40
 """Classes in the chart; the table has all of them."""
@@ -25,18 +25,30 @@ def show(found: Snapshot) -> None:
     for place, part in zip(st.columns(4), ("train", "val", "test"), strict=False):
         place.metric(f"{part} samples", f"{int(counts.get(part, 0)):,}")
     known = data.get("classes") or []
+    kind = str(data.get("kind", "single-label"))
     st.text(
-        f"{counted(len(known), 'class', 'classes')}, read as {plain(data.get('layout', '–'))} by "
+        f"{outputs(kind, known).capitalize()}, read as {plain(data.get('layout', '–'))} by "
         f"the modality {plain(data.get('modality', '–'))}.\n"
         f"Split: {plain(data.get('split_description', '–'))}.\n"
         f"Metric: {metric_words(found.metric)}, because: {plain(data.get('metric_reason', '–'))}."
     )
-    _classes(found)
+    if kind == "regression":
+        _numbers(found)
+    else:
+        _classes(found, kind)
     _quarantined(found, int(data.get("quarantined") or 0))
 
 
-def _classes(found: Snapshot) -> None:
-    table = rows.classes(found.directory)
+def _numbers(found: Snapshot) -> None:
+    table = rows.numbers(found.directory)
+    if table is None:
+        st.text("The list of samples is not there, so the numbers cannot be shown.")
+        return
+    st.altair_chart(charts.numbers(table), width="stretch")
+
+
+def _classes(found: Snapshot, kind: str) -> None:
+    table = rows.classes(found.directory, kind)
     if table is None:
         st.text("The list of samples is not there, so the classes cannot be counted.")
         return

@@ -190,13 +190,27 @@ def finalists(snapshot: Snapshot) -> pd.DataFrame:
     )
 
 
-def classes(directory: Path) -> pd.DataFrame | None:
-    """Samples of each class in each part; None before the manifest is there."""
+def numbers(directory: Path) -> pd.DataFrame | None:
+    """Columns ``number`` and ``part`` of a regression's samples; None before they are there."""
+    try:
+        manifest = StudyDirectory(directory).read_manifest()
+        return pd.DataFrame(
+            {"number": [float(text) for text in manifest["class"]], "part": manifest["part"]}
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def classes(directory: Path, kind: str = "single-label") -> pd.DataFrame | None:
+    """Samples of each class, or of each label, in each part; None before the manifest is there."""
     try:
         manifest = StudyDirectory(directory).read_manifest()
         frame = pd.DataFrame({key: manifest[key] for key in ("class", "part")})
     except (OSError, ValueError, KeyError):
         return None
+    if kind == "multi-label":
+        frame["class"] = frame["class"].str.split("; ")
+        frame = frame.explode("class")
     frame["class"] = frame["class"].map(plain)
     counts = pd.crosstab(frame["class"], frame["part"])
     counts = counts.reindex(columns=["train", "val", "test"], fill_value=0)

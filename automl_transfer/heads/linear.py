@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.space import Float, Scalar
+from automl_transfer.target import KINDS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 CARD = HeadCard(
     id="linear",
     factory="automl_transfer.heads.linear:build",
+    kinds=KINDS,
     summary="one linear layer (logistic regression)",
     space=(
         Float(name="lr", low=1e-4, high=1e-1, default=3e-3, log=True),

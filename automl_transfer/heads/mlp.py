@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.space import Float, Int, Scalar
+from automl_transfer.target import KINDS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 CARD = HeadCard(
     id="mlp",
     factory="automl_transfer.heads.mlp:build",
+    kinds=KINDS,
     summary="one hidden layer with dropout",
     space=(
         # Wider ones cost in proportion, and on four sets of 400 samples were no better.

@@ -1,4 +1,4 @@
-"""Ridge regression on the classes: its whole path is tried by one formula."""
+"""Ridge regression: its whole path is tried by one formula."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.space import Scalar
+from automl_transfer.target import KINDS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 CARD = HeadCard(
     id="ridge",
     factory="automl_transfer.heads.ridge:build",
+    kinds=KINDS,
     summary="ridge regression, its penalty by exact leave-one-out",
     closed_form=True,
     weighs_classes=True,
@@ -22,6 +24,6 @@ CARD = HeadCard(
 
 def build(*, width: int, classes: int, params: Mapping[str, Scalar]) -> nn.Module:
     """A linear layer that chooses penalty and temperature by itself when it is fitted."""
-    from automl_transfer.training.closed_form import RidgeClassifier
+    from automl_transfer.training.closed_form import RidgeHead
 
-    return RidgeClassifier(width, classes)
+    return RidgeHead(width, classes)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import DataError
+from automl_transfer.layouts.entry import Entry
 from automl_transfer.layouts.folders import read_folders
 from automl_transfer.layouts.groups import grouped
-from automl_transfer.layouts.listing import MIN_PER_CLASS, Entry, Listing, require_enough
+from automl_transfer.layouts.listing import MIN_PER_CLASS, Listing, require_enough
 from automl_transfer.layouts.manifest import MANIFEST_SUFFIXES, peek_manifest, read_manifest
 from automl_transfer.layouts.parts import PART_NAMES
 from automl_transfer.layouts.walking import Found, Walk, walk
@@ -46,12 +47,19 @@ def read_layout(
         noun: What a file holds, for the messages.
 
     Raises:
-        DataError: Nothing is there, or it is laid out in no known way.
+        DataError: Nothing is there, it is laid out in no known way, or folders are to be read as
+            something else than classes.
     """
     if not path.exists():
         raise DataError(
             f"The data must be a folder or a manifest file, but {str(path)!r} does not exist. "
             "Check the path."
+        )
+    if path.is_dir() and options.task not in ("auto", "single-label"):
+        raise DataError(
+            f"A {options.task} task must be read from a manifest (CSV, TSV or Parquet with the "
+            f"columns {options.path_column!r} and {options.label_column!r}), since folders name "
+            f"one class each, but {str(path)!r} is a folder."
         )
     listing = (
         read_folders(path, suffixes, noun) if path.is_dir() else read_manifest(path, options, noun)

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from automl_transfer.dataset import Part, Quarantined
 from automl_transfer.errors import DataError
-from automl_transfer.layouts.listing import Entry, Listing, listed, shorten
+from automl_transfer.layouts.entry import Entry
+from automl_transfer.layouts.listing import Listing, listed, shorten
 from automl_transfer.layouts.manifest import MANIFEST_SUFFIXES
 from automl_transfer.layouts.parts import PART_NAMES, part_named
 from automl_transfer.layouts.walking import Found, Walk, walk

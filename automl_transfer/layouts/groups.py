@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from automl_transfer.errors import DataError
-from automl_transfer.layouts.listing import Entry, Listing
+from automl_transfer.layouts.entry import Entry
+from automl_transfer.layouts.listing import Listing
 
 _LONGEST = 500
 """Characters of a pattern."""

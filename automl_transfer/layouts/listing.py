@@ -6,24 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl_transfer.dataset import Part, Quarantined
+from automl_transfer.dataset import Quarantined
 from automl_transfer.errors import DataError
+from automl_transfer.layouts.entry import Entry
+from automl_transfer.layouts.labelling import Labelling, labelled, trouble_with
+from automl_transfer.target import Kind, outputs_of
 
 MIN_PER_CLASS = 5
-"""Different usable samples a class must have: with fewer, a class cannot be in every part."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A labelled file."""
-
-    path: Path
-    source: str
-    """The path relative to the listing's root, with forward slashes; absolute if outside it."""
-    label: str
-    part: Part | None = None
-    group: str = ""
-    """What it belongs to; empty: to nothing but itself."""
+"""Different usable samples a class or label must have: with fewer, it cannot be in every part."""
+MIN_NUMBERS = 20
+"""Different usable samples with a number to predict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +25,8 @@ class Listing:
     root: Path
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]
-    """Sorted names."""
+    """Sorted names of classes or labels; of numbers, the one name that they have."""
+    kind: Kind
     layout: str
     """In words: ``class folders``, ``train/val/test folders``, ``manifest``."""
     notes: tuple[str, ...] = ()
@@ -56,25 +49,55 @@ def listed(
     empty: Sequence[str] = (),
     noun: str,
     hint: str = "",
+    kind: Kind = "single-label",
+    column: str = "label",
+    separator: str = ";",
 ) -> Listing:
-    """Sorts, and checks what holds for every layout.
+    """Sorts, reads the labels, and checks what holds for every layout.
+
+    Args:
+        root: See :class:`Listing`, as for most of the others.
+        entries: With their labels as the data say them.
+        layout: In words.
+        notes: For the user.
+        quarantined: What cannot be had.
+        ignored: What was left out.
+        empty: Folders without files.
+        noun: What a file holds, for the messages.
+        hint: What to do about a single class.
+        kind: What the labels are.
+        column: Name of numbers to predict.
+        separator: Between several labels.
 
     Raises:
-        DataError: There is one class only, or a class or the whole training part has no sample to
-            learn from.
+        DataError: There is one class or number only or no label at all, or one of them, or the
+            whole training part, has no sample to learn from.
     """
-    ordered = tuple(sorted(entries, key=lambda entry: entry.source))
-    classes = tuple(sorted({entry.label for entry in ordered}))
-    if len(classes) == 1:
+    ordered = sorted(entries, key=lambda entry: entry.source)
+    found = labelled(ordered, kind, column, separator)
+    if kind == "single-label" and len(found.names) == 1:
         raise DataError(
             f"At least two classes are needed, but all {len(ordered)} {noun}s of {str(root)!r} "
-            f"are of one class, {classes[0]!r}.{hint or ' Add a folder or label for another one.'}"
+            f"are of one class, {found.names[0]!r}."
+            f"{hint or ' Add a folder or label for another one.'}"
         )
-    _require_training(ordered, classes, noun)
+    if kind == "multi-label" and not found.names:
+        raise DataError(
+            f"At least one label must hold of a {noun}, but none of the {len(ordered)} {noun}s of "
+            f"{str(root)!r} has any. Name the column with the labels with --label-column."
+        )
+    if kind == "regression" and len({entry.values for entry in found.entries}) == 1:
+        raise DataError(
+            f"The numbers to predict must differ, but column {column!r} has "
+            f"{found.entries[0].label!r} for all {len(ordered)} {noun}s. Name another column with "
+            "--label-column."
+        )
+    _require_training(found, noun)
     return Listing(
         root=root,
-        entries=ordered,
-        classes=classes,
+        entries=found.entries,
+        classes=found.names,
+        kind=kind,
         layout=layout,
         notes=tuple(notes),
         quarantined=tuple(quarantined),
@@ -88,18 +111,29 @@ def require_enough(
     distinct: Sequence[int],
     totals: Sequence[int],
     noun: str = "image",
+    kind: Kind = "single-label",
 ) -> None:
-    """Checks that every class has :data:`MIN_PER_CLASS` different usable samples.
+    """Checks that every class or label has :data:`MIN_PER_CLASS` different usable samples, or that
+    there are :data:`MIN_NUMBERS` of them with numbers.
 
     Args:
         classes: Names.
-        distinct: For each class, usable samples of different content.
-        totals: For each class, all files that were listed.
+        distinct: For each of them, usable samples of different content.
+        totals: For each of them, all files that were listed.
         noun: What a sample is, for the message.
+        kind: What they are names of.
 
     Raises:
         DataError: It names each class that has too few, with the counts.
     """
+    if kind == "regression":
+        if distinct[0] < MIN_NUMBERS:
+            raise DataError(
+                f"At least {MIN_NUMBERS} different usable {noun}s with a number are needed, but "
+                f"there are {distinct[0]} (of {totals[0]} files). Add some."
+            )
+        return
+    what, whats = ("label", "labels") if kind == "multi-label" else ("class", "classes")
     short = [
         f"{name!r} has {count}" + (f" (of {total} files)" if total != count else "")
         for name, count, total in zip(classes, distinct, totals, strict=True)
@@ -107,9 +141,19 @@ def require_enough(
     ]
     if short:
         raise DataError(
-            f"Every class needs at least {MIN_PER_CLASS} different usable {noun}s, but "
-            f"{shorten(short)}. Add {noun}s to these classes, or take the classes out."
+            f"Every {what} needs at least {MIN_PER_CLASS} different usable {noun}s, but "
+            f"{shorten(short)}. Add {noun}s to these {whats}, or take the {whats} out."
+            + (_other_kind(classes) if kind == "single-label" else "")
         )
+
+
+def _other_kind(classes: Sequence[str]) -> str:
+    """What names of classes look like, if they look like something else."""
+    if all(trouble_with(name, "regression") is None for name in classes):
+        return " If these are numbers to predict, give --task regression."
+    if sum(";" in name for name in classes) * 2 > len(classes):
+        return " If these are several labels each, give --task multi-label."
+    return ""
 
 
 def shorten(items: Sequence[str], shown: int = 10) -> str:
@@ -118,20 +162,25 @@ def shorten(items: Sequence[str], shown: int = 10) -> str:
     return ", ".join(items[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _require_training(entries: Sequence[Entry], classes: Sequence[str], noun: str) -> None:
+def _require_training(found: Labelling, noun: str) -> None:
+    entries = found.entries
     if not any(entry.part for entry in entries):
         return
-    trained = {entry.label for entry in entries if entry.part in (None, "train")}
-    missing = [name for name in classes if name not in trained]
-    if missing and not trained:
+    learned = [entry for entry in entries if entry.part in (None, "train")]
+    if not learned:
         raise DataError(
             f"There must be a training part, but all {len(entries)} {noun}s are in "
             f"{' and '.join(sorted({str(entry.part) for entry in entries}))}. Name the part to "
             "learn from 'train', or do without parts: then they are drawn."
         )
+    present = {
+        place for entry in learned for place in outputs_of(found.kind, entry.stratum, entry.values)
+    }
+    missing = [name for place, name in enumerate(found.names) if place not in present]
     if missing:
+        what = "label" if found.kind == "multi-label" else "class"
         raise DataError(
-            f"Every class must have {noun}s in the training part, but "
+            f"Every {what} must have {noun}s in the training part, but "
             f"{shorten([repr(name) for name in missing])} only occur elsewhere. Move some of "
-            "theirs to 'train', or take these classes out."
+            f"theirs to 'train', or take {'them' if what == 'label' else 'these classes'} out."
         )

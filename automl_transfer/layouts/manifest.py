@@ -15,8 +15,11 @@ from typing import Any
 
 from automl_transfer.dataset import DataOptions, Part, Quarantined
 from automl_transfer.errors import DataError, did_you_mean
-from automl_transfer.layouts.listing import Entry, Listing, listed, shorten
+from automl_transfer.layouts.entry import Entry
+from automl_transfer.layouts.labelling import split_labels, trouble_with
+from automl_transfer.layouts.listing import Listing, listed, shorten
 from automl_transfer.layouts.parts import PART_NAMES, part_named
+from automl_transfer.target import Kind
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 
@@ -32,6 +35,8 @@ class _Table:
     """The column with the parts, if there is one."""
     group: str | None = None
     """The column with the groups, if there is one."""
+    lists: bool = False
+    """The labels are lists."""
 
 
 def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
@@ -42,9 +47,12 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
     """
     table = _read(path, options, None)
     root = options.root or path.parent
-    rows = zip(
-        table.columns[options.path_column], table.columns[options.label_column], strict=True
-    )
+    kind = _kind(table, options)
+    labels = table.columns[options.label_column]
+    if kind == "multi-label":
+        separator = options.label_separator
+        labels = [f"{separator} ".join(split_labels(cell, separator)) for cell in labels]
+    rows = zip(table.columns[options.path_column], labels, strict=True)
     parts = _parts(table, path)
     groups = table.columns[table.group] if table.group else [""] * len(parts)
     entries: dict[str, Entry] = {}
@@ -54,7 +62,7 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
     for number, ((name, label), part, group) in enumerate(every, start=1):
         file = root / name
         source = _source(file, root)
-        reason = _trouble(name, label, file, entries.get(source))
+        reason = _trouble(name, label, kind, file, entries.get(source))
         if reason is not None:
             quarantined.append(Quarantined(source=name or f"row {number}", reason=reason))
         elif source in entries:
@@ -74,6 +82,9 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
         notes=notes,
         quarantined=quarantined,
         noun=noun,
+        kind=kind,
+        column=options.label_column,
+        separator=options.label_separator,
     )
 
 
@@ -86,11 +97,18 @@ def peek_manifest(path: Path, options: DataOptions, rows: int) -> list[str]:
     return list(_read(path, options, rows).columns[options.path_column])
 
 
-def _trouble(name: str, label: str, file: Path, before: Entry | None) -> str | None:
+def _kind(table: _Table, options: DataOptions) -> Kind:
+    if options.task != "auto":
+        return options.task
+    return "multi-label" if table.lists else "single-label"
+
+
+def _trouble(name: str, label: str, kind: Kind, file: Path, before: Entry | None) -> str | None:
     if not name:
         return "the row has no path"
-    if not label:
-        return "the row has no label"
+    trouble = trouble_with(label, kind)
+    if trouble is not None:
+        return trouble
     if before is not None and before.label != label:
         return f"an earlier row labels the same file {before.label!r}, this one {label!r}"
     if before is None and not _is_file(file):
@@ -158,7 +176,8 @@ def _read(path: Path, options: DataOptions, limit: int | None) -> _Table:
         wanted, split = _wanted(path, header, options)
         group = options.group_by if options.group_by in header else None
         wanted += [group] if group and group not in wanted else []
-        columns = _columns(path, header, wanted, limit)
+        columns = _columns(path, header, wanted, limit, options.label_separator)
+        lists = _is_parquet(path) and _holds_lists(path, options.label_column)
     except DataError:
         raise
     # Whatever a parser of a damaged file comes up with, the file is what is wrong.
@@ -167,7 +186,7 @@ def _read(path: Path, options: DataOptions, limit: int | None) -> _Table:
             f"The manifest {str(path)!r} must be a readable {suffix[1:]} file (text in UTF-8), "
             f"but: {error}."
         ) from error
-    return _Table(columns=columns, split=split, group=group)
+    return _Table(columns=columns, split=split, group=group, lists=lists)
 
 
 def _wanted(
@@ -199,10 +218,10 @@ def _header(path: Path) -> list[str]:
 
 
 def _columns(
-    path: Path, header: Sequence[str], wanted: Sequence[str], limit: int | None
+    path: Path, header: Sequence[str], wanted: Sequence[str], limit: int | None, separator: str
 ) -> dict[str, list[str]]:
     if _is_parquet(path):
-        return _parquet_columns(path, wanted, limit)
+        return _parquet_columns(path, wanted, limit, separator)
     places = {name: header.index(name) for name in wanted}
     with _open_text(path) as rows:
         next(rows)
@@ -222,20 +241,32 @@ def _open_text(path: Path) -> Iterator[Iterator[list[str]]]:
         yield csv.reader(file, delimiter=delimiter, strict=True)
 
 
-def _parquet_columns(path: Path, wanted: Sequence[str], limit: int | None) -> dict[str, list[str]]:
+def _holds_lists(path: Path, column: str) -> bool:
+    import pyarrow.parquet as pq
+    import pyarrow.types as types
+
+    kind = pq.read_schema(path).field(column).type
+    return bool(types.is_list(kind) or types.is_large_list(kind))
+
+
+def _parquet_columns(
+    path: Path, wanted: Sequence[str], limit: int | None, separator: str
+) -> dict[str, list[str]]:
     import pyarrow.parquet as pq
 
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=limit or 65_536, columns=list(wanted)):
             for name, values in batch.to_pydict().items():
-                columns[name].extend(map(_text, values))
+                columns[name].extend(_text(value, separator) for value in values)
             if limit is not None:
                 break
     return columns
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, separator: str) -> str:
+    if isinstance(value, list):
+        return separator.join(_text(item, separator) for item in value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(value).strip()

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.cards import RankerCard
+from automl_transfer.target import KINDS, Targets, columns, kind_of
 
 CARD = RankerCard(
     id="knn",
     factory="automl_transfer.rankers.knn:score",
+    kinds=KINDS,
     summary="leave-one-out accuracy of 5 nearest neighbours by cosine (arXiv:2503.18528)",
 )
 NEIGHBOURS = 5
@@ -22,16 +24,18 @@ MOST = 5000
 def score(
     *,
     features: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    labels: Targets,
     classes: int,
     seed: int,
 ) -> float:
     """Share of samples whose class has most of their neighbours' votes, by similarity.
 
+    Of labels and numbers, the share of the variance that the neighbours' weighted mean explains.
+
     Args:
         features: Shape (n, d), frozen.
-        labels: Shape (n,).
-        classes: Number of classes.
+        labels: In the form of their kind.
+        classes: Columns of a prediction.
         seed: Chooses the samples when there are more than :data:`MOST`.
     """
     if len(features) > MOST:
@@ -42,19 +46,21 @@ def score(
     neighbours = min(NEIGHBOURS, len(unit) - 1)
     if neighbours < 1:
         return 0.0
-    hits = 0
+    true = columns(labels, classes)  # (n, c)
+    predicted = np.empty_like(true)
     for start in range(0, len(unit), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(unit)))
         similarity = unit[block] @ unit.T  # (b, n)
         similarity[np.arange(len(block)), block] = -np.inf
         nearest = np.argpartition(-similarity, neighbours - 1, axis=1)[:, :neighbours]
-        votes = np.zeros((len(block), classes))
-        for column in nearest.T:
-            votes[np.arange(len(block)), labels[column]] += (
-                1 + similarity[np.arange(len(block)), column]
-            )
-        hits += int((votes.argmax(axis=1) == labels[block]).sum())
-    return hits / len(unit)
+        near = 1 + np.take_along_axis(similarity, nearest, axis=1)  # (b, k)
+        votes = (near[:, :, None] * true[nearest]).sum(axis=1)
+        predicted[block] = votes / np.maximum(near.sum(axis=1), 1e-12)[:, None]
+    if kind_of(labels) == "single-label":
+        return float((predicted.argmax(axis=1) == labels).mean())
+    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    errors = ((predicted - true) ** 2).sum(axis=0)[spread > 0] / spread[spread > 0]
+    return float(1 - errors.mean()) if len(errors) else 0.0
 
 
 def _gathered(features: NDArray[np.float32], chosen: NDArray[np.int64]) -> NDArray[np.float32]:

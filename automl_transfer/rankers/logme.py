@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.cards import RankerCard
+from automl_transfer.target import KINDS, Targets
 
 CARD = RankerCard(
     id="logme",
     factory="automl_transfer.rankers.logme:score",
+    kinds=KINDS,
     summary="logarithm of maximum evidence (arXiv:2102.11005)",
 )
 RATIOS = 2.0 ** np.arange(-30, 10.25, 0.25)
@@ -19,11 +21,11 @@ RATIOS = 2.0 ** np.arange(-30, 10.25, 0.25)
 def score(
     *,
     features: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    labels: Targets,
     classes: int,
     seed: int,
 ) -> float:
-    """Mean over the classes of the highest log evidence of a sample's one-hot label.
+    """Mean over the classes of the highest log evidence of a sample's one-hot label, or number.
 
     Weights are normal with precision alpha, labels normal about the linear model with precision
     beta; the evidence is taken where it is highest over the two (You et al., arXiv:2102.11005).
@@ -33,17 +35,23 @@ def score(
 
     Args:
         features: Shape (n, d), frozen; may be memory-mapped.
-        labels: Shape (n,).
-        classes: Number of classes.
+        labels: In the form of their kind.
+        classes: Columns of a prediction.
         seed: Not needed: nothing is left to chance.
     """
-    from automl_transfer.training.spectrum import Targets, spectrum
+    from automl_transfer.target import columns, kind_of
+    from automl_transfer.training.spectrum import Regressed, spectrum
 
-    found = spectrum(Targets.as_they_are(features, labels, classes))
+    if kind_of(labels) == "regression":
+        # The evidence has no intercept; the mean of numbers says nothing of the features.
+        labels = labels - labels.mean()
+    found = spectrum(Regressed.as_they_are(features, labels, classes))
     n = len(labels)
-    counts = np.bincount(labels, minlength=classes).astype(float)
+    counts = (columns(labels, classes) ** 2).sum(axis=0)
     # That a class without samples has none is certain, whatever the features.
     counts, energy = counts[counts > 0], found.targets[:, counts > 0] ** 2  # (c,), (r, c)
+    if not len(counts):
+        return 0.0
     out_of_reach = np.maximum(counts - energy.sum(axis=0), 0.0)
     ratios = RATIOS * max(float(found.eigenvalues.sum()), np.finfo(float).tiny)
     kept = ratios[:, None] / (ratios[:, None] + found.eigenvalues)  # t / (t + s), (T, r)

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.cards import RankerCard
+from automl_transfer.target import KINDS, Targets
 
 CARD = RankerCard(
     id="ridge",
     factory="automl_transfer.rankers.ridge:score",
+    kinds=KINDS,
     summary="leave-one-out accuracy less relative log-loss of ridge regression, exact",
 )
 
@@ -17,11 +19,13 @@ CARD = RankerCard(
 def score(
     *,
     features: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    labels: Targets,
     classes: int,
     seed: int,
 ) -> float:
     """Accuracy less log-loss, in units of that of an even guess, of the samples left out.
+
+    Of labels and numbers, the share of the variance that is explained.
 
     1 is the best, 1 / classes - 1 is what guesses get. Both measures are taken at the penalty with
     the least log-loss. Against the test accuracy of logistic regression (nine backbones, eight
@@ -31,12 +35,14 @@ def score(
 
     Args:
         features: Shape (n, d), frozen; may be memory-mapped.
-        labels: Shape (n,).
-        classes: Number of classes.
+        labels: In the form of their kind.
+        classes: Columns of a prediction.
         seed: Not needed: nothing is left to chance.
     """
     from automl_transfer.training.ridge import ridge_path
 
     path = ridge_path(features, labels, classes)
-    relative = path.log_loss[path.chosen] / np.log(max(classes, 2))
-    return float(path.accuracy[path.chosen] - relative)
+    if path.kind != "single-label":
+        return float(path.merit[path.chosen])
+    relative = path.loss[path.chosen] / np.log(max(classes, 2))
+    return float(path.merit[path.chosen] - relative)

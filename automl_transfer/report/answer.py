@@ -18,6 +18,7 @@ from automl_transfer.report.figures import (
     interval,
     latency,
     metric_words,
+    outputs,
     room,
     score,
     took,
@@ -199,10 +200,10 @@ def _data(data: Mapping[str, Any]) -> str:
     counts = {part: int(number) for part, number in data.get("counts", {}).items()}
     classes = data.get("classes", ())
     parts = ", ".join(f"{number:,} {part}" for part, number in counts.items())
+    what = outputs(data.get("kind", "single-label"), classes)
     return (
-        f"The data: {counted(sum(counts.values()), 'sample')} in "
-        f"{counted(len(classes), 'class', 'classes')} ({data.get('layout', '')}); {parts} "
-        f"({data.get('split_description', '')})."
+        f"The data: {counted(sum(counts.values()), 'sample')} with {what} "
+        f"({data.get('layout', '')}); {parts} ({data.get('split_description', '')})."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
 from automl_transfer.report.text import plain
@@ -14,8 +16,24 @@ METRIC_WORDS = {
     "roc_auc": "ROC-AUC",
     "top5_accuracy": "top-5 accuracy",
     "neg_ece": "negated calibration error",
+    "mean_average_precision": "mean average precision",
+    "micro_f1": "micro F1",
+    "subset_accuracy": "share with all labels right",
+    "r2": "R²",
+    "neg_mae": "negated mean absolute error",
+    "neg_rmse": "negated root mean squared error",
 }
-_SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "top5_accuracy"})
+_SHARES = frozenset(
+    {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "top5_accuracy",
+        "mean_average_precision",
+        "micro_f1",
+        "subset_accuracy",
+    }
+)
 NOTHING = "–"
 
 
@@ -29,18 +47,27 @@ def is_share(metric: str) -> bool:
     return metric in _SHARES
 
 
+def in_unit(metric: str) -> bool:
+    """Whether the metric is in the unit of what is predicted, which may be of any size."""
+    return metric in ("neg_mae", "neg_rmse")
+
+
+def _plain_number(metric: str, value: float, form: str = "") -> str:
+    return f"{value:{form}.4g}" if in_unit(metric) else f"{value:{form}.3f}"
+
+
 def score(metric: str, value: float | None) -> str:
     """``94.1 %`` for metrics from 0 to 1, ``-0.213`` for others, a dash for None."""
     if value is None:
         return NOTHING
-    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}"
+    return f"{100 * value:.1f} %" if is_share(metric) else _plain_number(metric, value)
 
 
 def between(metric: str, ends: Interval) -> str:
     """``92.7 to 95.3`` in hundredths for metrics from 0 to 1, ``0.871 to 0.902`` for others."""
     if is_share(metric):
         return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
-    return f"{ends.low:.3f} to {ends.high:.3f}"
+    return f"{_plain_number(metric, ends.low)} to {_plain_number(metric, ends.high)}"
 
 
 def interval(metric: str, ends: Interval | None) -> str:
@@ -53,7 +80,9 @@ def interval(metric: str, ends: Interval | None) -> str:
 def difference(metric: str, value: float, sign: bool = False) -> str:
     """How far apart two scores are: ``1.8 points`` of per cent, or ``0.034``."""
     form = "+" if sign else ""
-    return f"{100 * value:{form}.1f} points" if is_share(metric) else f"{value:{form}.3f}"
+    if is_share(metric):
+        return f"{100 * value:{form}.1f} points"
+    return _plain_number(metric, value, form)
 
 
 def differences(metric: str, ends: Interval | None) -> str:
@@ -101,6 +130,15 @@ def amount(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return str(number)
+
+
+def outputs(kind: str, names: Sequence[str]) -> str:
+    """What is predicted: ``3 classes``, ``1 label``, ``the number 'age'``."""
+    if kind == "regression":
+        return f"the number {plain(names[0] if names else '')!r}"
+    if kind == "multi-label":
+        return counted(len(names), "label")
+    return counted(len(names), "class", "classes")
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

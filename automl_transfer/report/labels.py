@@ -43,7 +43,9 @@ def labels_section(recommendation: Recommendation, classes: Sequence[str]) -> li
         _points(curve, metric),
     ]
     if len(curve.classes) > 1:
-        blocks += _classes(curve, classes)
+        blocks += _classes(
+            curve, classes, "label" if recommendation.kind == "multi-label" else "class"
+        )
     return [
         *blocks,
         Paragraph(text=_larger(curve.larger, metric)),
@@ -94,15 +96,15 @@ def _points(curve: LearningCurve, metric: str) -> Table:
     )
 
 
-def _classes(curve: LearningCurve, names: Sequence[str]) -> list[Block]:
+def _classes(curve: LearningCurve, names: Sequence[str], what: str) -> list[Block]:
     overall = curve.forecasts[0].gain if curve.forecasts else 0.0
 
     def name(row: ClassGain) -> str:
-        return names[row.label] if row.label < len(names) else f"class {row.label}"
+        return names[row.label] if row.label < len(names) else f"{what} {row.label}"
 
     more = [name(row) for row in curve.classes if row.interval.low > max(overall, 0.0)]
     less = [name(row) for row in curve.classes if row.interval.high < overall]
-    text = "Class by class, with twice the labels of all: "
+    text = f"{what.capitalize()} by {what}, with twice the labels of all: "
     if more or less:
         parts = [
             f"{', '.join(found[:SHOWN])}{' and others' if len(found) > SHOWN else ''} would gain "
@@ -112,11 +114,11 @@ def _classes(curve: LearningCurve, names: Sequence[str]) -> list[Block]:
         ]
         text += "; ".join(parts) + "."
     else:
-        text += "no class clearly gains more or less than the rest."
+        text += f"no {what} clearly gains more or less than the rest."
     return [
         Paragraph(text=text),
         Table(
-            columns=columns("class", "labels>", "recall>", "gain>", "95 % interval>"),
+            columns=columns(what, "labels>", "recall>", "gain>", "95 % interval>"),
             rows=tuple(
                 (
                     name(row),

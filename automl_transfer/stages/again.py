@@ -48,16 +48,15 @@ def heads_again(
         should_stop: Looked at after each step.
 
     Returns:
-        Class probabilities of ``score``, shape (n, c), or what went wrong, in the order of
+        Predictions for ``score``, shape (n, c), or what went wrong, in the order of
         ``rows``.
     """
     from automl_transfer.training.frozen import FrozenFeatures, fitted
 
-    labels = context.dataset.labels
     data = FrozenFeatures.scaled(
         candidate.features,
         candidate.places(learn),
-        labels[learn],
+        context.dataset.targets[learn],
         candidate.places(score),
         context.files.path,
     )
@@ -69,7 +68,7 @@ def heads_again(
         try:
             if context.head(configuration.head).closed_form:
                 weights = class_weights(context, configuration, data)
-                found[place] = fitted(build, data, seed, weights).probabilities
+                found[place] = fitted(build, data, seed, context.link, weights).probabilities
                 continue
             runs.append(head_run(context, configuration, build, data, seed))
         except (Exception, SystemExit) as error:
@@ -96,7 +95,7 @@ def tuned_again(
     """A fine-tune, for as many epochs as its trial had.
 
     Returns:
-        Class probabilities of ``score``, shape (n, c).
+        Predictions for ``score``, shape (n, c).
 
     Raises:
         TrialError: It failed, or ``should_stop`` said so.

@@ -19,8 +19,15 @@ from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
 from automl_transfer.stages.screen import features_of
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
+from automl_transfer.target import Kind, columns
 
 DEFAULT_BACKBONE = "bundled/efficientnet_lite0"
+CONSTANT: dict[Kind, str] = {
+    "single-label": "majority class",
+    "multi-label": "label frequencies",
+    "regression": "mean",
+}
+"""Names of the baseline that looks at no sample."""
 RAW_LIMIT = 2000
 """Samples that the naive baseline learns from, so that it stays cheap, and samples that it looks
 at together."""
@@ -38,7 +45,7 @@ def baselines(
         scored: What it predicted for the samples of ``yardstick``.
     """
     cheap: list[tuple[str, Callable[[], Made]]] = [
-        ("majority class", lambda: _majority(context, yardstick)),
+        (CONSTANT[context.task.target.kind], lambda: _majority(context, yardstick)),
         ("kNN on raw inputs", lambda: _raw(context, yardstick)),
         ("kNN on frozen features", lambda: _frozen(context, yardstick)),
     ]
@@ -65,13 +72,13 @@ def _scored(context: Context, made: Made, yardstick: Yardstick, scored: Scored) 
     if made.probabilities is None:
         return Baseline(name=made.name, description=made.description, value=None)
     positions = (made.on or yardstick).positions
-    labels = context.dataset.labels[positions]
+    targets = context.dataset.targets[positions]
     places = np.searchsorted(yardstick.positions, positions)
     own = np.take(scored.probabilities, places, axis=-2)
     return Baseline(
         name=made.name,
         description=made.description,
-        value=score(made.probabilities, labels, context.task.metric),
+        value=score(made.probabilities, targets, context.task.metric),
         gain=_gain(context, own, made.probabilities, positions, scored.optimism),
     )
 
@@ -86,7 +93,7 @@ def _gain(
     """By how much the winner is better, paired by sample, less what its choice is worth."""
     found = compare(
         [own, others],
-        context.dataset.labels[positions],
+        context.dataset.targets[positions],
         context.task.metric,
         seed=context.request.seed,
         groups=context.splits.units[positions],
@@ -101,25 +108,30 @@ def _gain(
 
 
 def _majority(context: Context, yardstick: Yardstick) -> Made:
-    classes = context.task.classes
-    labels = context.dataset.labels
+    """What can be said without a look at a sample."""
+    target, targets = context.task.target, context.dataset.targets
 
-    def shares(learn: Positions) -> NDArray[np.float32]:
-        counts = np.bincount(labels[learn], minlength=len(classes))
-        return np.asarray(counts / counts.sum(), dtype=np.float32)
+    def means(learn: Positions) -> NDArray[np.float32]:
+        found = columns(targets[learn], target.outputs).mean(axis=0)
+        return np.asarray(found, dtype=np.float32)
 
-    most = classes[int(shares(context.splits.development).argmax())]
+    known = means(context.splits.development)
+    name, text = CONSTANT[target.kind], f"always {target.names[int(known.argmax())]!r}"
+    if target.kind == "multi-label":
+        text = "each label as probable as it is frequent"
+    elif target.kind == "regression":
+        text = f"always {known[0]:.4g}"
     return Made(
-        name="majority class",
-        description=f"always {most!r}",
+        name=name,
+        description=text,
         probabilities=yardstick.predicted(
-            lambda learn, score: np.tile(shares(learn), (len(score), 1))
+            lambda learn, score: np.tile(means(learn), (len(score), 1))
         ),
     )
 
 
 def _raw(context: Context, yardstick: Yardstick) -> Made:
-    labels = context.dataset.labels
+    targets = context.dataset.targets
     used = 0
 
     def predict(learn: Positions, score: Positions) -> Probabilities:
@@ -133,7 +145,7 @@ def _raw(context: Context, yardstick: Yardstick) -> Made:
         blocks = [score[start : start + RAW_LIMIT] for start in range(0, len(score), RAW_LIMIT)]
         shares = [
             knn_predict(
-                known, labels[learn], _raw_features(context, block), len(context.task.classes)
+                known, targets[learn], _raw_features(context, block), context.task.target.outputs
             )
             for block in blocks
         ]
@@ -166,11 +178,11 @@ def _frozen(context: Context, yardstick: Yardstick) -> Made:
         development = np.isin(score, candidate.positions).all()
         return knn_predict(
             known,
-            context.dataset.labels[learn],
+            context.dataset.targets[learn],
             candidate.features_at(score)
             if development
             else features_of(context, candidate, score),
-            len(context.task.classes),
+            context.task.target.outputs,
             block_done=lambda: give_back(known),
         )
 

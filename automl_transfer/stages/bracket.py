@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from automl_transfer.events import Event, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.metrics import merits
 from automl_transfer.outcome import CurvePoint, Outcome
 from automl_transfer.scoring import scores
 from automl_transfer.stages.advancing import (
@@ -39,6 +37,7 @@ from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.handover import Order
 from automl_transfer.stages.proposals import Proposals
 from automl_transfer.stages.rows import checked, failed, store
+from automl_transfer.target import Targets
 
 if TYPE_CHECKING:
     from automl_transfer.store import Store
@@ -147,7 +146,7 @@ def _decide(
     rung, following = bracket.ladder[place : place + 2]
     if synchronous:
         alive = _alive(bracket)
-        promoted = promote(alive, _labels(context))
+        promoted = promote(alive, _targets(context))
         for trial in alive:
             if trial not in promoted:
                 _prune(trial, f"behind the others after step {rung} of", bracket.ladder[-1])
@@ -164,14 +163,15 @@ def _decide(
     bracket.keep(context)
 
 
-def promote(trials: Sequence[OpenTrial], labels: NDArray[np.int64]) -> list[OpenTrial]:
+def promote(trials: Sequence[OpenTrial], targets: Targets) -> list[OpenTrial]:
     """The best third, and at most one more that cannot be told from the last of it.
 
-    Told: the paired difference in hits on the validation part exceeds its standard error.
+    Told: the paired difference on the samples of the validation part, in hits (of labels and
+    numbers: see :func:`.metrics.merits`), exceeds its standard error.
 
     Args:
         trials: At the same rung.
-        labels: Of the validation part, shape (n,).
+        targets: Of the validation part.
     """
     ranked = sorted(trials, key=lambda trial: (-_value(trial.row), trial.row.number))
     count = math.ceil(len(ranked) / KEEP)
@@ -179,9 +179,7 @@ def promote(trials: Sequence[OpenTrial], labels: NDArray[np.int64]) -> list[Open
     if count < len(ranked) and len(ranked) > KEEP:
         edge, following = ranked[count - 1].probabilities, ranked[count].probabilities
         if edge is not None and following is not None:
-            ahead = (edge.argmax(axis=1) == labels).astype(float) - (
-                following.argmax(axis=1) == labels
-            )
+            ahead = merits(edge, targets) - merits(following, targets)
             if ahead.mean() <= ahead.std() / math.sqrt(len(ahead)):
                 chosen = ranked[: count + 1]
     return chosen
@@ -195,8 +193,8 @@ def _alive(bracket: Bracket) -> list[OpenTrial]:
     return [trial for trial in bracket.trials if trial.alive]
 
 
-def _labels(context: Context) -> NDArray[np.int64]:
-    return context.dataset.labels[context.splits.val]
+def _targets(context: Context) -> Targets:
+    return context.dataset.targets[context.splits.val]
 
 
 def _parked(context: Context, number: int) -> Path:
@@ -307,7 +305,7 @@ def _record(
         return None
     report = ended.report
     try:
-        metrics = checked(scores(report.probabilities, _labels(context)))
+        metrics = checked(scores(report.probabilities, _targets(context)))
     except Exception as error:
         trial.row = failed(trial.row, error)
         return None

@@ -54,7 +54,11 @@ class Rule:
 
 
 def rule(
-    finalists: Sequence[Finalist], margins: NDArray[np.float64], prefer: str, tolerance: float
+    finalists: Sequence[Finalist],
+    margins: NDArray[np.float64],
+    prefer: str,
+    tolerance: float,
+    point: float = 0.01,
 ) -> Rule:
     """The rule of :func:`choose` for finalists in this order.
 
@@ -63,16 +67,17 @@ def rule(
         margins: Differences that would be significant, shape (f, f).
         prefer: As there.
         tolerance: As there.
+        point: As there.
     """
     costs = [None if one.cost is None else one.cost for one in finalists]
     known = None
     if prefer != "accuracy" and all(cost is not None for cost in costs):
         known = np.array([_COSTS[prefer][1](cost) for cost in costs if cost is not None])
-    return Rule(margins=margins, costs=known, tolerance=tolerance / 100)
+    return Rule(margins=margins, costs=known, tolerance=tolerance * point)
 
 
 def choose(
-    finalists: Sequence[Finalist], prefer: str, *, tolerance: float = 1.0
+    finalists: Sequence[Finalist], prefer: str, *, tolerance: float = 1.0, point: float = 0.01
 ) -> tuple[Finalist, str]:
     """The finalist to recommend, and why, in words that the statistics allow.
 
@@ -83,6 +88,7 @@ def choose(
         finalists: Best value first.
         prefer: ``accuracy``, or what decides among those that are tied.
         tolerance: Points of the metric that may be given up for what is preferred.
+        point: Of the metric, see :attr:`automl_transfer.task.Task.point`.
     """
     best = finalists[0]
     if len(finalists) == 1:
@@ -92,7 +98,7 @@ def choose(
         beaten = _names([one for one in finalists if not one.tied])
         return best, f"It beats {beaten}: the difference is more than chance explains."
     words = f"No difference is shown between {_names(tied)}"
-    near = [one for one in tied if best.value - one.value <= tolerance / 100 + _ROUNDING]
+    near = [one for one in tied if best.value - one.value <= tolerance * point + _ROUNDING]
     if prefer == "accuracy" or len(near) == 1 or any(one.cost is None for one in finalists):
         return best, f"{words}; of these, it scored best."
     what, cost = _COSTS[prefer]

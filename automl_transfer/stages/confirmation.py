@@ -17,7 +17,7 @@ def confirmation(context: Context) -> Confirmation | None:
         return None
     compared = compare(
         confirmed.probabilities,
-        context.dataset.labels[confirmed.positions],
+        context.dataset.targets[confirmed.positions],
         context.task.metric,
         seed=request.seed,
         groups=splits.units[confirmed.positions],
@@ -37,9 +37,13 @@ def confirmation(context: Context) -> Confirmation | None:
         for row, one in zip(confirmed.rows, compared.contenders, strict=True)
     ]
     confirmed.compared = compared
-    confirmed.rule = rule(rows, compared.margins, request.prefer, request.tolerance)
+    confirmed.rule = rule(
+        rows, compared.margins, request.prefer, request.tolerance, context.task.point
+    )
     rows.sort(key=lambda one: (-one.value, one.number))
-    chosen, reason = choose(rows, request.prefer, tolerance=request.tolerance)
+    chosen, reason = choose(
+        rows, request.prefer, tolerance=request.tolerance, point=context.task.point
+    )
     return Confirmation(
         finalists=tuple(rows),
         winner=chosen.number,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from automl_transfer.training.activation_store import ActivationStore
     from automl_transfer.training.array_cache import ArrayCache
     from automl_transfer.training.costs import Measured
+    from automl_transfer.training.link import Link
     from automl_transfer.training.rows import RowStore
 
 ROW_STORES = 3
@@ -160,6 +161,13 @@ class Bench:
     def task(self) -> Task:
         """What is to be solved."""
         return self._loaded[4]
+
+    @property
+    def link(self) -> Link:
+        """From scores to predictions of the target."""
+        from automl_transfer.training.link import link_of
+
+        return link_of(self.task.target)
 
     def encoder(self, card: BackboneCard, params: Mapping[str, Scalar] | None = None) -> Encoder:
         """The encoder for a backbone, with the modality's parameters (its defaults if None)."""

@@ -35,12 +35,12 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
     if confirmed is None:
         return _of_validation(context, winner)
     positions = confirmed.positions
-    labels, metric, seed = _of(context, positions)
+    targets, metric, seed = _of(context, positions)
     if confirmed.compared is None:
         raise ValueError("The finalists are to be compared before the winner is scored.")
     found = corrected(
         confirmed.probabilities,
-        labels,
+        targets,
         metric,
         seed,
         confirmed.compared,
@@ -64,11 +64,11 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
 
 def _of_validation(context: Context, winner: Outcome) -> Corrected:
     positions = context.splits.val
-    labels = context.dataset.labels[positions]
+    targets = context.dataset.targets[positions]
     numbers, stored = [], []
     for row in finished(context.outcomes):
         predicted = context.files.read_predictions(row.number)
-        if predicted is not None and len(predicted) == len(labels):
+        if predicted is not None and len(predicted) == len(targets):
             numbers.append(row.number)
             stored.append(predicted[np.newaxis])
     if winner.number not in numbers:
@@ -76,23 +76,23 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
             f"What trial {winner.number} predicted must be among the study's files to score it, "
             "but it is missing or damaged. Repeat the search with another --study."
         )
-    labels, metric, seed = _of(context, positions)
+    targets, metric, seed = _of(context, positions)
     groups = context.splits.units[positions]
     # Of the winner alone: all pairs of hundreds of trials are not needed, and take gigabytes.
     place = numbers.index(winner.number)
-    alone = compare([stored[place]], labels, metric, seed, groups)
-    found = corrected(stored, labels, metric, seed, alone, groups=groups)
+    alone = compare([stored[place]], targets, metric, seed, groups)
+    found = corrected(stored, targets, metric, seed, alone, groups=groups)
     return Corrected(
         probabilities=stored[place],
         value=found.value,
         interval=found.interval,
         optimism=found.optimism,
         method=(
-            f"the validation part ({len(labels)} samples), on which the trials were compared; "
+            f"the validation part ({len(targets)} samples), on which the trials were compared; "
             f"corrected for the choice among {len(stored)} trials"
         ),
     )
 
 
 def _of(context: Context, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], str, int]:
-    return context.dataset.labels[positions], context.task.metric, context.request.seed
+    return context.dataset.targets[positions], context.task.metric, context.request.seed

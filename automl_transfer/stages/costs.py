@@ -49,9 +49,10 @@ def cost_of(
     head = model.head if model is not None else build(candidate.width)
     whole, own = candidate.card.id, (candidate.card.id, _form(head))
     if whole not in context.costs:
-        network = model or TransferModel(candidate.build(), head, candidate.width)
+        network = model or TransferModel(candidate.build(), head, candidate.width, context.link)
         found = measure(
             network,
+            network.predictions,
             lambda count: _batch(context, candidate.card, configuration, count),
             context.device,
         )

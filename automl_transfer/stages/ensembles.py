@@ -44,10 +44,10 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
     if len(confirmed.rows) < 2:
         return None
     positions, metric = confirmed.positions, context.task.metric
-    labels = context.dataset.labels[positions]
+    targets = context.dataset.targets[positions]
     stacked = np.stack(confirmed.probabilities)  # (f, repeats, n, c)
     numbers = [row.number for row in confirmed.rows]
-    weights = greedy_ensemble(list(stacked), labels, metric)
+    weights = greedy_ensemble(list(stacked), targets, metric)
     members = {
         number: float(weight)
         for number, weight in zip(numbers, weights, strict=True)
@@ -56,18 +56,18 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
     if len(members) < 2:
         return None
     groups = context.splits.units[positions]
-    half = random_folds(labels, HALVES, context.request.seed, groups)
+    half = random_folds(context.dataset.labels[positions], HALVES, context.request.seed, groups)
     mixed: NDArray[np.float32] = np.zeros_like(stacked[0])
     for part in range(HALVES):
         chosen_by, scored = half != part, half == part
         if not chosen_by.any() or not scored.any():
             return None
-        shares = greedy_ensemble(list(stacked[:, :, chosen_by]), labels[chosen_by], metric)
+        shares = greedy_ensemble(list(stacked[:, :, chosen_by]), targets[chosen_by], metric)
         mixed[:, scored] = np.tensordot(shares, stacked[:, :, scored], axes=1)
     winner = stacked[numbers.index(found.winner)]
     compared = compare(
         [mixed, winner],
-        labels,
+        targets,
         metric,
         seed=context.request.seed,
         groups=groups,
@@ -75,7 +75,7 @@ def ensemble(context: Context, found: Confirmation, confirmed: Confirmed) -> Ens
     latency, size = _cost(context, [one for one in found.finalists if one.number in members])
     return Ensemble(
         members=members,
-        value=score(mixed, labels, metric),
+        value=score(mixed, targets, metric),
         lead=compared.difference(0, 1),
         latency=latency,
         bytes=size,

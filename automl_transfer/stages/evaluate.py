@@ -51,7 +51,7 @@ def arguments(
     registry = context.registry
     head_card = context.head(configuration.head)
     head_params = configuration.of("head", configuration.head)
-    classes = len(context.task.classes)
+    classes = context.task.target.outputs
     plan = registry.load(context.strategy(configuration.strategy))(
         stages=candidate.views, params=configuration.of("strategy", configuration.strategy)
     )
@@ -62,7 +62,7 @@ def arguments(
         return Part(
             rows=rows,
             positions=positions,
-            labels=context.dataset.labels[positions],
+            targets=context.dataset.targets[positions],
             features=candidate.features_at(positions),
         )
 
@@ -73,7 +73,7 @@ def arguments(
         "head_lr": float(head_params.get("lr", LR)),
         "head_weight_decay": float(head_params.get("weight_decay", WEIGHT_DECAY)),
         "closed_form": head_card.closed_form,
-        "classes": classes,
+        "link": context.link,
         "train": part(train_on),
         "evaluate": None if evaluate_on is None else part(evaluate_on),
         "settings": Settings(
@@ -85,7 +85,7 @@ def arguments(
                     "training/label_smoothing", head_params.get("label_smoothing", 0.0)
                 )
             ),
-            class_weights=weights_of(configuration, context.dataset.labels[train_on], classes),
+            class_weights=weights_of(configuration, context.dataset.targets[train_on], classes),
             seed=seed,
         ),
         "device": context.device,

@@ -57,18 +57,18 @@ def choose_finalists(context: Context, best: Sequence[Outcome]) -> list[Outcome]
 
 def _tied(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:
     """The first rows, and those that the validation part cannot tell from the best."""
-    labels = context.dataset.labels[context.splits.val]
+    targets = context.dataset.targets[context.splits.val]
     stored = {row.number: context.files.read_predictions(row.number) for row in rows}
     known = [
         row
         for row in rows
-        if (found := stored[row.number]) is not None and len(found) == len(labels)
+        if (found := stored[row.number]) is not None and len(found) == len(targets)
     ]
     if len(known) < 2 or known[0] is not rows[0]:
         return list(rows)
     compared = compare(
         [stored[row.number] for row in known],  # type: ignore[misc]
-        labels,
+        targets,
         context.task.metric,
         seed=context.request.seed,
         groups=context.splits.units[context.splits.val],

@@ -23,7 +23,7 @@ def head_builder(context: Bench, configuration: Configuration) -> Callable[[int]
     """What makes a configuration's head, untrained, from the width of its features."""
     factory = context.registry.load(context.head(configuration.head))
     params = configuration.of("head", configuration.head)
-    classes = len(context.task.classes)
+    classes = context.task.target.outputs
     return lambda width: factory(width=width, classes=classes, params=params)
 
 
@@ -31,7 +31,7 @@ def class_weights(
     context: Bench, configuration: Configuration, data: FrozenFeatures
 ) -> tuple[float, ...] | None:
     """Weights of the classes for a head that learns from ``data``; None: all alike."""
-    return weights_of(configuration, data.labels, len(context.task.classes))
+    return weights_of(configuration, data.targets, context.task.target.outputs)
 
 
 def head_run(
@@ -70,9 +70,9 @@ def train_together(
     return train_heads(
         runs=runs,
         features=data.train,
-        labels=data.labels,
+        targets=data.targets,
         evaluate_features=data.evaluate,
-        classes=len(context.task.classes),
+        link=context.link,
         seed=seed,
         device=context.device,
         should_stop=should_stop,

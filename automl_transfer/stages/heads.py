@@ -14,6 +14,7 @@ from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.packs import NAME, HeadTrials
 from automl_transfer.stages.proposals import Proposals
+from automl_transfer.stages.spaces import head_spaces
 
 __all__ = ["NAME", "first_answer", "heads"]
 
@@ -155,11 +156,11 @@ def _by_formula(head: HeadCard) -> bool:
 
 
 def _space(context: Context, frozen: list[StrategyCard], backbones: tuple[str, ...]) -> JointSpace:
-    labels = context.dataset.labels[context.splits.train]
-    weights = class_weights.searched(labels, context.task.metric)
+    targets = context.dataset.targets[context.splits.train]
+    weights = class_weights.searched(targets, context.task.metric)
     return JointSpace(
         backbones=backbones,
-        heads={card.id: Space(card.space) for card in context.heads},
+        heads=head_spaces(context, context.heads),
         strategies={card.id: Space(card.space) for card in frozen},
         of_head={
             card.id: {class_weights.PREFIX: weights}

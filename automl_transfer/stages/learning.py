@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.learning_curve import Gain, forecast
-from automl_transfer.metrics import is_share
+from automl_transfer.metrics import best_possible
 from automl_transfer.recommendation import (
     ClassGain,
     Interval,
@@ -19,6 +19,7 @@ from automl_transfer.recommendation import (
 from automl_transfer.scoring import resampled
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.larger import size_gain
+from automl_transfer.target import Targets, columns
 
 if TYPE_CHECKING:
     from automl_transfer.training.curve_points import CurvePoints
@@ -53,7 +54,7 @@ def learning_curve(context: Context) -> LearningCurve | None:
     """
     candidate = next(iter(context.candidates.values()))
     development = context.splits.development
-    if len(development) < max(FEWEST_SAMPLES, 4 * len(context.task.classes)):
+    if len(development) < max(FEWEST_SAMPLES, 4 * context.task.target.outputs):
         context.notes.append(
             f"What more labels would buy is not said: {len(development)} samples are too few for "
             "a learning curve."
@@ -92,9 +93,9 @@ def learning_seconds(context: Context) -> float:
     from automl_transfer.training.nested import Fit, planned, subset_sizes
 
     samples = len(context.splits.development)
-    sizes = subset_sizes(samples, len(context.task.classes))
+    sizes = subset_sizes(samples, context.task.target.outputs)
     width = max((candidate.width for candidate in context.candidates.values()), default=0)
-    fit = Fit(width=width, classes=len(context.task.classes))
+    fit = Fit(width=width, outputs=context.task.target.outputs)
     return planned(sizes, samples, fit, REPEATS, _allowed(context))[1] / SPEED
 
 
@@ -111,8 +112,8 @@ def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64
     return list(
         looks(
             candidate.features_at(development),
-            context.dataset.labels[development],
-            len(context.task.classes),
+            context.dataset.targets[development],
+            context.task.target.outputs,
             context.splits.units[development],
             seed=context.request.seed,
             repeats=REPEATS,
@@ -127,15 +128,15 @@ def _curve(
 ) -> LearningCurve | None:
     from automl_transfer.training.curve_points import curve_points, recalls
 
-    labels, units = context.dataset.labels[development], context.splits.units[development]
+    targets, units = context.dataset.targets[development], context.splits.units[development]
     metric, seed, samples = context.task.metric, context.request.seed, len(development)
     points = curve_points(
-        found, labels, units, lambda p, own, w: resampled(p, own, metric, w), seed
+        found, targets, units, lambda p, own, w: resampled(p, own, metric, w), seed
     )
     draws = _defined(points.values, points.draws)
     if draws is None:
         context.notes.append(
-            "What more labels would buy is not said: there are too few of a class, so that hardly "
+            "What more labels would buy is not said: there are too few of a kind, so that hardly "
             "any resample holds all of them."
         )
         return None
@@ -145,7 +146,8 @@ def _curve(
         draws,
         base=samples,
         targets=[factor * samples for factor in FACTORS],
-        best=1.0 if is_share(metric) else 0.0,
+        best=best_possible(metric),
+        unit=100 * context.task.point,
     )
     return LearningCurve(
         backbone=candidate.card.id,
@@ -171,7 +173,9 @@ def _curve(
             )
             for factor, gain in zip(FACTORS, gains, strict=True)
         ),
-        classes=_classes(curve_points(found, labels, units, recalls, seed), labels),
+        classes=_classes(curve_points(found, targets, units, recalls, seed), targets)
+        if context.task.target.kind != "regression"
+        else (),
         larger=size_gain(context),
     )
 
@@ -204,9 +208,9 @@ def _method(found: list[Look], samples: int) -> str:
     )
 
 
-def _classes(points: CurvePoints, labels: NDArray[np.int64]) -> tuple[ClassGain, ...]:
+def _classes(points: CurvePoints, targets: Targets) -> tuple[ClassGain, ...]:
     """The classes with a curve of their own, largest gain first."""
-    counts = np.bincount(labels, minlength=points.values.shape[1])
+    counts = columns(targets, points.values.shape[1]).sum(axis=0).astype(np.int64)
     found = []
     for label in np.argsort(-counts, kind="stable")[:MOST_CLASSES].tolist():
         values = points.values[:, label]
@@ -217,8 +221,8 @@ def _classes(points: CurvePoints, labels: NDArray[np.int64]) -> tuple[ClassGain,
             points.sizes,
             values,
             draws,
-            base=len(labels),
-            targets=[FACTORS[0] * len(labels)],
+            base=len(targets),
+            targets=[FACTORS[0] * len(targets)],
         )[0]
         found.append(
             ClassGain(

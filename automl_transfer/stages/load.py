@@ -28,6 +28,8 @@ from automl_transfer.stages.context import Context
 from automl_transfer.stages.data_audit import audit
 from automl_transfer.stages.following import followed
 from automl_transfer.stages.kept_splits import kept_splits
+from automl_transfer.stages.select import heads_for, require_ranker
+from automl_transfer.target import Target, unit_of
 from automl_transfer.task import Task, choose_metric
 
 if TYPE_CHECKING:
@@ -85,8 +87,15 @@ def load(context: Context) -> Iterator[Event]:
     clusters = yield from audit(context, modality, dataset)
     kept = kept_splits(context, dataset, clusters)
     splits = kept[0] if kept else _drawn(request, dataset, clusters)
-    metric, reason = choose_metric(dataset.labels[splits.development], request.metric)
-    task = Task(modality=card.id, classes=dataset.classes, metric=metric, metric_reason=reason)
+    metric, reason = choose_metric(dataset.targets[splits.development], request.metric)
+    task = Task(
+        modality=card.id,
+        target=_target(dataset, splits),
+        metric=metric,
+        metric_reason=reason,
+    )
+    context.heads = heads_for(dataset.kind, context.heads, request)
+    require_ranker(dataset.kind, request, context.registry)
     context.set_data(card, modality, dataset, splits, task)
     if kept is None or not kept[1]:
         context.files.write_manifest(dataset, splits)
@@ -95,6 +104,7 @@ def load(context: Context) -> Iterator[Event]:
         modality=card.id,
         layout=dataset.layout,
         classes=dataset.classes,
+        kind=dataset.kind,
         counts={part: len(splits.of(part)) for part in PARTS},
         quarantined=len(dataset.quarantined),
         metric=metric,
@@ -115,13 +125,21 @@ def load(context: Context) -> Iterator[Event]:
         yield Note(text=text, level="warning")
 
 
+def _target(dataset: Dataset, splits: Splits) -> Target:
+    if dataset.kind != "regression":
+        return Target(kind=dataset.kind, names=dataset.classes)
+    mean, scale = unit_of(dataset.targets[splits.train])
+    return Target(kind=dataset.kind, names=dataset.classes, mean=mean, scale=scale)
+
+
 def _drawn(request: SearchRequest, dataset: Dataset, clusters: NDArray[np.int64]) -> Splits:
     return make_splits(
         dataset.samples,
-        dataset.classes,
+        dataset.strata,
         request.seed,
         clusters=clusters,
         hold_out=request.hold_out,
+        kind=dataset.kind,
     )
 
 

@@ -30,16 +30,17 @@ def mislabelled(context: Context) -> Finding | None:
         context: With screened candidates, best first.
 
     Returns:
-        The finding; None if no label is suspected, or there is no time to look, which is a note.
+        The finding; None if no label is suspected, if there are no classes, or if there is no time
+        to look, which is a note.
     """
     from automl_transfer.training.nested import Fit
     from automl_transfer.training.ridge import ridge_path
 
-    if not context.candidates:
+    if not context.candidates or context.task.target.kind != "single-label":
         return None
     candidate = next(iter(context.candidates.values()))
     classes = len(context.task.classes)
-    fit = Fit(width=candidate.width, classes=classes)
+    fit = Fit(width=candidate.width, outputs=classes)
     samples = min(MOST, len(candidate.positions))
     if context.watch.left < SLOWER * fit.operations(samples) / SPEED:
         context.notes.append("Wrong labels were not looked for: no time was left for it.")
@@ -47,7 +48,7 @@ def mislabelled(context: Context) -> Finding | None:
     positions = _looked_at(context, candidate.positions)
     labels = context.dataset.labels[positions]
     path = ridge_path(candidate.features_at(positions), labels, classes)
-    found = suspects(path.probabilities, labels)
+    found = suspects(path.predictions, labels)
     sources = [context.dataset.samples[int(positions[one.position])].source for one in found]
     finding = _finding(context, found, sources, len(labels), candidate) if found else None
     context.files.write_json(

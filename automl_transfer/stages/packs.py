@@ -62,12 +62,12 @@ class HeadTrials:
 
         self._context = context
         self._candidate = candidate
-        splits, labels = context.splits, context.dataset.labels
-        self._labels = labels[splits.val]
+        splits, targets = context.splits, context.dataset.targets
+        self._targets = targets[splits.val]
         self._data: FrozenFeatures = FrozenFeatures.scaled(
             candidate.features,
             candidate.places(splits.train),
-            labels[splits.train],
+            targets[splits.train],
             candidate.places(splits.val),
             context.files.path,
         )
@@ -75,7 +75,7 @@ class HeadTrials:
     @property
     def _size(self) -> int:
         """Numbers in the features that heads learn from."""
-        return len(self._data.labels) * self._candidate.width
+        return len(self._data.targets) * self._candidate.width
 
     def fitting(self, count: int, seconds: float) -> int:
         """Of so many heads, how many a pack may have to end within ``seconds``."""
@@ -186,7 +186,7 @@ class HeadTrials:
         started = time.monotonic()
         try:
             weights = class_weights(self._context, trial.row.configuration, self._data)
-            made = fitted(trial.build, self._data, trial.row.seed, weights)
+            made = fitted(trial.build, self._data, trial.row.seed, self._context.link, weights)
             self._finish(trial, made.head, made.probabilities, 1, made.loss, started)
         except (Exception, SystemExit) as error:
             trial.row = failed(trial.row, error)
@@ -195,7 +195,7 @@ class HeadTrials:
         metric = self._context.task.metric
         value = float("nan")
         if np.isfinite(report.probabilities).all():
-            value = score(report.probabilities, self._labels, metric)
+            value = score(report.probabilities, self._targets, metric)
         return CurvePoint(
             epoch=report.epoch, value=value, loss=float(report.loss), seconds=report.seconds
         )
@@ -247,8 +247,8 @@ class HeadTrials:
         from automl_transfer.training.frozen import size
 
         if not np.isfinite(probabilities).all():
-            raise DivergedError("Every predicted probability must be finite, but some are not.")
-        metrics = checked(scores(probabilities, self._labels))
+            raise DivergedError("Every prediction must be finite, but some are not.")
+        metrics = checked(scores(probabilities, self._targets))
         value = metrics[self._context.task.metric]
         if not trial.curve or trial.curve[-1].epoch < epochs:
             seconds = time.monotonic() - started
@@ -295,7 +295,7 @@ class HeadTrials:
         from automl_transfer.training.frozen import assembled
 
         backbone: Backbone = self._candidate.build()
-        return assembled(backbone, head, self._data.scaler)
+        return assembled(backbone, head, self._data.scaler, self._context.link)
 
 
 def _behind(reports: Sequence[HeadReport], trials: Sequence[_Trial]) -> list[int]:

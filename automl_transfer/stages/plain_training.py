@@ -15,7 +15,7 @@ from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
 from automl_transfer.stages.forecast import BACKWARD
 from automl_transfer.stages.joint import JointSpace
-from automl_transfer.stages.tune import TRAINING
+from automl_transfer.stages.spaces import fine_tuning_space, head_spaces
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 
 EPOCHS = 5
@@ -160,14 +160,11 @@ def _trained(
 
 
 def _defaults(context: Context, candidate: Candidate, strategy: str, head: str) -> Configuration:
-    common = {"training": TRAINING}
-    if context.modality_card.space:
-        common[f"modality/{context.task.modality}"] = Space(context.modality_card.space)
     space = JointSpace(
         backbones=(candidate.card.id,),
-        heads={head: Space(context.head(head).space)},
+        heads=head_spaces(context, [context.head(head)]),
         strategies={strategy: Space(context.strategy(strategy).space)},
-        common=common,
+        common=fine_tuning_space(context),
     )
     return space.default(candidate.card.id, head, strategy)
 

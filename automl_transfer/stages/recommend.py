@@ -109,6 +109,7 @@ def recommend(context: Context) -> Iterator[Event]:
     ranking = rank(context, best, winner.number, found)
     recommendation = Recommendation(
         study=context.request.name,
+        kind=context.task.target.kind,
         metric=context.task.metric,
         metric_reason=context.task.metric_reason,
         winner=next(row for row in ranking if row.number == winner.number),
@@ -211,17 +212,18 @@ def rank(
 def _intervals(context: Context, trials: Sequence[int]) -> dict[int, Interval]:
     """Of their values on the validation part, if what they predicted for it is kept."""
     val = context.splits.val
-    labels, known = context.dataset.labels[val], []
+    targets = context.dataset.targets[val]
+    known: list[int] = []
 
     def predictions() -> Iterator[NDArray[np.float32]]:
         for number in trials:
             stored = context.files.read_predictions(number)
-            if stored is not None and len(stored) == len(labels):
+            if stored is not None and len(stored) == len(targets):
                 known.append(number)
                 yield stored
 
     metric, seed, groups = context.task.metric, context.request.seed, context.splits.units[val]
-    found = list(intervals(predictions(), labels, metric, seed, groups=groups))
+    found = list(intervals(predictions(), targets, metric, seed, groups=groups))
     return dict(zip(known, found, strict=True))
 
 

@@ -88,7 +88,7 @@ def _restore(
     from automl_transfer.training.model_file import load_state
 
     head = head_builder(context, winner.configuration)(candidate.width)
-    model = TransferModel(candidate.build(), head, candidate.width)
+    model = TransferModel(candidate.build(), head, candidate.width, context.link)
     load_state(file, model)
     return Made(model=model, refitted=False, reason=reason)
 
@@ -122,6 +122,7 @@ def write_model(
             "trial": winner.number,
             "configuration": to_json(configuration),
             "classes": list(context.task.classes),
+            "target": to_json(context.task.target),
             "modality": to_json(context.modality_card),
             "backbone": to_json(candidate.card),
             "head": to_json(context.head(configuration.head)),

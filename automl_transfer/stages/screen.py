@@ -36,10 +36,12 @@ from automl_transfer.events import (
     StandingRow,
 )
 from automl_transfer.jsonable import digest, to_json
+from automl_transfer.metrics import merits
 from automl_transfer.scoring import interval, score
 from automl_transfer.stages.context import Bench, Candidate, Context
 from automl_transfer.stages.costs import too_slow
 from automl_transfer.stages.verdicts import FirstLook, judge, weight
+from automl_transfer.target import Targets
 
 if TYPE_CHECKING:
     from automl_transfer.training.features import FeatureKey
@@ -345,12 +347,12 @@ def _first_look(
     slow = too_slow(context, card, backbone)
     if slow:
         raise EmptySpaceError(slow)
-    labels = context.dataset.labels[positions]
+    targets = context.dataset.targets[positions]
     matrix, computed, speed = yield from _features(
         context, card, weights, backbone, positions, limit
     )
-    path = ridge_path(matrix, labels, len(context.task.classes))
-    rankers = {name: _ranked(context, name, matrix, labels) for name in context.registry.rankers}
+    path = ridge_path(matrix, targets, context.task.target.outputs)
+    rankers = {name: _ranked(context, name, matrix, targets) for name in context.registry.rankers}
     event = BackboneScreened(
         backbone=card.id,
         score=rankers[context.request.ranker],
@@ -368,16 +370,14 @@ def _first_look(
         stages=stages_of(backbone, card),
         parameters=parameters,
         event=event,
-        first=FirstLook(
-            card=card, score=event.score, hits=path.probabilities.argmax(axis=1) == labels
-        ),
+        first=FirstLook(card=card, score=event.score, hits=merits(path.predictions, targets)),
         standing=StandingRow(
             backbone=card.id,
-            value=score(path.probabilities, labels, context.task.metric),
+            value=score(path.predictions, targets, context.task.metric),
             interval=interval(
-                path.probabilities, labels, context.task.metric, context.request.seed
+                path.predictions, targets, context.task.metric, context.request.seed
             ),
-            samples=len(labels),
+            samples=len(targets),
         ),
         seconds_per_sample=speed,
     )
@@ -410,8 +410,8 @@ def _last_look(context: Context, look: _Look, limit: float) -> Generator[Event, 
     )
     score = look.event.score
     if len(positions) > look.event.samples:
-        labels = context.dataset.labels[positions]
-        score = _ranked(context, context.request.ranker, matrix, labels)
+        targets = context.dataset.targets[positions]
+        score = _ranked(context, context.request.ranker, matrix, targets)
         look.event = replace(
             look.event,
             score=score,
@@ -477,16 +477,16 @@ def _tap(context: Context, look: _Look, backbone: Backbone) -> Tap | None:
     return None
 
 
-def _ranked(
-    context: Context, name: str, matrix: NDArray[np.float32], labels: NDArray[np.int64]
-) -> float:
+def _ranked(context: Context, name: str, matrix: NDArray[np.float32], targets: Targets) -> float:
     """What a ranker says. A failure of one that was not asked for is not-a-number."""
+    if context.task.target.kind not in context.registry.ranker(name).kinds:
+        return float("nan")
     try:
         score = float(
             context.registry.load(context.registry.ranker(name))(
                 features=matrix,
-                labels=labels,
-                classes=len(context.task.classes),
+                labels=targets,
+                classes=context.task.target.outputs,
                 seed=context.request.seed,
             )
         )

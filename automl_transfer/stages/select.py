@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from automl_transfer.errors import (
 )
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
+from automl_transfer.target import Kind
 
 Card = TypeVar("Card", HeadCard, StrategyCard)
 
@@ -42,6 +43,45 @@ def select_strategies(request: SearchRequest, registry: Registry) -> tuple[Strat
     usual = [card for card in cards if not card.baseline]
     chosen = request.strategies
     return _select("strategy", cards, chosen, request.exclude, usual, registry.strategy)
+
+
+def heads_for(
+    kind: Kind, heads: Sequence[HeadCard], request: SearchRequest
+) -> tuple[HeadCard, ...]:
+    """Those of the selected heads that are meant for a kind of target.
+
+    Raises:
+        UsageError: One that was named is not.
+        EmptySpaceError: None is.
+    """
+    fit = tuple(card for card in heads if kind in card.kinds)
+    named = [card for card in heads if card not in fit and card.id in request.heads]
+    if named:
+        raise UsageError(
+            f"--head must name heads for a {kind} task, but {named[0].id!r} is for "
+            f"{' and '.join(named[0].kinds)} only. Fit are: "
+            f"{', '.join(card.id for card in fit) or 'none of those that are selected'}."
+        )
+    if not fit:
+        raise EmptySpaceError(
+            f"At least one head for a {kind} task must be left to search over, but of "
+            f"{', '.join(card.id for card in heads)} none is."
+        )
+    return fit
+
+
+def require_ranker(kind: Kind, request: SearchRequest, registry: Registry) -> None:
+    """Checks that the ranker can be told targets of a kind.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    card = registry.ranker(request.ranker)
+    if kind not in card.kinds:
+        raise UsageError(
+            f"--ranker must name a ranker for a {kind} task, but {card.id!r} is for "
+            f"{' and '.join(card.kinds)} only."
+        )
 
 
 def _select(

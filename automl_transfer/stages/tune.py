@@ -15,7 +15,7 @@ from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
-from automl_transfer.space import Choice, Float, Int, Scalar, Space
+from automl_transfer.space import Float, Int, Scalar, Space
 from automl_transfer.stages.advancing import OpenTrial
 from automl_transfer.stages.arms import Arm, ranked
 from automl_transfer.stages.bracket import Bracket, run, unpark
@@ -25,6 +25,7 @@ from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import ladder, shortened
 from automl_transfer.stages.proposals import Proposals
 from automl_transfer.stages.rows import begun
+from automl_transfer.stages.spaces import TRAINING, fine_tuning_space, head_spaces
 
 NAME = "tune"
 BACKBONES = 4
@@ -42,13 +43,6 @@ SHARE_OF_ONE = 0.3
 SPREAD = 3.0
 """Factor of the learning rate around the best two recipes."""
 
-TRAINING = Space(
-    (
-        Choice(name="batch_size", choices=(16, 32), default=32),
-        Choice(name="label_smoothing", choices=(0.0, 0.1), default=0.0),
-    )
-)
-
 
 def tune(context: Context, reserve: float) -> Iterator[Event]:
     """Tries default recipes first, then what the sampler proposes for the most promising arms.
@@ -61,16 +55,13 @@ def tune(context: Context, reserve: float) -> Iterator[Event]:
     if not strategies:
         return
     candidates = choose_backbones(context)
-    labels = context.dataset.labels[context.splits.train]
-    weights = class_weights.searched(labels, context.task.metric)
-    common = {class_weights.PREFIX: Space((*TRAINING.params, *weights.params))}
-    if context.modality_card.space:
-        common[f"modality/{context.task.modality}"] = Space(context.modality_card.space)
+    targets = context.dataset.targets[context.splits.train]
+    weights = class_weights.searched(targets, context.task.metric)
     space = JointSpace(
         backbones=tuple(sorted(candidate.card.id for candidate in candidates)),
-        heads={card.id: Space(card.space) for card in context.heads},
+        heads=head_spaces(context, context.heads),
         strategies={card.id: Space(card.space) for card in strategies},
-        common=common,
+        common=fine_tuning_space(context, weights.params),
     )
     stage = _Stage(context, candidates, space, reserve)
     rungs = " -> ".join(str(rung) for rung in stage.ladder)
@@ -296,7 +287,7 @@ class _Stage:
         self._refused[configuration.title] = self._forecast.safe(configuration, rungs[0])
 
     def _steps_per_epoch(self) -> int:
-        size = int(TRAINING.defaults()["batch_size"])
+        size = int(Space(TRAINING).defaults()["batch_size"])
         samples = len(self._context.splits.train)
         return max(1, min(math.ceil(samples / size), samples // 2))
 

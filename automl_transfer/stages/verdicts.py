@@ -24,8 +24,9 @@ class FirstLook:
     card: BackboneCard
     score: float
     """The ranker's."""
-    hits: NDArray[np.bool_]
-    """Which samples ridge regression got right, each left out in turn, shape (n,)."""
+    hits: NDArray[np.float64]
+    """Which samples ridge regression got right, each left out in turn, shape (n,); of labels and
+    numbers, how right: see :func:`.metrics.merits`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def judge(looks: Sequence[FirstLook]) -> Mapping[str, Verdict]:
         if place < half:
             found[look.card.id] = Verdict(kept=True, reason=f"place {place + 1} of {len(ranked)}")
             continue
-        ahead = ranked[0].hits.astype(np.float64) - look.hits
+        ahead = ranked[0].hits - look.hits
         error = float(ahead.std() / math.sqrt(len(ahead)))
         gap = f"{100 * ahead.mean():.1f} points behind {ranked[0].card.id}"
         if ahead.mean() <= error:

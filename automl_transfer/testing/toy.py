@@ -19,7 +19,10 @@ from automl_transfer.dataset import DataOptions, Dataset, Quarantined, Recogniti
 from automl_transfer.errors import DataError
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.jsonable import digest
+from automl_transfer.layouts.entry import Entry
+from automl_transfer.layouts.labelling import labelled
 from automl_transfer.space import Choice, Scalar
+from automl_transfer.target import Kind
 
 if TYPE_CHECKING:
     import torch
@@ -29,19 +32,30 @@ WIDTH = 8
 """Numbers in a toy sample."""
 
 
-def write_toy_data(path: Path, n: int = 120, classes: int = 3, seed: int = 0) -> Path:
+def write_toy_data(
+    path: Path, n: int = 120, classes: int = 3, seed: int = 0, kind: Kind = "single-label"
+) -> Path:
     """Writes a CSV file with a label and eight numbers a line; one cluster a class.
 
-    The clusters lie on rings, so that a network with hidden units beats a linear one.
+    The clusters lie on rings, so that a network with hidden units beats a linear one. Of labels
+    one is the parity of the class, one a sign; a number is the length of the vector.
     """
     generator = np.random.default_rng(seed)
     labels = np.arange(n) % classes
     centres = np.random.default_rng(7).normal(size=(classes, 2, WIDTH)) * 1.5
     side = generator.integers(0, 2, size=n)
     values = centres[labels, side] + generator.normal(size=(n, WIDTH)) * 0.8
+    texts = [f"class{label}" for label in labels]
+    if kind == "regression":
+        texts = [f"{10 * np.linalg.norm(row):.4f}" for row in values]
+    elif kind == "multi-label":
+        texts = [
+            ";".join(["even"] * int(label % 2 == 0) + ["positive"] * int(row[0] > 0))
+            for label, row in zip(labels, values, strict=True)
+        ]
     lines = [
-        f"class{label}," + ",".join(f"{value:.6f}" for value in row)
-        for label, row in zip(labels, values, strict=True)
+        f"{text}," + ",".join(f"{value:.6f}" for value in row)
+        for text, row in zip(texts, values, strict=True)
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -109,8 +123,15 @@ class ToyModality:
                 found.append((place, *_numbers(line)))
             except ValueError as error:
                 broken.append(Quarantined(source=str(place), reason=str(error)))
-        classes = tuple(sorted({label for _, label, _ in found}))
-        if len(classes) < 2:
+        kind: Kind = "single-label" if options.task == "auto" else options.task
+        labelling = labelled(
+            [Entry(path=path, source=str(place), label=label) for place, label, _ in found],
+            kind,
+            options.label_column,
+            options.label_separator,
+        )
+        classes = labelling.names
+        if kind == "single-label" and len(classes) < 2:
             raise DataError(f"At least two classes are needed, but found {len(classes)}.")
         if progress is not None:
             progress(len(found), len(found))
@@ -118,13 +139,15 @@ class ToyModality:
             modality="vectors",
             root=str(path),
             classes=classes,
+            kind=kind,
             samples=tuple(
                 Sample(
                     id=digest([float(value) for value in values], 32),
                     source=str(place),
-                    label=classes.index(label),
+                    label=entry.stratum,
+                    values=entry.values,
                 )
-                for place, label, values in found
+                for (place, _, values), entry in zip(found, labelling.entries, strict=True)
             ),
             layout="lines of numbers",
             quarantined=tuple(broken),

@@ -1,9 +1,10 @@
-"""How sharp class scores must be for their softmax to be a probability."""
+"""How scores become probabilities: their sharpness in a softmax, or a logistic curve each."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize, special
 
 _LOWEST, _HIGHEST = -1, 7
 """Powers of two of the sharpness that are looked at."""
@@ -118,6 +119,50 @@ def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     found: NDArray[np.float64] = np.exp(scores - scores.max(axis=-1, keepdims=True))
     found /= found.sum(axis=-1, keepdims=True)
     return found
+
+
+def logistic(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A probability for each score."""
+    found: NDArray[np.float64] = special.expit(scores)
+    return found
+
+
+def fit_logistic(
+    scores: NDArray[np.float64], sets: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slope and shift of each label, shape (c,) each, that make its scores probabilities.
+
+    Maximum likelihood with Platt's targets, (n+ + 1) / (n+ + 2) and 1 / (n- + 2) (Probabilistic
+    Outputs for Support Vector Machines, 1999, section 2.2): no finite sample makes sure. The slope
+    is never negative, so that scores keep their order.
+
+    Args:
+        scores: Of samples that the model has not seen, shape (n, c).
+        sets: Which labels hold, shape (n, c).
+    """
+    found = [_fit_logistic(column, sets[:, place] > 0) for place, column in enumerate(scores.T)]
+    slopes, shifts = np.array(found).reshape(-1, 2).T
+    return slopes, shifts
+
+
+def _fit_logistic(scores: NDArray[np.float64], holds: NDArray[np.bool_]) -> tuple[float, float]:
+    yes = int(holds.sum())
+    no = len(holds) - yes
+    wanted = np.where(holds, (yes + 1) / (yes + 2), 1 / (no + 2))
+    centre, size = scores.mean(), scores.std()
+    size = size if size > 0 else 1.0
+    unit = (scores - centre) / size
+
+    def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        exponent = at[0] * unit + at[1]
+        value = np.logaddexp(0, exponent) - wanted * exponent
+        off = special.expit(exponent) - wanted
+        return float(value.mean()), np.array([(off * unit).mean(), off.mean()])
+
+    start = np.array([1.0, special.logit((yes + 1) / (len(holds) + 2))])
+    bounds = [(0.0, None), (None, None)]
+    at = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(at[0] / size), float(at[1] - at[0] * centre / size)
 
 
 def best_sharpness(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:

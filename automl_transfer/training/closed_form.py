@@ -1,4 +1,4 @@
-"""A linear classifier by a formula."""
+"""A linear layer by a formula."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from torch import nn
 from automl_transfer.training.ridge import ridge_path
 
 
-class RidgeClassifier(nn.Linear):
+class RidgeHead(nn.Linear):
     """A linear layer that ridge regression sets; afterwards it may be trained like any other."""
 
     def fit(
         self,
         features: torch.Tensor,
-        labels: torch.Tensor,
+        learned: torch.Tensor,
         class_weights: torch.Tensor | None = None,
     ) -> None:
-        """Takes the penalty with the least log-loss of samples left out, from (n, d) features.
+        """Takes the penalty with the least loss of samples left out, from (n, d) features.
 
-        The weights are divided by the temperature of those samples, so that the softmax of the
-        scores is a probability, and not flat as that of a regression on zeros and ones would be.
-        With weights of the classes, shape (c,), regression and log-loss are weighted.
+        The weights are such that the link makes calibrated probabilities of the scores: those of a
+        regression on zeros and ones would be flat. With weights of the classes, shape (c,),
+        regression and log-loss are weighted.
+
+        Args:
+            features: Shape (n, d).
+            learned: Classes, shape (n,); labels as zeros and ones, shape (n, c); or numbers.
+            class_weights: Shape (c,), or None.
         """
         path = ridge_path(
             features.cpu().numpy(),
-            labels.cpu().numpy(),
+            learned.cpu().numpy(),
             self.out_features,
             None if class_weights is None else class_weights.cpu().numpy(),
         )
-        self.weight.copy_(torch.from_numpy(path.weights.T / path.temperature))
-        self.bias.copy_(torch.from_numpy(path.intercept / path.temperature))
+        self.weight.copy_(torch.from_numpy(path.weights.T * path.slope[:, None]))
+        self.bias.copy_(torch.from_numpy(path.intercept * path.slope + path.shift))

@@ -48,6 +48,7 @@ class Measured:
 
 def measure(
     model: nn.Module,
+    predictions: Forward,
     make_batch: Callable[[int], Batch],
     device: torch.device,
     *,
@@ -57,7 +58,8 @@ def measure(
     """Measures a model as ``predict`` uses it; it is left on ``device``, in eval mode.
 
     Args:
-        model: Encoded batch to class scores.
+        model: The network and its head.
+        predictions: What is timed: encoded batch to predictions, by ``model``.
         make_batch: Encodes so many samples, on the CPU.
         device: Where it will be used.
         size: Of the larger batch; that of ``predict`` when None. Halved while memory is short.
@@ -65,16 +67,12 @@ def measure(
     """
     model.to(device).eval()
 
-    def probabilities(batch: Batch) -> torch.Tensor:
-        found: torch.Tensor = model(batch).float().softmax(dim=1)
-        return found
-
     many = size or (CPU_BATCH if device.type == "cpu" else BATCH)
     one = make_batch(1)
-    single = latency(probabilities, one, device, clock=clock)
+    single = latency(predictions, one, device, clock=clock)
     while True:
         try:
-            several = latency(probabilities, make_batch(many), device, clock=clock)
+            several = latency(predictions, make_batch(many), device, clock=clock)
             break
         except Exception as error:
             if many == 1 or not is_out_of_memory(error):
@@ -87,7 +85,7 @@ def measure(
         latency_batch=several,
         batch=many,
         bytes=stored,
-        memory=stored + activations(probabilities, one, device),
+        memory=stored + activations(predictions, one, device),
         parameters=sum(tensor.numel() for tensor in model.parameters()),
     )
 

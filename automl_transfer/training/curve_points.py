@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.metrics import holding
+from automl_transfer.target import Targets, columns, kind_of
 from automl_transfer.training.nested import Look
 
 REPLICATES = 200
 """Of the whole curve, by the bootstrap."""
 
-Scorer = Callable[
-    [NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
-]
-"""Probabilities of shape (m, c), labels of shape (m,) and weights of shape (r, m) to scores of
+Scorer = Callable[[NDArray[np.float32], Targets, NDArray[np.float64]], NDArray[np.float64]]
+"""Predictions of shape (m, c), targets of m samples and weights of shape (r, m) to scores of
 shape (r,) or (r, k): k curves at once."""
 
 
@@ -36,7 +36,7 @@ class CurvePoints:
 
 def curve_points(
     found: Sequence[Look],
-    labels: NDArray[np.int64],
+    targets: Targets,
     units: NDArray[np.int64],
     score: Scorer,
     seed: int,
@@ -49,7 +49,7 @@ def curve_points(
 
     Args:
         found: Looks, any order.
-        labels: Of all samples, shape (n,).
+        targets: Of all samples.
         units: What is independent of each other, shape (n,).
         score: What is measured.
         seed: Decides the replicates.
@@ -66,8 +66,8 @@ def curve_points(
         scores = np.stack(
             [
                 score(
-                    look.probabilities,
-                    labels[look.places],
+                    look.predictions,
+                    targets[look.places],
                     weights[:, np.searchsorted(scored, look.places)],
                 )
                 for look in of_step
@@ -88,11 +88,15 @@ def curve_points(
 
 
 def recalls(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    predictions: NDArray[np.float32], targets: Targets, weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Recall of each class under each row of weights, shape (r, c); not-a-number without any."""
-    true = np.eye(probabilities.shape[1])[labels]
-    hit = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    """Recall of each class or label under each row of weights, shape (r, c); not-a-number without
+    any."""
+    true = columns(targets, predictions.shape[1])
+    if kind_of(targets) == "single-label":
+        hit = true * (predictions.argmax(axis=1) == targets)[:, None]
+    else:
+        hit = true * holding(predictions)
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = (weights * hit) @ true / (weights @ true)
+        found: NDArray[np.float64] = (weights @ hit) / (weights @ true)
     return found

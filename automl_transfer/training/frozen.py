@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from automl_transfer.contracts import Backbone
+from automl_transfer.target import Targets
 from automl_transfer.training.head import fit
+from automl_transfer.training.link import Link
 from automl_transfer.training.matrix import GrowingMatrix, give_back, readable
 from automl_transfer.training.model import FeatureScaler, TransferModel
 
@@ -30,8 +31,8 @@ class FrozenFeatures:
     scaler: FeatureScaler
     train: NDArray[np.float32]
     """Shape (n, d)."""
-    labels: NDArray[np.int64]
-    """Shape (n,)."""
+    targets: Targets
+    """In the form of their kind, of n samples."""
     evaluate: NDArray[np.float32]
     """Shape (n_eval, d)."""
 
@@ -40,7 +41,7 @@ class FrozenFeatures:
         cls,
         features: NDArray[np.float32],
         train: NDArray[np.int64],
-        labels: NDArray[np.int64],
+        targets: Targets,
         evaluate: NDArray[np.int64],
         directory: Path,
     ) -> FrozenFeatures:
@@ -49,7 +50,7 @@ class FrozenFeatures:
         Args:
             features: Of all samples of both parts, shape (m, d); may be memory-mapped.
             train: Its rows that are the training part, shape (n,).
-            labels: Of the training part.
+            targets: Of the training part.
             evaluate: Its rows that are evaluated, shape (n_eval,).
             directory: For copies that are too large for memory.
         """
@@ -66,7 +67,7 @@ class FrozenFeatures:
                 begin += len(block)
             return made.done()
 
-        return cls(scaler=scaler, train=copy(train), labels=labels, evaluate=copy(evaluate))
+        return cls(scaler=scaler, train=copy(train), targets=targets, evaluate=copy(evaluate))
 
 
 def _blocks(
@@ -87,7 +88,7 @@ class FittedHead:
     probabilities: NDArray[np.float32]
     """Of the evaluated part, shape (n_eval, c)."""
     loss: float
-    """Mean cross-entropy on the training part."""
+    """Mean loss on the training part."""
 
 
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -101,25 +102,29 @@ def fitted(
     build: Callable[[], nn.Module],
     data: FrozenFeatures,
     seed: int,
+    link: Link,
     class_weights: Sequence[float] | None = None,
 ) -> FittedHead:
     """Builds a head and fits it by its own formula, its classes weighted where it knows how."""
     head = seeded(build, seed).eval()
-    known, labels = readable(data.train), torch.from_numpy(data.labels)
-    fit(head, known, labels, None if class_weights is None else torch.tensor(class_weights))
+    known = readable(data.train)
+    learned = link.learned(torch.from_numpy(data.targets))
+    fit(head, known, learned, None if class_weights is None else torch.tensor(class_weights))
     with torch.no_grad():
         scores = torch.cat([head(part).float() for part in torch.split(known, _ROWS)])
         others = torch.split(readable(data.evaluate), _ROWS)
         logits = torch.cat([head(part).float() for part in others])
     give_back(data.train)
     give_back(data.evaluate)
-    loss = float(functional.cross_entropy(scores, labels))
-    return FittedHead(head=head, probabilities=logits.softmax(dim=1).numpy(), loss=loss)
+    loss = float(link.loss(scores, learned))
+    return FittedHead(head=head, probabilities=link.predictions(logits).numpy(), loss=loss)
 
 
-def assembled(backbone: Backbone, head: nn.Module, scaler: FeatureScaler) -> TransferModel:
+def assembled(
+    backbone: Backbone, head: nn.Module, scaler: FeatureScaler, link: Link
+) -> TransferModel:
     """The whole network, for use on samples."""
-    model = TransferModel(backbone, head, len(scaler.mean))
+    model = TransferModel(backbone, head, len(scaler.mean), link)
     model.scaler.load_state_dict(scaler.state_dict())
     return model.eval()
 
@@ -130,7 +135,7 @@ def classified(model: TransferModel, features: NDArray[np.float32]) -> NDArray[n
     device = model.scaler.mean.device
     with torch.no_grad():
         logits = model.classify(readable(features).to(device))
-    found: NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()
+    found: NDArray[np.float32] = model.link.predictions(logits).cpu().numpy()
     return found
 
 

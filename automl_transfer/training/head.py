@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from automl_transfer.errors import DivergedError
-from automl_transfer.training.loss import cross_entropy
+from automl_transfer.training.link import Link
 from automl_transfer.training.schedule import factor
 
 
 def fit(
     head: nn.Module,
     features: torch.Tensor,
-    labels: torch.Tensor,
+    learned: torch.Tensor,
     class_weights: torch.Tensor | None = None,
 ) -> bool:
     """Calls the head's own ``fit`` where it has one; returns whether it has.
@@ -25,7 +25,7 @@ def fit(
     Args:
         head: With or without ``fit``.
         features: Shape (n, d).
-        labels: Shape (n,).
+        learned: Of :meth:`.link.Link.learned`, shape (n,) or (n, c).
         class_weights: Shape (c,), for a ``fit`` that takes them; or None.
     """
     method = getattr(head, "fit", None)
@@ -33,9 +33,9 @@ def fit(
         return False
     with torch.no_grad():
         if class_weights is not None and "class_weights" in inspect.signature(method).parameters:
-            method(features, labels, class_weights=class_weights)
+            method(features, learned, class_weights=class_weights)
         else:
-            method(features, labels)
+            method(features, learned)
     return True
 
 
@@ -43,8 +43,9 @@ def train_head(
     classify: nn.Module,
     parameters: list[nn.Parameter],
     features: torch.Tensor,
-    labels: torch.Tensor,
+    learned: torch.Tensor,
     *,
+    link: Link,
     epochs: int,
     batch_size: int,
     lr: float,
@@ -60,12 +61,13 @@ def train_head(
         classify: Features, shape (n, d), to class scores.
         parameters: Those of the head.
         features: Shape (n, d).
-        labels: Shape (n,).
+        learned: Of :meth:`.link.Link.learned`.
+        link: Of the target.
         epochs: How often all samples are seen.
         batch_size: Samples in a step.
         lr: Learning rate at its highest.
         weight_decay: Of AdamW.
-        label_smoothing: Of the cross-entropy.
+        label_smoothing: Of the loss.
         class_weights: Shape (c,), or None.
         seed: Of the order of the samples.
         check_time: Called after each step; may raise.
@@ -84,9 +86,9 @@ def train_head(
         for chosen in torch.split(permutation, batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor(step, steps)
-            loss = cross_entropy(
+            loss = link.loss(
                 classify(features[chosen]),
-                labels[chosen],
+                learned[chosen],
                 class_weights=class_weights,
                 label_smoothing=label_smoothing,
             )

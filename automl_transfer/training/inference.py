@@ -22,11 +22,9 @@ CPU_BATCH = 16
 def predict(
     model: TransferModel, rows: RowStore, positions: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.float32]:
-    """Class probabilities of the plain view, shape (n, c). Puts the model into eval mode."""
+    """Predictions of the plain view, shape (n, c). Puts the model into eval mode."""
     model.eval()
-    found = list(
-        _passes(lambda batch: model(batch).float().softmax(dim=1), rows, positions, device)
-    )
+    found = list(_passes(lambda batch: model.predictions(batch), rows, positions, device))
     return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
 
 

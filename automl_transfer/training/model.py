@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from automl_transfer.contracts import Backbone, Batch
+from automl_transfer.training.link import Link
 
 
 class FeatureScaler(nn.Module):
@@ -55,13 +56,14 @@ class FeatureScaler(nn.Module):
 
 
 class TransferModel(nn.Module):
-    """Encoded batch to class scores, shape (n, classes)."""
+    """Encoded batch to scores, shape (n, c)."""
 
-    def __init__(self, backbone: Backbone, head: nn.Module, width: int) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, width: int, link: Link) -> None:
         super().__init__()
         self.network = backbone.module
         self.scaler = FeatureScaler(width)
         self.head = head
+        self.link = link
         self._features = backbone.features
 
     def features(self, batch: Batch) -> torch.Tensor:
@@ -69,10 +71,14 @@ class TransferModel(nn.Module):
         return self._features(batch).float()
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """Class scores of pooled features."""
+        """Scores of pooled features."""
         logits: torch.Tensor = self.head(self.scaler(features))
         return logits
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """Class scores of a batch."""
+        """Scores of a batch."""
         return self.classify(self.features(batch))
+
+    def predictions(self, batch: Batch) -> torch.Tensor:
+        """Of a batch, shape (n, c), in float32; see :mod:`automl_transfer.target`."""
+        return self.link.predictions(self(batch))

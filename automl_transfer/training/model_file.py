@@ -76,5 +76,6 @@ def predict_probabilities(
     device: torch.device,
     temperature: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Class probabilities of the plain view at a temperature, shape (n, c)."""
-    return tempered(predict(model.to(device), rows, positions, device), temperature)
+    """Predictions of the plain view at a temperature, shape (n, c)."""
+    found = predict(model.to(device), rows, positions, device)
+    return tempered(found, temperature, model.link.target.kind)

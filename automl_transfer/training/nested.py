@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.training.calibration import softmax
+from automl_transfer.target import Targets, strata_of
 from automl_transfer.training.matrix import GrowingMatrix, give_back
 from automl_transfer.training.ridge import LAMBDAS, RidgePath, ridge_path
 
@@ -37,8 +37,8 @@ class Look:
     """Samples of the subset."""
     places: NDArray[np.int64]
     """Which samples are scored, shape (m,), ascending."""
-    probabilities: NDArray[np.float32]
-    """Shape (m, classes)."""
+    predictions: NDArray[np.float32]
+    """Shape (m, c)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +46,20 @@ class Fit:
     """What the work of :func:`.ridge.ridge_path` depends on, besides the samples."""
 
     width: int
-    classes: int
+    outputs: int
 
     def operations(self, samples: int) -> float:
         """Operations of floating point: the smaller scatter matrix, its eigenvectors, and the
         scores of each sample left out, with all penalties and sharpnesses."""
         small = min(samples, self.width)
-        scores = len(LAMBDAS) * self.classes * samples
+        scores = len(LAMBDAS) * self.outputs * samples
         return 2.0 * samples * self.width * small + 9.0 * small**3 + scores * (2.0 * small + 200)
 
 
 def looks(
     features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    classes: int,
+    targets: Targets,
+    outputs: int,
     units: NDArray[np.int64],
     *,
     seed: int,
@@ -75,8 +75,8 @@ def looks(
 
     Args:
         features: Frozen features, shape (n, d); may be memory-mapped.
-        labels: Shape (n,).
-        classes: Number of classes.
+        targets: In the form of their kind, of n samples.
+        outputs: Columns of a prediction.
         units: Which samples must not be torn, shape (n,), as of :func:`automl_transfer.units`.
         seed: Decides the subsets.
         repeats: Draws of subsets.
@@ -88,22 +88,23 @@ def looks(
     single = counts[numbers] == 1
     leave_one_out = single.mean() >= MOSTLY_SINGLE
     generator = np.random.default_rng([seed, 73])
-    scored = np.flatnonzero(single) if leave_one_out else np.arange(len(labels))
-    most = min(SCORED, max(FEWEST_SCORED, NUMBERS // classes))
+    scored = np.flatnonzero(single) if leave_one_out else np.arange(len(targets))
+    most = min(SCORED, max(FEWEST_SCORED, NUMBERS // outputs))
     if len(scored) > most:
         scored = np.sort(generator.choice(scored, most, replace=False))
-    sizes = subset_sizes(len(labels), classes, 1.0 if leave_one_out else OUTSIDE)
-    orders = [nested_order(labels, numbers, generator) for _ in range(repeats)]
-    fit = Fit(width=features.shape[1], classes=classes)
-    for repeat, step in planned(sizes, len(labels), fit, repeats, work)[0]:
+    sizes = subset_sizes(len(targets), outputs, 1.0 if leave_one_out else OUTSIDE)
+    strata = strata_of(targets)
+    orders = [nested_order(strata, numbers, generator) for _ in range(repeats)]
+    fit = Fit(width=features.shape[1], outputs=outputs)
+    for repeat, step in planned(sizes, len(targets), fit, repeats, work)[0]:
         order = orders[repeat]
         inside = np.sort(order[: _whole_units(order, numbers, sizes[step])])
-        if not leave_one_out and len(inside) == len(labels):
+        if not leave_one_out and len(inside) == len(targets):
             continue  # one unit is too large: nothing would be left to score
-        places, probabilities = _predicted(
-            features, labels, classes, inside, scored, leave_one_out, directory
+        places, predictions = _predicted(
+            features, targets, outputs, inside, scored, leave_one_out, directory
         )
-        yield Look(step=step, size=len(inside), places=places, probabilities=probabilities)
+        yield Look(step=step, size=len(inside), places=places, predictions=predictions)
 
 
 def planned(
@@ -133,7 +134,7 @@ def nested_order(
     """An order of which every beginning has each class in its share, and whole units.
 
     Args:
-        labels: Shape (n,); a unit counts as of the class of its first sample.
+        labels: Classes or strata, shape (n,); a unit counts as of that of its first sample.
         units: Shape (n,), from 0.
         generator: Decides which samples come first.
 
@@ -171,20 +172,20 @@ def _whole_units(order: NDArray[np.int64], units: NDArray[np.int64], size: int) 
 
 def _predicted(
     features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    classes: int,
+    targets: Targets,
+    outputs: int,
     inside: NDArray[np.int64],
     scored: NDArray[np.int64],
     leave_one_out: bool,
     directory: Path,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    path = ridge_path(_rows(features, inside, directory), labels[inside], classes)
+    path = ridge_path(_rows(features, inside, directory), targets[inside], outputs)
     outside = scored[~np.isin(scored, inside, assume_unique=True)]
-    parts = [_probabilities(path, features, outside)]
+    parts = [_predictions(path, features, outside)]
     places = [outside]
     if leave_one_out:
         own = np.flatnonzero(np.isin(inside, scored, assume_unique=True))
-        parts.append(path.probabilities[own])
+        parts.append(path.predictions[own])
         places.append(inside[own])
     where = np.concatenate(places)
     order = np.argsort(where)
@@ -204,12 +205,11 @@ def _rows(
     return matrix.done()
 
 
-def _probabilities(
+def _predictions(
     path: RidgePath, features: NDArray[np.float32], places: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     found = [np.zeros((0, len(path.intercept)), dtype=np.float32)]
     for start in range(0, len(places), _BLOCK):
-        values = features[places[start : start + _BLOCK]] @ path.weights + path.intercept
-        found.append(softmax(values.astype(np.float64) / path.temperature).astype(np.float32))
+        found.append(path.predicted(features[places[start : start + _BLOCK]]))
         give_back(features)
     return np.concatenate(found)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
+from automl_transfer.training.link import Link
 from automl_transfer.training.matrix import give_back
 from automl_transfer.training.schedule import factor
 from automl_transfer.training.stack import Noise, Stack
@@ -27,11 +27,11 @@ class Recipe:
 
     features: torch.Tensor
     """Shape (n, d), where it lies: batches are moved to ``device``."""
-    labels: torch.Tensor
-    """Shape (n,), on ``device``."""
+    learned: torch.Tensor
+    """Of :meth:`.link.Link.learned`, on ``device``."""
     evaluate: torch.Tensor
     """Features to predict, shape (m, d)."""
-    classes: int
+    link: Link
     epochs: int
     batch_size: int
     seed: int
@@ -135,7 +135,7 @@ class Pack:
             give_back(recipe.mapped)
         losses = self._losses(
             stack.scores(stack, features, Noise(seed=recipe.seed, step=step)),
-            recipe.labels[places],
+            recipe.learned[places],
         )
         if self._adam is None:
             return losses.detach()
@@ -154,22 +154,14 @@ class Pack:
                 tensor.addcmul_(self._direction[name], self._lr[name], value=rate)
         return losses.detach()
 
-    def _losses(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each head, shape (R,); see :mod:`automl_transfer.training.loss`."""
-        by_class = _by_class(scores)
-        b, _, heads = by_class.shape
-        weights = self.rates.class_weights
-        counts = None if weights is None else weights[:, labels].T  # (b, R)
-        each = functional.cross_entropy(
-            by_class, labels.unsqueeze(1).expand(b, heads), reduction="none"
+    def _losses(self, scores: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
+        """Loss of each head, shape (R,)."""
+        return self.recipe.link.losses(
+            _by_class(scores),
+            learned,
+            class_weights=self.rates.class_weights,
+            label_smoothing=self.rates.label_smoothing if self._smooths else None,
         )
-        losses = (each if counts is None else each * counts).sum(dim=0) / b
-        if not self._smooths:
-            return losses
-        likely = by_class.log_softmax(dim=1).mean(dim=1)  # (b, R)
-        even = -(likely if counts is None else likely * counts).sum(dim=0) / b
-        share = self.rates.label_smoothing
-        return (1 - share) * losses + share * even
 
     def probabilities(self) -> NDArray[np.float32]:
         """Of the evaluated part, shape (R, m, c)."""
@@ -181,13 +173,14 @@ class Pack:
         with torch.no_grad():
             while start < len(recipe.evaluate):
                 features = recipe.evaluate[start : start + rows].to(recipe.device)
-                found = _by_class(stack.scores(stack, features, None)).softmax(dim=1)
+                scores = _by_class(stack.scores(stack, features, None))
+                found = recipe.link.predictions(scores)
                 pieces.append(found.permute(2, 0, 1).cpu())
                 start += len(features)
                 rows = max(64, EVALUATED // (found.shape[1] * found.shape[2]))
         self.seconds += time.monotonic() - started
         if not pieces:
-            return np.zeros((stack.heads, 0, recipe.classes), dtype=np.float32)
+            return np.zeros((stack.heads, 0, recipe.link.outputs), dtype=np.float32)
         joined: NDArray[np.float32] = torch.cat(pieces, dim=1).numpy()
         return joined
 

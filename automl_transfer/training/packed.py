@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from automl_transfer.target import Targets
 from automl_transfer.training.head_runs import HeadReport, HeadResult, HeadRun
+from automl_transfer.training.link import Link
 from automl_transfer.training.matrix import readable
 from automl_transfer.training.pack import Recipe
 from automl_transfer.training.run import OutOfTimeError
@@ -26,9 +28,9 @@ def train_heads(
     *,
     runs: Sequence[HeadRun],
     features: Features,
-    labels: NDArray[np.int64] | torch.Tensor,
+    targets: Targets | torch.Tensor,
     evaluate_features: Features,
-    classes: int,
+    link: Link,
     epochs: int = 30,
     batch_size: int = 256,
     seed: int,
@@ -51,9 +53,9 @@ def train_heads(
         runs: The heads.
         features: Shape (n, d), centred and scaled; may be memory-mapped. Kept on the device where
             they fit, else moved batch by batch.
-        labels: Shape (n,).
+        targets: Of the samples, in the form of their kind.
         evaluate_features: To report on, shape (m, d).
-        classes: Number of classes, c.
+        link: From scores to predictions, of the same kind.
         epochs: How often all samples are seen.
         batch_size: Samples in a step.
         seed: Of the order of the samples, and of dropout.
@@ -74,9 +76,9 @@ def train_heads(
 
     recipe = Recipe(
         features=_placed(features, device),
-        labels=torch.as_tensor(labels).to(device),
+        learned=link.learned(torch.as_tensor(targets)).to(device),
         evaluate=_placed(evaluate_features, device),
-        classes=classes,
+        link=link,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

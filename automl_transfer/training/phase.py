@@ -18,7 +18,6 @@ from automl_transfer.training.boundary import Boundary, Uncut, find_boundary
 from automl_transfer.training.compiling import Compiled
 from automl_transfer.training.device import autocast, needs_scaler, to_device
 from automl_transfer.training.feed import Encoded, Feed, Kept
-from automl_transfer.training.loss import cross_entropy
 from automl_transfer.training.run import Run
 from automl_transfer.training.stages import tensor_names
 
@@ -122,9 +121,9 @@ class PhaseTraining:
         places = torch.from_numpy(chosen)
         if run.device.type == "cuda":
             places = places.pin_memory()
-        loss = cross_entropy(
+        loss = run.model.link.loss(
             logits.float(),
-            run.labels[places.to(run.device, non_blocking=True)],
+            run.learned[places.to(run.device, non_blocking=True)],
             class_weights=run.weights,
             label_smoothing=run.settings.label_smoothing,
         )

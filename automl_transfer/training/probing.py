@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import torch
-from torch.nn import functional
 
 from automl_transfer.plan import Phase
 from automl_transfer.training import freeze
@@ -50,7 +49,8 @@ def probe(
             run.model.head,
             parameters,
             run.model.scaler(frozen),
-            run.labels,
+            run.learned,
+            link=run.model.link,
             epochs=last,
             batch_size=run.settings.head_batch_size,
             lr=run.head_lr,
@@ -72,4 +72,4 @@ def probe(
 def _loss(run: Run, features: torch.Tensor) -> float:
     run.model.head.eval()
     with torch.no_grad():
-        return float(functional.cross_entropy(run.model.classify(features), run.labels))
+        return float(run.model.link.loss(run.model.classify(features), run.learned))

@@ -1,4 +1,4 @@
-"""Ridge regression on one-hot targets: the whole path, and each sample left out, at one go."""
+"""Ridge regression: the whole path, and each sample left out, at one go."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.training.calibration import SharpnessGrid, fit_sharpness, softmax
-from automl_transfer.training.spectrum import BLOCK, Matrix, Spectrum, Targets, spectrum
+from automl_transfer.target import Kind, Targets, columns, kind_of
+from automl_transfer.training.calibration import (
+    SharpnessGrid,
+    fit_logistic,
+    fit_sharpness,
+    logistic,
+    softmax,
+)
+from automl_transfer.training.spectrum import BLOCK, Matrix, Regressed, Spectrum, spectrum
 
 LAMBDAS = 2.0 ** np.linspace(-22, 2, 25)
 """Penalties looked at, in units of the sum of the eigenvalues of the scatter matrix."""
@@ -18,36 +25,58 @@ _NUMBERS = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class RidgePath:
-    """What ridge regression makes of features, penalty by penalty. L penalties, c classes.
+    """What ridge regression makes of features, penalty by penalty. L penalties, c outputs.
 
-    Class scores of features x are ``x @ weights + intercept``; the softmax of scores divided by
-    ``temperature`` is calibrated on the samples left out.
+    Scores of features x are ``x @ weights + intercept``; what makes predictions of them was fitted
+    to the samples left out.
     """
 
+    kind: Kind
     lambdas: NDArray[np.float64]
     """Shape (L,), as they are added to the scatter matrix."""
-    accuracy: NDArray[np.float64]
-    """Of each sample left out in turn, shape (L,); weighted, if classes are."""
-    log_loss: NDArray[np.float64]
-    """Likewise, in nats, each penalty at its own temperature, shape (L,)."""
+    merit: NDArray[np.float64]
+    """Of each sample left out in turn, shape (L,): accuracy, weighted if classes are; of labels
+    and numbers the share of the variance that is explained."""
+    loss: NDArray[np.float64]
+    """Likewise: the log-loss in nats, each penalty at its own temperature; of labels and numbers
+    the share of the variance that is not explained."""
     chosen: int
-    """Which penalty the rest is about."""
-    probabilities: NDArray[np.float32]
+    """Which penalty the rest is about: that with the least loss."""
+    predictions: NDArray[np.float32]
     """Of each sample by the model without it, shape (n, c)."""
     weights: NDArray[np.float32]
     """Shape (d, c)."""
     intercept: NDArray[np.float32]
     """Shape (c,)."""
-    temperature: float
+    slope: NDArray[np.float64]
+    """Shape (c,): of scores in the exponent of a probability; 1 for numbers."""
+    shift: NDArray[np.float64]
+    """Shape (c,), added to that."""
+
+    @property
+    def temperature(self) -> float:
+        """What class scores are divided by before the softmax."""
+        return float(1 / self.slope[0])
+
+    def predicted(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Predictions for other samples, shape (m, c), from features of shape (m, d)."""
+        scores = features @ self.weights + self.intercept
+        return _predictions(scores.astype(np.float64) * self.slope + self.shift, self.kind)
+
+
+def _predictions(scores: Matrix, kind: Kind) -> NDArray[np.float32]:
+    if kind == "single-label":
+        return softmax(scores).astype(np.float32)
+    return (logistic(scores) if kind == "multi-label" else scores).astype(np.float32)
 
 
 def ridge_path(
     features: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    classes: int,
+    targets: Targets,
+    outputs: int,
     class_weights: NDArray[np.floating] | None = None,
 ) -> RidgePath:
-    """Fits ridge regression to one-hot targets for all of :data:`LAMBDAS`.
+    """Fits ridge regression to targets (one-hot, if they are classes) for all of :data:`LAMBDAS`.
 
     Features are centred, the intercept is not penalised. One eigendecomposition serves all
     penalties, and the prediction for a sample by the model without it is exact: with the leverage
@@ -55,82 +84,118 @@ def ridge_path(
     PRESS, Technometrics 1974; Hastie, Tibshirani, Friedman, The Elements of Statistical Learning,
     2nd ed., eq. 7.64 for linear smoothers, eq. 3.47 for ridge in singular values).
 
-    The penalty with the least log-loss of the samples left out is chosen, each penalty's scores
-    brought to their best temperature first: on the features of EfficientNet-Lite0 and eight image
-    sets it gave 0.0 to 0.3 points more on held-out samples than the penalty with the highest
-    left-out accuracy (but for one with 0.1 less), and it decides between penalties that err alike.
+    Of classes, the penalty with the least log-loss of the samples left out is chosen, each
+    penalty's scores brought to their best temperature first: on the features of EfficientNet-Lite0
+    and eight image sets it gave 0.0 to 0.3 points more on held-out samples than the penalty with
+    the highest left-out accuracy (but for one with 0.1 less), and it decides between penalties
+    that err alike. Of labels and numbers it is that with the least squared error, the columns in
+    units of their variance; the scores of labels become probabilities by a logistic curve each
+    (Platt, 1999).
 
     Memory: with n > d, blocks of rows, and matrices of (d, d) and (n, L) numbers, so that
     memory-mapped features are never copied whole.
 
     Args:
         features: Shape (n, d), n >= 1, finite.
-        labels: Shape (n,), from 0 to ``classes`` - 1; a class may have none.
-        classes: Number of classes, c.
+        targets: In the form of their kind, see :mod:`automl_transfer.target`; a class may have no
+            sample.
+        outputs: Columns of a prediction, c.
         class_weights: What a sample of each class counts for, shape (c,); all alike when None.
     """
-    targets = Targets.centred(features, labels, classes, class_weights)
-    found = spectrum(targets)
+    of = Regressed.centred(features, targets, outputs, class_weights)
+    kind = kind_of(targets)
+    found = spectrum(of)
     total = float(found.eigenvalues.sum())
     lambdas = LAMBDAS * (total if total > 0 else 1.0)
     shrink = found.eigenvalues[:, None] / (found.eigenvalues[:, None] + lambdas)  # (r, L)
-    leverage, accuracy, grid = _leave_one_out(found, shrink)
-    sharpness, log_loss = grid.best()
-    chosen = int(log_loss.argmin())
+    if kind == "single-label":
+        leverage, merit, grid = _leave_one_out(found, shrink)
+        sharpness, loss = grid.best()
+    else:
+        leverage, loss = _unexplained(found, shrink)
+        merit = 1 - loss
+    chosen = int(loss.argmin())
     coefficients = shrink[:, chosen, None] * found.targets  # (r, c)
     scores = np.concatenate(
         [
-            _without(targets, rows, found.left(rows) @ coefficients, leverage[rows, chosen])
-            for rows in targets.blocks()
+            _without(of, rows, found.left(rows) @ coefficients, leverage[rows, chosen])
+            for rows in of.blocks()
         ]
     )
-    best = fit_sharpness(scores, labels, targets.sample_weights, float(sharpness[chosen]))
+    slope, shift = np.ones(outputs), np.zeros(outputs)
+    if kind == "single-label":
+        slope *= fit_sharpness(scores, targets, of.sample_weights, float(sharpness[chosen]))
+    elif kind == "multi-label":
+        slope, shift = fit_logistic(scores, targets)
     weights = found.to_features(coefficients / np.sqrt(found.eigenvalues)[:, None])
     return RidgePath(
+        kind=kind,
         lambdas=lambdas,
-        accuracy=accuracy,
-        log_loss=log_loss,
+        merit=merit,
+        loss=loss,
         chosen=chosen,
-        probabilities=softmax(best * scores).astype(np.float32),
+        predictions=_predictions(scores * slope + shift, kind),
         weights=weights.astype(np.float32),
-        intercept=(targets.prior - targets.mean @ weights).astype(np.float32),
-        temperature=1 / best,
+        intercept=(of.prior - of.mean @ weights).astype(np.float32),
+        slope=slope,
+        shift=shift,
     )
+
+
+def _unexplained(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix]:
+    """Leverages, shape (n, L), and the squared errors of the samples left out as a share of what
+    there is about the mean, shape (L,): the mean over the columns that vary."""
+    of, settings = found.of, shrink.shape[1]
+    n, outputs = len(of.targets), of.outputs
+    leverage = np.empty((n, settings))
+    errors, spread = np.zeros((settings, outputs)), np.zeros(outputs)
+    coefficients = (shrink[:, :, None] * found.targets[:, None, :]).reshape(len(shrink), -1)
+    for rows in of.blocks(max(16, min(BLOCK, _NUMBERS // (settings * outputs)))):
+        left = found.left(rows)
+        leverage[rows] = of.sample_weights[rows, None] / n + left**2 @ shrink
+        fitted = (left @ coefficients).reshape(len(left), settings, outputs)
+        own = columns(of.targets[rows], outputs)
+        errors += ((_without(of, rows, fitted, leverage[rows]) - own[:, None]) ** 2).sum(axis=0)
+        spread += ((own - of.prior) ** 2).sum(axis=0)
+    some = spread > 0
+    if not some.any():
+        return leverage, np.zeros(settings)
+    return leverage, (errors[:, some] / spread[some]).mean(axis=1)
 
 
 def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix, SharpnessGrid]:
     """Leverages, shape (n, L), accuracy of the samples left out, shape (L,), and log-losses."""
-    targets, settings = found.of, shrink.shape[1]
-    n, classes = len(targets.labels), targets.classes
+    of, settings = found.of, shrink.shape[1]
+    n, outputs = len(of.targets), of.outputs
     leverage = np.empty((n, settings))
     hits = np.zeros(settings)
     grid = SharpnessGrid(settings, n)
     coefficients = shrink[:, :, None] * found.targets[:, None, :]
-    coefficients = coefficients.reshape(len(shrink), settings * classes)
-    for rows in targets.blocks(max(16, min(BLOCK, _NUMBERS // (settings * classes)))):
+    coefficients = coefficients.reshape(len(shrink), settings * outputs)
+    for rows in of.blocks(max(16, min(BLOCK, _NUMBERS // (settings * outputs)))):
         left = found.left(rows)
-        weights, labels = targets.sample_weights[rows], targets.labels[rows]
+        weights, labels = of.sample_weights[rows], of.targets[rows]
         leverage[rows] = weights[:, None] / n + left**2 @ shrink
-        fitted = (left @ coefficients).reshape(len(left), settings, classes)
-        scores = _without(targets, rows, fitted, leverage[rows])
+        fitted = (left @ coefficients).reshape(len(left), settings, outputs)
+        scores = _without(of, rows, fitted, leverage[rows])
         hits += weights @ (scores.argmax(axis=2) == labels[:, None])
         grid.add(scores, labels, weights)
-    return leverage, hits / targets.sample_weights.sum(), grid
+    return leverage, hits / of.sample_weights.sum(), grid
 
 
-def _without(targets: Targets, rows: slice, fitted: Matrix, leverage: Matrix) -> Matrix:
-    """Class scores of samples by the models without them, shape (b, ..., c).
+def _without(of: Regressed, rows: slice, fitted: Matrix, leverage: Matrix) -> Matrix:
+    """Scores of samples by the models without them, shape (b, ..., c).
 
     Args:
-        targets: Of all samples.
+        of: All samples.
         rows: Which of them.
         fitted: Centred scores times the roots of the weights, shape (b, ..., c).
         leverage: Shape (b, ...).
     """
     between = tuple(range(1, fitted.ndim - 1))
-    roots = np.expand_dims(np.sqrt(targets.sample_weights[rows]), (*between, fitted.ndim - 1))
-    own = np.expand_dims(np.eye(targets.classes)[targets.labels[rows]], between)
-    residual = own - targets.prior - fitted / roots
+    roots = np.expand_dims(np.sqrt(of.sample_weights[rows]), (*between, fitted.ndim - 1))
+    own = np.expand_dims(columns(of.targets[rows], of.outputs), between)
+    residual = own - of.prior - fitted / roots
     # Of a single sample nothing is left to learn from, and its leverage is one.
     found: Matrix = own - residual / np.maximum(1 - leverage, 1e-12)[..., None]
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from automl_transfer.contracts import Backbone, Stage
 from automl_transfer.errors import DivergedError, TrialError
 from automl_transfer.plan import FreezePlan
+from automl_transfer.target import Targets
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.device import autocast
 from automl_transfer.training.feed import Kept, ahead
@@ -54,8 +55,8 @@ class Part:
 
     rows: RowStore
     positions: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    """Shape (n,), in the order of ``positions``."""
+    targets: Targets
+    """In the form of their kind and the order of ``positions``."""
     features: NDArray[np.float32] | None = None
     """Frozen features of the plain view, shape (n, d), in that order."""
 
@@ -110,9 +111,9 @@ class Run:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
-    def labels(self) -> torch.Tensor:
-        """Of the training part, shape (n,)."""
-        return torch.from_numpy(self.train.labels).to(self.device)
+    def learned(self) -> torch.Tensor:
+        """Of the training part, what :meth:`.link.Link.learned` makes of its targets."""
+        return self.model.link.learned(torch.from_numpy(self.train.targets)).to(self.device)
 
     @cached_property
     def weights(self) -> torch.Tensor | None:
@@ -157,7 +158,7 @@ class Run:
             self.model.head.eval()
             with torch.no_grad():
                 logits = self.model.classify(frozen.to(self.device))
-            found: NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()
+            found: NDArray[np.float32] = self.model.link.predictions(logits).cpu().numpy()
             return found
         if self.kept is None:
             return predict(self.model, part.rows, part.positions, self.device)
@@ -170,7 +171,7 @@ class Run:
         for chosen, loaded in ahead(kept, [(piece, None) for piece in pieces]):
             with torch.no_grad(), autocast(self.device):
                 logits = self.model.classify(kept.features(chosen, loaded).float())
-            yield logits.float().softmax(dim=1).cpu().numpy()
+            yield self.model.link.predictions(logits).cpu().numpy()
 
     def check_time(self) -> None:
         """Breaks the trial off when its time is over.

@@ -1,4 +1,4 @@
-"""The singular values of features, and the class targets in their terms."""
+"""The singular values of features, and targets in their terms."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.target import Targets, columns, kind_of
 from automl_transfer.training.matrix import give_back
 
 BLOCK = 1024
@@ -17,12 +18,14 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Targets:
-    """Features of shape (n, d), one-hot targets of shape (n, c), and what each sample weighs."""
+class Regressed:
+    """Features of shape (n, d), targets of c columns, and what each sample weighs."""
 
     features: NDArray[np.floating]
-    labels: NDArray[np.int64]
-    classes: int
+    targets: Targets
+    """In the form of their kind."""
+    outputs: int
+    """Columns, c."""
     sample_weights: Matrix
     """Shape (n,), with mean 1."""
     mean: Matrix
@@ -34,45 +37,49 @@ class Targets:
     def centred(
         cls,
         features: NDArray[np.floating],
-        labels: NDArray[np.int64],
-        classes: int,
+        targets: Targets,
+        outputs: int,
         class_weights: NDArray[np.floating] | None = None,
-    ) -> Targets:
+    ) -> Regressed:
         """Features and targets less their (weighted) means: as if there were an intercept."""
-        given = np.ones(classes) if class_weights is None else np.asarray(class_weights, float)
-        weights = given[labels]
-        weights = weights / weights.mean()
+        weights = np.ones(len(targets))
+        if class_weights is not None:
+            weights = np.asarray(class_weights, float)[targets]
+            weights = weights / weights.mean()
         mean = np.zeros(features.shape[1])
-        for rows in _blocks(len(labels), BLOCK):
+        for rows in _blocks(len(targets), BLOCK):
             mean += weights[rows] @ features[rows]
             give_back(features)
-        prior = np.bincount(labels, weights=weights, minlength=classes) / len(labels)
+        if kind_of(targets) == "single-label":
+            prior = np.bincount(targets, weights=weights, minlength=outputs) / len(targets)
+        else:
+            prior = weights @ columns(targets, outputs) / len(targets)
         return cls(
             features=features,
-            labels=labels,
-            classes=classes,
+            targets=targets,
+            outputs=outputs,
             sample_weights=weights,
-            mean=mean / len(labels),
+            mean=mean / len(targets),
             prior=prior,
         )
 
     @classmethod
     def as_they_are(
-        cls, features: NDArray[np.floating], labels: NDArray[np.int64], classes: int
-    ) -> Targets:
+        cls, features: NDArray[np.floating], targets: Targets, outputs: int
+    ) -> Regressed:
         """Nothing taken from either."""
         return cls(
             features=features,
-            labels=labels,
-            classes=classes,
-            sample_weights=np.ones(len(labels)),
+            targets=targets,
+            outputs=outputs,
+            sample_weights=np.ones(len(targets)),
             mean=np.zeros(features.shape[1]),
-            prior=np.zeros(classes),
+            prior=np.zeros(outputs),
         )
 
     def blocks(self, rows: int = BLOCK) -> Iterator[slice]:
         """All samples, so many at a time."""
-        return _blocks(len(self.labels), rows)
+        return _blocks(len(self.targets), rows)
 
     def x(self, rows: slice) -> Matrix:
         """Centred features times the roots of the weights, shape (b, d), in double precision."""
@@ -82,8 +89,8 @@ class Targets:
         return found
 
     def y(self, rows: slice) -> Matrix:
-        """Centred one-hot targets times the roots of the weights, shape (b, c)."""
-        found: Matrix = np.eye(self.classes)[self.labels[rows]] - self.prior
+        """Centred targets times the roots of the weights, shape (b, c)."""
+        found: Matrix = columns(self.targets[rows], self.outputs) - self.prior
         found *= np.sqrt(self.sample_weights[rows])[:, None]
         return found
 
@@ -92,7 +99,7 @@ class Targets:
 class Spectrum:
     """x = U sqrt(eigenvalues) V', of rank r; either U or V is kept, whichever is smaller."""
 
-    of: Targets
+    of: Regressed
     eigenvalues: Matrix
     """Of x'x, shape (r,), ascending, positive."""
     targets: Matrix
@@ -113,10 +120,10 @@ class Spectrum:
             return self._right @ coefficients
         assert self._left is not None
         back = self._left @ (coefficients / np.sqrt(self.eigenvalues)[:, None])
-        return self.of.x(slice(0, len(self.of.labels))).T @ back
+        return self.of.x(slice(0, len(self.of.targets))).T @ back
 
 
-def spectrum(of: Targets) -> Spectrum:
+def spectrum(of: Regressed) -> Spectrum:
     """Eigendecomposition of x'x or of x x', whichever is smaller.
 
     With more samples than features, ``of.features`` is read in blocks and never copied whole.
@@ -131,7 +138,7 @@ def spectrum(of: Targets) -> Spectrum:
             of=of, eigenvalues=eigenvalues, targets=targets, _left=vectors, _right=None
         )
     scatter = np.zeros((width, width))
-    moments = np.zeros((width, of.classes))
+    moments = np.zeros((width, of.outputs))
     for rows in of.blocks():
         x = of.x(rows)
         scatter += x.T @ x

@@ -55,7 +55,7 @@ class Teams:
                 epoch=0,
                 epochs=recipe.epochs,
                 loss=math.nan,
-                probabilities=np.zeros((0, recipe.classes), dtype=np.float32),
+                probabilities=np.zeros((0, recipe.link.outputs), dtype=np.float32),
                 seconds=0.0,
             )
             for index in range(len(runs))
@@ -131,7 +131,7 @@ class Teams:
                 head.weight.copy_(self._means)
         elif hasattr(head, "fit"):
             head.to(self.recipe.device)
-            fit(head, self.recipe.features.to(self.recipe.device), self.recipe.labels)
+            fit(head, self.recipe.features.to(self.recipe.device), self.recipe.learned)
             head.to("cpu")
             if type(head) is CosineSimilarity:
                 self._means = head.weight.detach().clone()
@@ -240,7 +240,7 @@ def _class_weights(runs: Sequence[HeadRun], recipe: Recipe) -> torch.Tensor | No
     """Those of each head, shape (R, c); None where no head has any."""
     if all(run.class_weights is None for run in runs):
         return None
-    alike = (1.0,) * recipe.classes
+    alike = (1.0,) * recipe.link.outputs
     return torch.tensor([run.class_weights or alike for run in runs]).to(recipe.device)
 
 

@@ -24,6 +24,7 @@ from automl_transfer.training.device import is_out_of_memory
 from automl_transfer.training.fine_tuning import FineTuning
 from automl_transfer.training.head import fit
 from automl_transfer.training.inference import pooled
+from automl_transfer.training.link import Link
 from automl_transfer.training.matrix import readable
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.probing import probe
@@ -55,7 +56,7 @@ def run_trial(
     head_lr: float,
     head_weight_decay: float,
     closed_form: bool,
-    classes: int,
+    link: Link,
     train: Part,
     evaluate: Part | None,
     settings: Settings,
@@ -77,7 +78,7 @@ def run_trial(
         head_lr: Learning rate while only the head trains.
         head_weight_decay: Weight decay of the head.
         closed_form: The head's ``fit`` is all the training it needs on frozen features.
-        classes: Number of classes.
+        link: Of the target.
         train: To learn from.
         evaluate: To report on; None reports nothing.
         settings: Epochs or steps, batch sizes, seed.
@@ -103,6 +104,7 @@ def run_trial(
             head_lr=head_lr,
             head_weight_decay=head_weight_decay,
             closed_form=closed_form,
+            link=link,
             train=train,
             evaluate=evaluate,
             settings=settings,
@@ -116,7 +118,7 @@ def run_trial(
         else:
             for phase in plan.phases:
                 yield from probe(run, frozen, phase)
-        return result_of(run, classes)
+        return result_of(run)
 
 
 def _epochs(run: Run, frozen: torch.Tensor) -> Generator[EpochReport, None, None]:
@@ -157,6 +159,7 @@ def begin(
     head_lr: float,
     head_weight_decay: float,
     closed_form: bool,
+    link: Link,
     train: Part,
     evaluate: Part | None,
     settings: Settings,
@@ -183,7 +186,7 @@ def begin(
         reference = _reference(backbone, plan, train, device, should_stop)
     else:
         reference = np.zeros((0, width), dtype=np.float32)
-    model = TransferModel(backbone, head(reference.shape[1]), reference.shape[1]).to(device)
+    model = TransferModel(backbone, head(reference.shape[1]), reference.shape[1], link).to(device)
     frozen = readable(reference).to(device)
     if plan.start == "pretrained" and width is None:
         # Features of random weights say nothing of the scale that they will have.
@@ -208,13 +211,13 @@ def begin(
         original=plan.start == "pretrained",
     )
     if width is None:
-        fit(model.head, model.scaler(frozen), run.labels, run.weights)
+        fit(model.head, model.scaler(frozen), run.learned, run.weights)
     return run, frozen
 
 
-def result_of(run: Run, classes: int) -> TrialResult:
+def result_of(run: Run) -> TrialResult:
     """What a trial that has ended leaves behind."""
-    empty = np.zeros((0, classes), dtype=np.float32)
+    empty = np.zeros((0, run.model.link.outputs), dtype=np.float32)
     in_head = sum(tensor.numel() for tensor in run.model.head.parameters())
     untrained_head = run.closed_form and not run.trained
     return TrialResult(

@@ -26,6 +26,7 @@ from automl_transfer.jsonable import digest, to_json
 from automl_transfer.plan import FreezePlan
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.fine_tuning import FineTuning
+from automl_transfer.training.link import Link
 from automl_transfer.training.parking import Parked, park, unpark
 from automl_transfer.training.run import EpochReport, Part, Settings, steps_per_epoch
 from automl_transfer.training.schedule import WARM_UP, decay_start, phase_ends
@@ -49,7 +50,7 @@ class Tuning:
         head_lr: float,
         head_weight_decay: float,
         closed_form: bool,
-        classes: int,
+        link: Link,
         train: Part,
         evaluate: Part | None,
         settings: Settings,
@@ -70,7 +71,7 @@ class Tuning:
             head_lr: Learning rate while only the head trains.
             head_weight_decay: Weight decay of the head.
             closed_form: The head's ``fit`` is all the training it needs on frozen features.
-            classes: Number of classes.
+            link: Of the target.
             train: To learn from.
             evaluate: To report on; None gives reports without probabilities.
             settings: Batch sizes, seed; its epochs and steps do not matter.
@@ -95,7 +96,7 @@ class Tuning:
         """What did not go as asked, in words."""
         self._backbone = backbone
         self._plan = plan
-        self._classes = classes
+        self._link = link
         self._train = train
         self._evaluate = evaluate
         self._settings = settings
@@ -107,6 +108,7 @@ class Tuning:
             "head_lr": head_lr,
             "head_weight_decay": head_weight_decay,
             "closed_form": closed_form,
+            "link": link,
             "train": train,
             "evaluate": evaluate,
             "settings": settings,
@@ -120,7 +122,7 @@ class Tuning:
         self._width: int | None = None
         self._branch: State | None = None
         self._end: State | None = None
-        self._probabilities = np.zeros((0, classes), dtype=np.float32)
+        self._probabilities = np.zeros((0, link.outputs), dtype=np.float32)
         self._seconds: list[float] = []
 
     @property
@@ -203,7 +205,7 @@ class Tuning:
         self._live = None  # its adapters are gone; another rung starts from what was kept
         live.run.epoch = math.ceil(self.step / self.steps_per_epoch)
         live.run.probabilities = self._probabilities
-        return result_of(live.run, self._classes)
+        return result_of(live.run)
 
     def save(self, directory: Path) -> None:
         """Parks the trial after its last finished rung; :meth:`load` goes on with it.
@@ -253,11 +255,11 @@ class Tuning:
                 "plan": to_json(self._plan),
                 "settings": to_json(self._settings),
                 "ladder": list(self.ladder),
-                "classes": self._classes,
+                "classes": self._link.outputs,
                 "head": [self._options["head_lr"], self._options["head_weight_decay"]],
                 "encoder": rows.encoder.digest,
                 "train": [rows.samples[int(place)].id for place in self._train.positions],
-                "labels": [int(label) for label in self._train.labels],
+                "labels": self._train.targets.tolist(),
             },
             32,
         )
@@ -294,6 +296,6 @@ class Tuning:
             epochs=epochs[1],
             step=live.step,
             loss=loss,
-            probabilities=np.zeros((0, self._classes), dtype=np.float32),
+            probabilities=np.zeros((0, self._link.outputs), dtype=np.float32),
             seconds=time.monotonic() - started,
         )

@@ -97,7 +97,7 @@ def look(name: str, hits: list[int], gmacs: float = 1.0) -> FirstLook:
         weights=WeightsCard(sources=("dir:x",)),
         cost=CostCard(params=10, gmacs=gmacs),
     )
-    return FirstLook(card=card, score=float(np.mean(hits)), hits=np.array(hits, dtype=bool))
+    return FirstLook(card=card, score=float(np.mean(hits)), hits=np.array(hits, dtype=float))
 
 
 def shared(share: float, n: int = 200) -> list[int]:

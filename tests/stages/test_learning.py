@@ -122,7 +122,7 @@ def test_a_curve_of_which_hardly_a_replicate_is_defined_is_not_said(
     )
     found = answer(toy)
     assert found.learning is None
-    assert any("too few of a class" in note for note in found.notes)
+    assert any("too few of a kind" in note for note in found.notes)
 
 
 def test_no_time_is_a_note(toy: ToySearch, monkeypatch: pytest.MonkeyPatch) -> None:

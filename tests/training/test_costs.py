@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -39,10 +41,18 @@ class Slow(nn.Module):
         return found
 
 
+def zeros(count: int) -> torch.Tensor:
+    return torch.zeros(count, 8)
+
+
+def softmax_of(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda batch: model(batch).float().softmax(dim=1)
+
+
 def test_a_model_is_measured_as_it_is_used() -> None:
     clock = Clock()
     model = Slow(clock, seconds=0.01, first=100.0)
-    found = measure(model, lambda count: torch.zeros(count, 8), CPU, size=4, clock=clock)
+    found = measure(model, softmax_of(model), zeros, CPU, size=4, clock=clock)
     assert found.latency == pytest.approx(0.01), "the first pass is not counted"
     assert found.latency_batch == pytest.approx(0.04) and found.batch == 4
     assert found.parameters == 27 and found.bytes == 4 * 27
@@ -68,7 +78,7 @@ def test_a_batch_that_does_not_fit_is_halved() -> None:
 
     clock = Clock()
     model = Full(clock, seconds=1.0)
-    found = measure(model, lambda count: torch.zeros(count, 8), CPU, size=8, clock=clock)
+    found = measure(model, softmax_of(model), zeros, CPU, size=8, clock=clock)
     assert found.batch == 2 and found.latency_batch == pytest.approx(2.0)
 
 
@@ -78,6 +88,7 @@ def test_half_precision_weights_and_buffers_count_as_they_are_stored() -> None:
     forward.layer = model  # type: ignore[assignment]
     found = measure(
         forward,
+        softmax_of(forward),
         lambda count: torch.zeros(count, 8, dtype=torch.bfloat16),
         CPU,
         clock=forward.clock,

@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional
 
 from automl_transfer.dataset import Sample
+from automl_transfer.target import Target
 from automl_transfer.testing import toy
-from automl_transfer.training.closed_form import RidgeClassifier
+from automl_transfer.training.closed_form import RidgeHead
 from automl_transfer.training.head import fit
-from automl_transfer.training.loss import cross_entropy
+from automl_transfer.training.link import link_of
 from automl_transfer.training.ridge import ridge_path
 from automl_transfer.training.trial import Settings
 from tests.training.workshop import CPU, HEADS, STRATEGIES, Arrays, toy_backbone, train
@@ -31,6 +32,7 @@ class Alike(Arrays):
         return row
 
 
+LINK = link_of(Target(names=("a", "b", "c")))
 SCORES = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 0, 0, 1, 0, 2, 0, 1, 0])
 
@@ -43,7 +45,7 @@ def test_a_sample_of_weight_three_counts_like_three(smoothing: float) -> None:
     expected = functional.cross_entropy(
         scores, repeated, label_smoothing=smoothing, reduction="sum"
     )
-    found = cross_entropy(SCORES, LABELS, class_weights=weights, label_smoothing=smoothing)
+    found = LINK.loss(SCORES, LABELS, class_weights=weights, label_smoothing=smoothing)
     assert float(found) == pytest.approx(float(expected) / len(LABELS), rel=1e-6)
 
 
@@ -51,7 +53,7 @@ def test_batches_add_up_to_the_whole() -> None:
     weights = torch.tensor([0.5, 1.5, 3.0])
 
     def loss(chosen: slice) -> float:
-        found = cross_entropy(
+        found = LINK.loss(
             SCORES[chosen], LABELS[chosen], class_weights=weights, label_smoothing=0.1
         )
         return float(found) * len(LABELS[chosen])
@@ -61,7 +63,7 @@ def test_batches_add_up_to_the_whole() -> None:
 
 
 def test_without_weights_it_is_torchs_own() -> None:
-    found = cross_entropy(SCORES, LABELS, class_weights=None, label_smoothing=0.1)
+    found = LINK.loss(SCORES, LABELS, class_weights=None, label_smoothing=0.1)
     expected = functional.cross_entropy(SCORES, LABELS, label_smoothing=0.1)
     assert float(found) == float(expected)
 
@@ -85,7 +87,7 @@ def test_ridge_weights_its_classes_exactly() -> None:
     labels = np.repeat([0, 1, 2], [30, 6, 4])
     features = generator.normal(size=(40, 5)) + generator.normal(size=(3, 5))[labels]
     weights = np.array([0.4, 2.2, 3.3])
-    layer = RidgeClassifier(5, 3)
+    layer = RidgeHead(5, 3)
     fit(layer, *map(torch.from_numpy, (features, labels)), torch.from_numpy(weights))
     path = ridge_path(features, labels, 3, weights)
     np.testing.assert_allclose(

@@ -66,8 +66,8 @@ def test_a_look_at_everything_is_leave_one_out() -> None:
     found = looked(features, labels)
     whole = [look for look in found if look.size == len(labels)]
     assert len(whole) == 1, "there is but one subset with all samples"
-    expected = ridge_path(features, labels, 3).probabilities
-    np.testing.assert_allclose(whole[0].probabilities, expected, atol=1e-6)
+    expected = ridge_path(features, labels, 3).predictions
+    np.testing.assert_allclose(whole[0].predictions, expected, atol=1e-6)
     assert [look.step for look in found] == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4]
     assert all(np.array_equal(look.places, np.arange(120)) for look in found)
 
@@ -78,7 +78,7 @@ def test_no_sample_is_scored_by_a_model_that_has_seen_it() -> None:
     labels = generator.integers(0, 2, size=150).astype(np.int64)
     features = generator.normal(size=(150, 400)).astype(np.float32)
     for look in looked(features, labels):
-        right = (look.probabilities.argmax(axis=1) == labels[look.places]).mean()
+        right = (look.predictions.argmax(axis=1) == labels[look.places]).mean()
         assert 0.3 < right < 0.7
 
 
@@ -91,7 +91,7 @@ def test_copies_are_not_scored_by_each_other() -> None:
     found = looked(features, labels, units, repeats=3)
     for look in found:
         assert look.size % 2 == 0 and look.size <= 0.8 * 160
-        right = (look.probabilities.argmax(axis=1) == labels[look.places]).mean()
+        right = (look.predictions.argmax(axis=1) == labels[look.places]).mean()
         assert len(look.places) == 160 - look.size
         assert 0.25 < right < 0.75
     # A few copies among many samples: only samples that stand for themselves are scored.
@@ -103,7 +103,7 @@ def test_copies_are_not_scored_by_each_other() -> None:
 def test_work_is_bounded_and_the_smallest_subsets_come_first() -> None:
     features, labels = clusters()
     sizes = subset_sizes(120, 3)
-    enough = sum(Fit(width=6, classes=3).operations(size) for size in sizes[:4])
+    enough = sum(Fit(width=6, outputs=3).operations(size) for size in sizes[:4])
     assert [look.size for look in looked(features, labels, work=enough)] == list(sizes[:4])
     assert looked(features, labels, work=0) == []
 
@@ -113,7 +113,7 @@ def test_a_matrix_in_a_file_gives_the_same(tmp_path: Path) -> None:
     mapped = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=features.shape)
     mapped[:] = features
     for one, other in zip(looked(features, labels), looked(mapped, labels), strict=True):
-        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+        np.testing.assert_array_equal(one.predictions, other.predictions)
 
 
 def test_points_are_means_over_subsets() -> None:
@@ -126,7 +126,7 @@ def test_points_are_means_over_subsets() -> None:
     assert points.counts == (3, 3, 3, 3, 3, 1)
     for step in (0, 5):
         expected = [
-            scores(look.probabilities, labels[look.places])["macro_f1"]
+            scores(look.predictions, labels[look.places])["macro_f1"]
             for look in found
             if look.step == step
         ]
@@ -146,7 +146,7 @@ def test_units_make_a_curve_less_sure() -> None:
         return float(points.draws[:, -1].std())
 
     # All errors of a kind in one unit, against each by itself.
-    right = found[5].probabilities.argmax(axis=1) == labels
+    right = found[5].predictions.argmax(axis=1) == labels
     blocks = np.argsort(np.argsort(right, kind="stable"), kind="stable") // 20
     assert spread(blocks) > 2 * spread(np.arange(240))
 
@@ -169,7 +169,7 @@ def test_recalls_are_of_each_class() -> None:
 def test_what_is_planned_fits_into_the_work(
     samples: int, classes: int, width: int, work: float
 ) -> None:
-    fit = Fit(width=width, classes=classes)
+    fit = Fit(width=width, outputs=classes)
     sizes = subset_sizes(samples, classes)
     assert sizes[-1] == samples and list(sizes) == sorted(set(sizes))
     chosen, spent = planned(sizes, samples, fit, 3, work)

@@ -11,13 +11,16 @@ from torch import nn
 
 from automl_transfer.errors import DivergedError, OutOfMemoryError
 from automl_transfer.space import Space
+from automl_transfer.target import Target
 from automl_transfer.training import teams
 from automl_transfer.training.head import fit, train_head
+from automl_transfer.training.link import link_of
 from automl_transfer.training.packed import HeadReport, HeadResult, HeadRun, train_heads
 from automl_transfer.training.run import OutOfTimeError
 from tests.training.workshop import CPU, HEADS, REGISTRY
 
 N, WIDTH, CLASSES = 90, 12, 3
+LINK = link_of(Target(names=("a", "b", "c")))
 CARDS = {card.id: card for card in HEADS}
 
 
@@ -55,9 +58,9 @@ def train(
 ) -> tuple[list[list[HeadReport]], list[HeadResult]]:
     given = {
         "features": FEATURES,
-        "labels": LABELS,
+        "targets": LABELS,
         "evaluate_features": EVALUATE,
-        "classes": CLASSES,
+        "link": LINK,
         "epochs": 10,
         "batch_size": 32,
         "seed": 5,
@@ -84,6 +87,7 @@ def by_itself(run: HeadRun, epochs: int = 10, weights=None) -> tuple[nn.Module, 
         list(head.parameters()),
         features,
         labels,
+        link=LINK,
         epochs=epochs,
         batch_size=32,
         lr=run.lr,
@@ -327,7 +331,7 @@ def test_mapped_files_and_tensors_do_as_well(tmp_path) -> None:
     runs = [LINEAR[1], COSINE[0]]
     _, plain = train(runs)
     for features in (mapped, torch.from_numpy(FEATURES)):
-        _, found = train(runs, features=features, labels=torch.from_numpy(LABELS))
+        _, found = train(runs, features=features, targets=torch.from_numpy(LABELS))
         for one, other in zip(plain, found, strict=True):
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
 

@@ -57,11 +57,11 @@ def test_leaving_each_sample_out_agrees_with_fitting_without_it(n: int, width: i
     path = ridge_path(x, y, 3)
     for place in (0, 8, 16, 24):
         scores = left_out(x, y, 3, path.lambdas[place])
-        assert path.accuracy[place] == pytest.approx((scores.argmax(axis=1) == y).mean())
-        assert path.log_loss[place] == pytest.approx(best_log_loss(scores, y), abs=2e-3)
+        assert path.merit[place] == pytest.approx((scores.argmax(axis=1) == y).mean())
+        assert path.loss[place] == pytest.approx(best_log_loss(scores, y), abs=2e-3)
     scores = left_out(x, y, 3, path.lambdas[path.chosen])
     expected = np.exp(log_softmax(scores / path.temperature))
-    np.testing.assert_allclose(path.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(path.predictions, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n", "width"), [(40, 6), (24, 60)])
@@ -74,9 +74,9 @@ def test_the_exact_residuals_hold_to_a_millionth_at_every_penalty(
         path = ridge_path(x, y, 3)
         scores = left_out(x, y, 3, path.lambdas[0])
         # Differences of scores are what probabilities, being of single precision, still show.
-        found = path.temperature * np.log(path.probabilities.astype(float))
+        found = path.temperature * np.log(path.predictions.astype(float))
         found += (scores - found).mean(axis=1, keepdims=True)
-        keep = path.probabilities.min(axis=1) > 1e-12
+        keep = path.predictions.min(axis=1) > 1e-12
         assert keep.mean() > 0.5
         np.testing.assert_allclose(found[keep], scores[keep], atol=2e-6)
 
@@ -98,13 +98,13 @@ def test_classes_may_weigh_differently(n: int, width: int) -> None:
     penalty = path.lambdas[path.chosen]
     scores = left_out(x, y, 3, penalty, each)
     hits = scores.argmax(axis=1) == y
-    assert path.accuracy[path.chosen] == pytest.approx(np.average(hits, weights=each))
+    assert path.merit[path.chosen] == pytest.approx(np.average(hits, weights=each))
     expected = np.exp(log_softmax(scores / path.temperature))
-    np.testing.assert_allclose(path.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(path.predictions, expected, atol=1e-6)
     whole = fitted(x, y, 3, penalty, each)(x)
     np.testing.assert_allclose(x @ path.weights + path.intercept, whole, atol=1e-5)
     alike = ridge_path(x, y, 3, np.full(3, 7.0))
-    np.testing.assert_allclose(alike.log_loss, ridge_path(x, y, 3).log_loss)
+    np.testing.assert_allclose(alike.loss, ridge_path(x, y, 3).loss)
 
 
 def test_blocks_and_single_precision_and_mapped_files_change_nothing(
@@ -117,25 +117,25 @@ def test_blocks_and_single_precision_and_mapped_files_change_nothing(
     monkeypatch.setattr("automl_transfer.training.spectrum.BLOCK", 7)
     monkeypatch.setattr(ridge, "BLOCK", 16)
     found = ridge_path(mapped, y, 3)
-    np.testing.assert_allclose(found.probabilities, whole.probabilities, atol=1e-5)
-    np.testing.assert_allclose(found.log_loss, whole.log_loss, rtol=1e-6)
+    np.testing.assert_allclose(found.predictions, whole.predictions, atol=1e-5)
+    np.testing.assert_allclose(found.loss, whole.loss, rtol=1e-6)
 
 
 def test_the_temperature_makes_the_log_loss_least() -> None:
     x, y = data(200, 5)
     path = ridge_path(x, y, 3)
-    scores = np.log(path.probabilities.astype(float)) * path.temperature
-    assert path.log_loss[path.chosen] == pytest.approx(best_log_loss(scores, y), abs=1e-3)
-    assert path.log_loss.argmin() == path.chosen
+    scores = np.log(path.predictions.astype(float)) * path.temperature
+    assert path.loss[path.chosen] == pytest.approx(best_log_loss(scores, y), abs=1e-3)
+    assert path.loss.argmin() == path.chosen
 
 
 def test_classes_far_apart_do_not_ask_for_certainty() -> None:
     y = np.arange(60) % 3
     noise = np.random.default_rng(0).normal(size=(60, 3))
     path = ridge_path(np.eye(3)[y] + 1e-3 * noise, y, 3)
-    assert path.accuracy[path.chosen] == 1.0
+    assert path.merit[path.chosen] == 1.0
     assert path.temperature > 0.01
-    assert path.probabilities.max() < 1.0
+    assert path.predictions.max() < 1.0
 
 
 @pytest.mark.parametrize("width", [4, 50])
@@ -144,8 +144,8 @@ def test_constant_features_leave_the_shares_of_the_classes(width: int) -> None:
     path = ridge_path(np.full((30, width), 2.5), y, 2)
     assert not path.weights.any()
     np.testing.assert_allclose(path.intercept, [2 / 3, 1 / 3], atol=1e-6)
-    assert path.accuracy[path.chosen] == pytest.approx(2 / 3)
-    assert np.isfinite(path.probabilities).all()
+    assert path.merit[path.chosen] == pytest.approx(2 / 3)
+    assert np.isfinite(path.predictions).all()
 
 
 @pytest.mark.parametrize("width", [3, 50])
@@ -155,12 +155,12 @@ def test_a_class_of_one_and_a_class_of_none(width: int) -> None:
     path = ridge_path(x, y, 4)
     scores = left_out(x, y, 4, path.lambdas[path.chosen])
     expected = np.exp(log_softmax(scores / path.temperature))
-    np.testing.assert_allclose(path.probabilities, expected, atol=1e-6)
-    assert np.isfinite(path.log_loss).all()
+    np.testing.assert_allclose(path.predictions, expected, atol=1e-6)
+    assert np.isfinite(path.loss).all()
     assert np.abs(path.weights[:, 3]).max() < 1e-6
 
 
 def test_a_single_sample_says_nothing_but_breaks_nothing() -> None:
     path = ridge_path(np.ones((1, 3)), np.zeros(1, np.int64), 2)
-    assert np.isfinite(path.probabilities).all()
-    assert np.isfinite(path.log_loss).all()
+    assert np.isfinite(path.predictions).all()
+    assert np.isfinite(path.loss).all()

@@ -22,9 +22,11 @@ from automl_transfer.errors import (
 )
 from automl_transfer.plan import Adapter, FreezePlan, Phase, from_probed_head
 from automl_transfer.space import Space
+from automl_transfer.target import Target
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.features import FeatureKey
+from automl_transfer.training.link import link_of
 from automl_transfer.training.run import OutOfTimeError, Part, Settings
 from automl_transfer.training.schedule import decay_start, factor, phase_ends
 from automl_transfer.training.stages import stages_of
@@ -81,7 +83,7 @@ def arguments(plan: FreezePlan = PLANS["last"], **changes: Any) -> dict[str, Any
     places = np.arange(n)
 
     def part(chosen: np.ndarray) -> Part:
-        return Part(rows=rows, positions=chosen, labels=labels[chosen])
+        return Part(rows=rows, positions=chosen, targets=labels[chosen])
 
     head = HEAD_BY_ID["mlp"]
     params = {"hidden": 64, "dropout": 0.2}
@@ -93,7 +95,7 @@ def arguments(plan: FreezePlan = PLANS["last"], **changes: Any) -> dict[str, Any
         "head_lr": 1e-2,
         "head_weight_decay": 1e-4,
         "closed_form": False,
-        "classes": 3,
+        "link": link_of(Target(names=("a", "b", "c"))),
         "train": part(places[:cut]),
         "evaluate": part(places[cut:]),
         "settings": Settings(epochs=0, head_epochs=3, batch_size=4, seed=5),

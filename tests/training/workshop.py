@@ -17,8 +17,10 @@ from automl_transfer.dataset import Sample
 from automl_transfer.jsonable import digest
 from automl_transfer.plugins import load_registry
 from automl_transfer.space import Space
+from automl_transfer.target import Target
 from automl_transfer.testing import toy
 from automl_transfer.training.activation_store import ActivationStore
+from automl_transfer.training.link import link_of
 from automl_transfer.training.rows import RowStore
 from automl_transfer.training.stages import stage_views, stages_of
 from automl_transfer.training.trial import (
@@ -135,7 +137,7 @@ def train(
 
     def part(chosen: np.ndarray) -> Part:
         kept = None if features is None else features[chosen]
-        return Part(rows=rows, positions=chosen, labels=labels[chosen], features=kept)
+        return Part(rows=rows, positions=chosen, targets=labels[chosen], features=kept)
 
     run = run_trial(
         backbone=network,
@@ -145,7 +147,7 @@ def train(
         head_lr=float(head_params.get("lr", 1e-2)),
         head_weight_decay=1e-4,
         closed_form=head.closed_form,
-        classes=3,
+        link=link_of(Target(names=("a", "b", "c"))),
         train=part(places[:cut]),
         evaluate=part(places[cut:]) if evaluate else None,
         settings=settings or Settings(epochs=1, head_epochs=3, batch_size=4),

@@ -20,7 +20,14 @@ from automl_transfer.events import (
     TrialReported,
 )
 from automl_transfer.outcome import Outcome
-from automl_transfer.report.figures import counted, duration, interval, metric_words, score
+from automl_transfer.report.figures import (
+    counted,
+    duration,
+    interval,
+    metric_words,
+    outputs,
+    score,
+)
 from automl_transfer.report.text import plain
 
 PAUSE = 5.0
@@ -84,7 +91,7 @@ def _data(event: DataLoaded) -> str:
     parts = ", ".join(f"{number} {part}" for part, number in event.counts.items())
     return (
         f"data: {counted(sum(event.counts.values()), 'sample')}, "
-        f"{counted(len(event.classes), 'class', 'classes')} ({event.layout}): {parts}; "
+        f"{outputs(event.kind, event.classes)} ({event.layout}): {parts}; "
         f"metric {metric_words(event.metric)} ({event.metric_reason})"
     )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from automl_transfer.audit import Finding, examples
 from automl_transfer.dataset import Dataset
 from automl_transfer.modalities.image.near_copies import Pixels, grey
+from automl_transfer.target import columns
 
 BETWEEN_PARTS = 0.5
 """Cliff's delta from which parts differ; 0.474 is called large (Romano et al., 2006, from Cohen's
@@ -107,12 +108,14 @@ def appearance_findings(dataset: Dataset, measured: NDArray[np.float32]) -> Iter
             examples=examples(((), words) for words in found),
             action="the parts are kept as given; the score is of images unlike those learned from",
         )
-    labels = dataset.labels
+    if dataset.kind == "regression":
+        return
+    shown = columns(dataset.targets, len(dataset.classes)) > 0  # (n, c)
     acquired = [place for place, measure in enumerate(MEASURES) if measure.acquired]
     found = list(
         _differences(
             {
-                repr(name): (labels == label, labels != label)
+                repr(name): (shown[:, label], ~shown[:, label])
                 for label, name in enumerate(dataset.classes)
             },
             measured,

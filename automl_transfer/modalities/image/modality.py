@@ -27,6 +27,7 @@ from automl_transfer.modalities.image.inspecting import Views, in_threads, inspe
 from automl_transfer.modalities.image.reading import SUFFIXES
 from automl_transfer.modalities.image.thumbnails import thumbnail
 from automl_transfer.space import Scalar
+from automl_transfer.target import outputs_of
 
 _PEEK = 500
 """Files or rows that are looked at to recognise the data."""
@@ -96,7 +97,6 @@ class ImageModality:
     ) -> Dataset:
         listing = read_layout(path, options, SUFFIXES, "image")
         inspected = inspect([entry.path for entry in listing.entries], progress, views)
-        label = {name: place for place, name in enumerate(listing.classes)}
         samples: list[Sample] = []
         broken: list[Quarantined] = []
         for entry, found in zip(listing.entries, inspected, strict=True):
@@ -105,7 +105,8 @@ class ImageModality:
                     Sample(
                         id=found.id,
                         source=entry.source,
-                        label=label[entry.label],
+                        label=entry.stratum,
+                        values=entry.values,
                         part=entry.part,
                         group=entry.group,
                     )
@@ -125,6 +126,7 @@ class ImageModality:
             modality="image",
             root=os.path.abspath(listing.root),
             classes=listing.classes,
+            kind=listing.kind,
             samples=tuple(samples),
             layout=listing.layout,
             quarantined=(*listing.quarantined, *broken),
@@ -195,12 +197,17 @@ class ImageModality:
 
 
 def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:
-    totals = Counter(entry.label for entry in listing.entries)
+    totals: Counter[int] = Counter()
+    for entry in listing.entries:
+        totals.update(outputs_of(listing.kind, entry.stratum, entry.values))
     different: dict[int, set[str]] = defaultdict(set)
     for sample in samples:
-        different[sample.label].add(sample.id)
+        for place in outputs_of(listing.kind, sample.label, sample.values):
+            different[place].add(sample.id)
+    places = range(len(listing.classes))
     require_enough(
         listing.classes,
-        [len(different[place]) for place in range(len(listing.classes))],
-        [totals[name] for name in listing.classes],
+        [len(different[place]) for place in places],
+        [totals[place] for place in places],
+        kind=listing.kind,
     )
