@@ -45,10 +45,11 @@ class Cost:
     """What a trained configuration costs, as measured on this device."""
 
     latency: float
-    """Seconds for a batch of one, from a prepared input to probabilities: median."""
+    """Seconds for a batch of one, from a prepared input to probabilities."""
     latency_batch: float
-    """Seconds for a batch of :attr:`batch`: median."""
+    """Seconds for a batch of :attr:`batch`; that divided by this is the throughput."""
     batch: int
+    """As many samples as ``predict`` takes at once on this device, or as fit into it."""
     bytes: int
     """Of its parameters and buffers, as stored."""
     memory: int
@@ -57,6 +58,13 @@ class Cost:
     training: float
     """Seconds that its trial took; the frozen features that it started from not counted."""
     device: str
+    statistic: str = "median"
+    """Which passes the latencies are of."""
+
+    @property
+    def throughput(self) -> float:
+        """Samples a second, in batches of :attr:`batch`; 0 where that was not timed."""
+        return self.batch / self.latency_batch if self.latency_batch > 0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

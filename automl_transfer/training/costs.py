@@ -21,13 +21,20 @@ from automl_transfer.training.inference import BATCH, CPU_BATCH
 Forward = Callable[[Batch], torch.Tensor]
 Clock = Callable[[], float]
 
-SECONDS = 0.5
-"""That passes are timed for."""
+SECONDS, PATIENCE = 0.5, 1.5
+"""That passes are timed for; the longer while there are fewer than :data:`FEW`, or while the
+device seems to be busy with something else."""
 WARM_UP, WARM_UP_SECONDS = 3, 0.25
 """Passes before that, at least one: so many, or for so long."""
-FEW, MOST = 3, 100
+FEW, MOST = 9, 300
 """Passes that are timed, but only one of a network that takes :data:`PATIENCE`."""
-PATIENCE = 1.5
+IN_A_ROW = 3
+"""Passes whose median is looked at: one pass alone may be short by a fault of the clock."""
+BUSY = 1.3
+"""How many times the time of the quietest passes in a row all of them may take, at the median,
+before it is taken as a sign of other load."""
+HOW = f"median of the quietest {IN_A_ROW} passes in a row"
+"""What a latency is, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,7 @@ class Measured:
     """Of a network, in the state in which it is used."""
 
     latency: float
-    """Seconds from a prepared batch of one in main memory to values in main memory: median."""
+    """Seconds from a prepared batch of one in main memory to values in main memory."""
     latency_batch: float
     """Likewise for a batch of :attr:`batch`."""
     batch: int
@@ -139,7 +146,12 @@ def _with(network: Measured, head: Measured, sign: int) -> Measured:
 def latency(
     forward: Forward, batch: Batch, device: torch.device, *, clock: Clock = time.perf_counter
 ) -> float:
-    """Median seconds of a pass: the way to the device and back is part of it, encoding is not.
+    """Seconds of a pass: the way to the device and back is part of it, encoding is not.
+
+    It is the lowest median of :data:`IN_A_ROW` passes in a row. What else runs on a machine can
+    only add to a time, never take from it (so Python's ``timeit`` recommends the minimum); it
+    comes and goes, so that the quietest moment says most of the network itself. The median of all
+    passes of one network has been seen to vary eightfold on a shared machine.
 
     Args:
         forward: A batch on ``device`` to values; its network is there, in eval mode.
@@ -160,9 +172,25 @@ def latency(
     while not warm or (len(warm) < WARM_UP and sum(warm) < WARM_UP_SECONDS):
         warm.append(run())
     times: list[float] = []
-    while len(times) < MOST and sum(times) < (SECONDS if len(times) >= FEW else PATIENCE):
+    while not _enough(times):
         times.append(run())
-    return statistics.median(times)
+    return _quietest(times)
+
+
+def _enough(times: list[float]) -> bool:
+    if not times:
+        return False
+    total = sum(times)
+    if total >= PATIENCE or len(times) >= MOST:
+        return True
+    if total < SECONDS or len(times) < FEW:
+        return False
+    return statistics.median(times) <= BUSY * _quietest(times)
+
+
+def _quietest(times: list[float]) -> float:
+    last = max(1, len(times) - IN_A_ROW + 1)
+    return min(statistics.median(times[place : place + IN_A_ROW]) for place in range(last))
 
 
 def activations(forward: Forward, batch: Batch, device: torch.device) -> int:
