@@ -188,6 +188,9 @@ class HeldOutScore:
     """Rows: true class; columns: predicted class."""
     openings: int
     """How often the test part of this study has been scored, this time included."""
+    gain: float | None = None
+    """What :attr:`value` holds for the samples that each model of the folds did without, and from
+    which the delivered one learns; None where nothing was added."""
     reliability: tuple[ReliabilityBin, ...] = ()
     """From the least confident to the most."""
     errors: tuple[ConfidentError, ...] = ()

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
+from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
+from automl_transfer.stages.confirm import Confirmed
 from automl_transfer.stages.context import Context, finished
 
 
@@ -26,6 +28,8 @@ class Corrected:
     interval: Interval
     optimism: float
     """What was taken off for the choice."""
+    gain: float | None = None
+    """What was added for the samples that were withheld; None: it was not measured."""
     method: str
 
 
@@ -36,7 +40,7 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         return _of_validation(context, winner)
     positions = confirmed.positions
     labels, metric, seed = _of(context, positions)
-    if confirmed.compared is None:
+    if confirmed.compared is None or confirmed.rule is None:
         raise ValueError("The finalists are to be compared before the winner is scored.")
     found = corrected(
         confirmed.probabilities,
@@ -44,8 +48,9 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         metric,
         seed,
         confirmed.compared,
-        groups=context.splits.units[positions],
         rule=confirmed.rule,
+        groups=context.splits.units[positions],
+        withheld=confirmed.withheld,
     )
     place = [row.number for row in confirmed.rows].index(winner.number)
     times = "" if confirmed.repeats == 1 else f", {confirmed.repeats} times over"
@@ -54,11 +59,27 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         value=found.value,
         interval=found.interval,
         optimism=found.optimism,
+        gain=found.gain,
         method=(
             f"{confirmed.folds} folds{times}: each of {len(positions)} samples, on which no trial "
             "had been scored, was predicted by a model that had not seen it; corrected for the "
-            f"choice among {len(confirmed.rows)} finalists"
+            f"choice among {len(confirmed.rows)} finalists{_added(context, found.gain, confirmed)}"
         ),
+    )
+
+
+def _added(context: Context, gain: float | None, confirmed: Confirmed) -> str:
+    """What was added for the samples that each of the models did without, in words."""
+    learnt = confirmed.learnt / len(context.splits.development)
+    if gain is None:
+        return (
+            f"; each of these models had learnt from {learnt:.0%} of the samples, the delivered "
+            "one from all: what that gains was not measured, and is not added"
+        )
+    unit = is_share(context.task.metric)
+    return (f"; {100 * gain:+.1f} points" if unit else f"; {gain:+.3f}") + (
+        f" for the {1 - learnt:.0%} of the samples that each of these models did without, by what "
+        "the finalists lost with half of them withheld"
     )
 
 

@@ -62,7 +62,7 @@ def held_out(
     positions = measure.positions
     labels = context.dataset.labels[positions]
     openings = int(context.store.get("test_openings", 0))
-    optimism = 0.0
+    optimism, gain = 0.0, None
     if measure.source == "test":
         openings += 1
         context.store.put("test_openings", openings)
@@ -77,7 +77,7 @@ def held_out(
     else:
         corrected = corrected_score(context, winner)
         value, spread, method = corrected.value, corrected.interval, corrected.method
-        optimism = corrected.optimism
+        optimism, gain = corrected.optimism, corrected.gain
         found = np.stack([tempered(one, temperature) for one in corrected.probabilities])
     # What is shown of single samples is of one model, as the delivered one is.
     single = found if found.ndim == 2 else found[0]
@@ -90,6 +90,7 @@ def held_out(
             metrics=scores(found, labels),
             samples=len(labels),
             openings=openings,
+            gain=gain,
             reliability=_reliability(single, labels),
             errors=_errors(context, single, positions),
             **_by_class(context, single, labels),
