@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from automl_transfer.training import costs
 from automl_transfer.training.costs import FEW, MOST, activations, latency, measure
 
 CPU = torch.device("cpu")
@@ -79,6 +80,17 @@ def test_other_load_is_not_taken_for_the_network(quiet: range) -> None:
 
     found = latency(Beside(clock, 0.01), torch.zeros(1, 8), CPU, clock=clock)
     assert found == pytest.approx(0.01)
+
+
+def test_the_clock_stands_still_while_others_have_the_processor(tmp_path, monkeypatch) -> None:
+    told = tmp_path / "schedstat"
+    monkeypatch.setattr(costs, "_WAITED", told)
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 100.0)
+    assert costs.undisturbed() == 100.0, "where the system does not tell, it is any other clock"
+    told.write_text("5000000000 2500000000 17\n")
+    assert costs.undisturbed() == 97.5
+    told.write_text("no numbers here\n")
+    assert costs.undisturbed() == 100.0
 
 
 def test_one_pass_that_is_short_by_a_fault_of_the_clock_does_not_count() -> None:
