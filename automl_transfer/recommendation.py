@@ -189,8 +189,8 @@ class HeldOutScore:
     openings: int
     """How often the test part of this study has been scored, this time included."""
     gain: float | None = None
-    """What :attr:`value` holds for the samples that each model of the folds did without, and from
-    which the delivered one learns; None where nothing was added."""
+    """What :attr:`value` holds since the delivered model has learnt from more samples than those
+    of the folds; negative where it has learnt from less, None where that was not measured."""
     reliability: tuple[ReliabilityBin, ...] = ()
     """From the least confident to the most."""
     errors: tuple[ConfidentError, ...] = ()

@@ -40,6 +40,8 @@ class Withheld:
     """Of all samples, that the models of :attr:`much` learnt from; below 1."""
     little_share: float
     """Likewise; smaller."""
+    delivered_share: float = 1.0
+    """Likewise, of the model whose score is asked for."""
 
     def gained(
         self, labels: NDArray[np.int64], metric: str, weights: NDArray[np.float64]
@@ -62,14 +64,12 @@ class Withheld:
         return np.asarray(np.mean(gains, axis=0))
 
     def times(self, exponent: float | NDArray[np.float64] = EXPONENT) -> NDArray[np.float64]:
-        """How much of that gain is still to come from the rest of the samples.
+        """How much of that gain is still to come until the delivered model.
 
-        For a score of a - b n^-c after n samples, (m^-c - 1) / (l^-c - m^-c) with the shares m
-        of much and l of little: neither a nor b is needed.
+        For a score of a - b n^-c after n samples, (m^-c - d^-c) / (l^-c - m^-c) with the shares d
+        of the delivered model, m of much and l of little: neither a nor b is needed. Negative for
+        a model that has learnt from less than those of :attr:`much`.
         """
-        much, little = (np.power(share, -exponent) for share in self._shares)
-        return np.asarray((much - 1) / (little - much))
-
-    @property
-    def _shares(self) -> tuple[float, float]:
-        return self.much_share, self.little_share
+        shares = (self.delivered_share, self.much_share, self.little_share)
+        delivered, much, little = (np.power(share, -exponent) for share in shares)
+        return np.asarray((much - delivered) / (little - much))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,8 +39,8 @@ def test_what_the_folds_withhold_is_added_and_told(few: ToySearch) -> None:
     assert answer is not None and answer.confirmation is not None
     gain = answer.test.gain
     assert gain is not None and abs(gain) < 0.2
-    assert f"{100 * gain:+.1f} points for the" in answer.test.method
-    assert "of the samples that each of these models did without" in answer.test.method
+    assert f"{100 * gain:+.1f} points, since each of these models had" in answer.test.method
+    assert "% of the samples, the delivered one from all, by what" in answer.test.method
     assert answer.test.method in study.files.report.read_text()
     assert answer.test.value <= 1
 
@@ -139,7 +141,36 @@ def test_nothing_is_added_where_there_was_no_time_to_learn_from_halves(
     answer = study.recommendation
     assert answer is not None and answer.test.source == "cross-validation"
     assert answer.test.gain is None
-    assert "what that gains was not measured, and is not added" in study.files.report.read_text()
+    assert "what that changes was not measured, and is not counted" in answer.test.method
+    assert answer.test.method in study.files.report.read_text()
+
+
+def test_a_model_that_has_learnt_from_less_than_those_of_the_folds_is_not_praised(
+    tmp_path, monkeypatch
+) -> None:
+    from automl_transfer.stages import corrected_score, recommend
+
+    real, asked = corrected_score.corrected, []
+
+    def noting(*args, withheld, **options):
+        asked.append(withheld)
+        return real(*args, withheld=withheld, **options)
+
+    def restoring(*args):
+        made = yield from make_model(*args)
+        return replace(made, refitted=False)
+
+    make_model = recommend.make_model
+    monkeypatch.setattr(corrected_score, "corrected", noting)
+    monkeypatch.setattr(recommend, "make_model", restoring)
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(strategies=("frozen",), hold_out="no"))
+    answer = toy.study().recommendation
+    assert answer is not None and answer.test.gain is not None
+    (withheld,) = asked
+    assert withheld.delivered_share == pytest.approx(0.75, abs=0.02)
+    assert withheld.times() < 0
+    assert "learnt from 90 % of the samples, the delivered one from 75 %" in answer.test.method
 
 
 def test_a_finalist_that_fails_on_half_of_the_samples_may_still_win(tmp_path, monkeypatch) -> None:

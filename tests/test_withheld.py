@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,14 @@ def test_a_curve_is_carried_on_whatever_its_level_and_slope(exponent, shares) ->
         at = {share: top - slope * (100 * share) ** -exponent for share in (little, much, 1.0)}
         more = float(known([], [], much, little).times(exponent)) * (at[much] - at[little])
         assert at[much] + more == pytest.approx(at[1.0])
+
+
+def test_a_model_that_has_learnt_from_less_is_worth_less() -> None:
+    found = replace(known([], []), delivered_share=0.75)
+    assert float(found.times()) == pytest.approx(
+        (0.9**-0.5 - 0.75**-0.5) / (0.5**-0.5 - 0.9**-0.5)
+    )
+    assert float(found.times()) < 0
 
 
 def test_the_exponent_decides_little() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,14 @@ class Corrected:
     method: str
 
 
-def corrected_score(context: Context, winner: Outcome) -> Corrected:
-    """From the fresh folds if the finalists went through them, else from the validation part."""
+def corrected_score(context: Context, winner: Outcome, learnt: int) -> Corrected:
+    """From the fresh folds if the finalists went through them, else from the validation part.
+
+    Args:
+        context: Of the search.
+        winner: The trial.
+        learnt: Samples that the delivered model has learnt from.
+    """
     confirmed = context.confirmed
     if confirmed is None:
         return _of_validation(context, winner)
@@ -42,6 +48,8 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
     labels, metric, seed = _of(context, positions)
     if confirmed.compared is None or confirmed.rule is None:
         raise ValueError("The finalists are to be compared before the winner is scored.")
+    share = learnt / len(context.splits.development)
+    withheld = confirmed.withheld and replace(confirmed.withheld, delivered_share=share)
     found = corrected(
         confirmed.probabilities,
         labels,
@@ -50,7 +58,7 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         confirmed.compared,
         rule=confirmed.rule,
         groups=context.splits.units[positions],
-        withheld=confirmed.withheld,
+        withheld=withheld,
     )
     place = [row.number for row in confirmed.rows].index(winner.number)
     times = "" if confirmed.repeats == 1 else f", {confirmed.repeats} times over"
@@ -63,24 +71,24 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         method=(
             f"{confirmed.folds} folds{times}: each of {len(positions)} samples, on which no trial "
             "had been scored, was predicted by a model that had not seen it; corrected for the "
-            f"choice among {len(confirmed.rows)} finalists{_added(context, found.gain, confirmed)}"
+            f"choice among {len(confirmed.rows)} finalists"
+            f"{_added(context, found.gain, confirmed, share)}"
         ),
     )
 
 
-def _added(context: Context, gain: float | None, confirmed: Confirmed) -> str:
-    """What was added for the samples that each of the models did without, in words."""
-    learnt = confirmed.learnt / len(context.splits.development)
-    if gain is None:
-        return (
-            f"; each of these models had learnt from {learnt:.0%} of the samples, the delivered "
-            "one from all: what that gains was not measured, and is not added"
-        )
-    unit = is_share(context.task.metric)
-    return (f"; {100 * gain:+.1f} points" if unit else f"; {gain:+.3f}") + (
-        f" for the {1 - learnt:.0%} of the samples that each of these models did without, by what "
-        "the finalists lost with half of them withheld"
+def _added(context: Context, gain: float | None, confirmed: Confirmed, share: float) -> str:
+    """What was added since the delivered model has learnt from more than those of the folds."""
+    own = confirmed.learnt / len(context.splits.development)
+    whole = "all" if share == 1 else f"{100 * share:.0f} %"
+    said = (
+        f"each of these models had learnt from {100 * own:.0f} % of the samples, the delivered "
+        f"one from {whole}"
     )
+    if gain is None:
+        return f"; {said}: what that changes was not measured, and is not counted"
+    size = f"{100 * gain:+.1f} points" if is_share(context.task.metric) else f"{gain:+.3f}"
+    return f"; {size}, since {said}, by what the finalists lost with half of them withheld"
 
 
 def _of_validation(context: Context, winner: Outcome) -> Corrected:

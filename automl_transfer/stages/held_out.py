@@ -48,6 +48,8 @@ def held_out(
     candidate: Candidate,
     winner: Outcome,
     measure: Yardstick,
+    *,
+    learnt: int,
 ) -> Scored:
     """Scores the winner.
 
@@ -57,6 +59,7 @@ def held_out(
         candidate: Its backbone.
         winner: The trial.
         measure: What it is scored on.
+        learnt: Samples that the model has learnt from.
     """
     temperature = _temperature(context, winner)
     positions = measure.positions
@@ -75,7 +78,7 @@ def held_out(
             else f"which has been scored {openings} times in this study: read it with some caution"
         )
     else:
-        corrected = corrected_score(context, winner)
+        corrected = corrected_score(context, winner, learnt)
         value, spread, method = corrected.value, corrected.interval, corrected.method
         optimism, gain = corrected.optimism, corrected.gain
         found = np.stack([tempered(one, temperature) for one in corrected.probabilities])
