@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.comparison import ALIKE, Comparison
 from automl_transfer.intervals import around, effective_samples
-from automl_transfer.metrics import Evaluate, prepare
+from automl_transfer.metrics import Evaluate, is_share, prepare
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
 from automl_transfer.target import Targets
+from automl_transfer.withheld import EXPONENTS, Withheld
 
 Rule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From values, shape (r, f), to how much of the choice each contender has, shape (r, f); the rows
@@ -28,18 +30,16 @@ class Corrected:
     interval: Interval
     optimism: float
     """What was taken off its score on the samples that it was chosen on."""
+    gain: float | None
+    """What was added for the samples that were withheld from the models that were scored; None
+    where that was not measured."""
 
 
-def choose(comparison: Comparison, prefer: Sequence[int] | None = None) -> int:
-    """Which contender wins: the first of ``prefer`` that is tied with the best.
-
-    Args:
-        comparison: Of the contenders.
-        prefer: All contenders, the cheapest first. None: the one with the highest value.
-    """
-    if prefer is None:
-        return comparison.best
-    return next(place for place in prefer if comparison.contenders[place].tied)
+def highest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rule that the best value is chosen; of several, each in its part."""
+    leading = values >= values.max(axis=1, keepdims=True) - ALIKE
+    parts: NDArray[np.float64] = leading / leading.sum(axis=1, keepdims=True)
+    return parts
 
 
 def corrected(
@@ -48,12 +48,13 @@ def corrected(
     metric: str,
     seed: int,
     comparison: Comparison,
-    prefer: Sequence[int] | None = None,
+    *,
+    rule: Rule = highest,
     groups: NDArray[np.int64] | None = None,
+    withheld: Withheld | None = None,
     resamples: int = 2000,
-    rule: Rule | None = None,
 ) -> Corrected:
-    """Bias-corrected estimate of the score of what :func:`choose` chose.
+    """Bias-corrected estimate of the score of what ``rule`` chose.
 
     The choice is repeated on each resample and scored on the samples that are not in it; the mean
     of that is the estimate (BBC-CV: Tsamardinos, Greasidou and Borboudakis, Machine Learning
@@ -65,31 +66,39 @@ def corrected(
     resamples. Its high end is at least that of the winner's own score: how much there is to
     correct is an estimate too, and the less the winner was ahead by luck, the worse a one.
 
+    What the withheld samples would have added (:mod:`.withheld`) is added, in each resample anew
+    and with another exponent of the learning curve, so that the interval is wider by what is not
+    known of it.
+
     Args:
         probabilities: Of each contender, out of fold: shape (n, c), or (repeats, n, c).
         labels: Targets of n samples, in the form of their kind.
         metric: See :func:`.metrics.prepare`.
         seed: Decides the resamples.
         comparison: Of the same contenders, by the same metric.
-        prefer: As given to :func:`choose`.
+        rule: Who is chosen.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
+        withheld: What is known of learning from less, on the same samples. None: nothing is added.
         resamples: How many; fewer of large data (:func:`.resampling.resampled_weights`).
-        rule: Who is chosen, in place of :func:`choose` and ``prefer``.
     """
     clusters = clusters_of(len(labels), groups)
     evaluates = [prepare(metric, one, labels) for one in probabilities]
-    inside, outside = _both(evaluates, resampled_weights(clusters, resamples, seed))
-    if rule is None:
-        place = choose(comparison, prefer)
-    else:
-        values = np.array([[one.value for one in comparison.contenders]])
-        place = int(rule(values)[0].argmax())
-    winner = comparison.contenders[place]
+    gained = None if withheld is None else partial(withheld.gained, labels, metric)
+    inside, outside, gains = _resampled(
+        evaluates, gained, resampled_weights(clusters, resamples, seed)
+    )
+    winner = comparison.contenders[chosen(comparison, rule)]
     if not len(inside):
-        return Corrected(value=winner.value, interval=winner.interval, optimism=0.0)
-    shares = _chosen(inside, comparison.margins, prefer) if rule is None else rule(inside)
-    value = float((shares * outside).sum(axis=1).mean())
+        return Corrected(value=winner.value, interval=winner.interval, optimism=0.0, gain=None)
+    shares = rule(inside)
+    alone = float((shares * outside).sum(axis=1).mean())
     scattered = (shares * inside).sum(axis=1)
+    gain = 0.0
+    if withheld is not None and gained is not None:
+        gain = float(withheld.times() * gained(np.ones((1, len(labels))))[0])
+        scattered = scattered + withheld.times(np.linspace(*EXPONENTS, len(gains))) * gains
+    best = 1.0 if is_share(metric) else 0.0
+    value = min(alone + gain, best)
     ends = around(
         value,
         scattered - scattered.mean() + value,
@@ -97,46 +106,38 @@ def corrected(
         effective_samples(metric, labels, clusters),
         int(clusters.max()) + 1,
     )
+    high = max(ends.high, min(winner.interval.high + gain, best))
     return Corrected(
         value=value,
-        interval=Interval(low=ends.low, high=max(ends.high, winner.interval.high)),
-        optimism=winner.value - value,
+        interval=Interval(low=ends.low, high=high),
+        optimism=winner.value - alone,
+        gain=None if withheld is None else gain,
     )
 
 
-def _both(
-    evaluates: Sequence[Evaluate], weights: Iterator[NDArray[np.float64]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each metric within each resample and outside of it, shape (r, f) each.
+def chosen(comparison: Comparison, rule: Rule) -> int:
+    """Which contender a rule chooses."""
+    values = np.array([[one.value for one in comparison.contenders]])
+    shares = rule(values)[0]
+    # Of several that are equal, the one that the comparison takes for the best.
+    equal = np.flatnonzero(shares >= shares.max() - ALIKE)
+    return comparison.best if comparison.best in equal else int(equal[0])
+
+
+def _resampled(
+    evaluates: Sequence[Evaluate], gained: Evaluate | None, weights: Iterator[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Each metric within each resample and outside of it, shape (r, f) each, and the gain, (r,).
 
     Resamples in or outside of which one is not defined are left out.
     """
-    inside, outside = [], []
+    inside, outside, gains = [], [], []
     for block in weights:
         without = (block == 0).astype(np.float64)
         some = without.any(axis=1)
         inside.append(np.stack([evaluate(block[some]) for evaluate in evaluates], axis=1))
         outside.append(np.stack([evaluate(without[some]) for evaluate in evaluates], axis=1))
-    within, beyond = np.concatenate(inside), np.concatenate(outside)
-    kept = np.isfinite(within).all(axis=1) & np.isfinite(beyond).all(axis=1)
-    return within[kept], beyond[kept]
-
-
-def _chosen(
-    values: NDArray[np.float64], margins: NDArray[np.float64], prefer: Sequence[int] | None
-) -> NDArray[np.float64]:
-    """How much of the choice each contender has for each row of values, shape (r, f).
-
-    Where several are the best, each is taken as such in its part.
-    """
-    leading = values >= values.max(axis=1, keepdims=True) - ALIKE
-    parts: NDArray[np.float64] = leading / leading.sum(axis=1, keepdims=True)
-    if prefer is None:
-        return parts
-    order = np.asarray(prefer)
-    shares = np.zeros_like(values)
-    for best in range(values.shape[1]):
-        tied = values[:, best, None] - values <= margins[best] + ALIKE
-        chosen = order[tied[:, order].argmax(axis=1)]
-        shares[np.arange(len(values)), chosen] += parts[:, best]
-    return shares
+        gains.append(np.zeros(some.sum()) if gained is None else gained(block[some]))
+    within, beyond, added = (np.concatenate(each) for each in (inside, outside, gains))
+    kept = np.isfinite(within).all(axis=1) & np.isfinite(beyond).all(axis=1) & np.isfinite(added)
+    return within[kept], beyond[kept], added[kept]

@@ -46,10 +46,11 @@ class Cost:
     """What a trained configuration costs, as measured on this device."""
 
     latency: float
-    """Seconds for a batch of one, from a prepared input to probabilities: median."""
+    """Seconds for a batch of one, from a prepared input to probabilities."""
     latency_batch: float
-    """Seconds for a batch of :attr:`batch`: median."""
+    """Seconds for a batch of :attr:`batch`; that divided by this is the throughput."""
     batch: int
+    """As many samples as ``predict`` takes at once on this device, or as fit into it."""
     bytes: int
     """Of its parameters and buffers, as stored."""
     memory: int
@@ -58,6 +59,13 @@ class Cost:
     training: float
     """Seconds that its trial took; the frozen features that it started from not counted."""
     device: str
+    statistic: str = "median"
+    """Which passes the latencies are of."""
+
+    @property
+    def throughput(self) -> float:
+        """Samples a second, in batches of :attr:`batch`; 0 where that was not timed."""
+        return self.batch / self.latency_batch if self.latency_batch > 0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +202,9 @@ class HeldOutScore:
     """Rows: true class; columns: predicted class. Of classes only."""
     openings: int
     """How often the test part of this study has been scored, this time included."""
+    gain: float | None = None
+    """What :attr:`value` holds since the delivered model has learnt from more samples than those
+    of the folds; negative where it has learnt from less, None where that was not measured."""
     reliability: tuple[ReliabilityBin, ...] = ()
     """From the least confident to the most; of labels, all pairs of a sample and a label."""
     errors: tuple[ConfidentError, ...] = ()

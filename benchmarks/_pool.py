@@ -32,7 +32,13 @@ class Configuration:
     setting: int
     """Which penalty, or how many neighbours."""
     cost: float
-    """Rank of what a prediction costs: the backbone's passes first, then the head."""
+    """Of a prediction: a pass of the backbone, each dearer than the one before; beside it no head
+    costs anything."""
+
+    @property
+    def kind(self) -> tuple[int, str]:
+        """What others share with it that differ in a hyper-parameter alone."""
+        return self.gram, self.head
 
 
 def grams(features: Sequence[Matrix]) -> list[Matrix]:
@@ -55,8 +61,8 @@ def pool(count: int) -> list[Configuration]:
         heads += [("ridge", place) for place in range(len(PENALTIES))]
         heads += [("neighbours", number) for number in NEIGHBOURS]
         found += [
-            Configuration(gram=gram, head=head, setting=setting, cost=1000 * (gram // 3) + place)
-            for place, (head, setting) in enumerate(heads)
+            Configuration(gram=gram, head=head, setting=setting, cost=1.0 + gram // 3)
+            for head, setting in heads
         ]
     return found
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,18 @@ def test_few_samples_are_scored_by_cross_validation(few: ToySearch) -> None:
     assert answer.test.interval.low <= answer.test.value <= answer.test.interval.high
     assert answer.test.value > 0.5
     assert "corrected for the choice among" in answer.test.method
+
+
+def test_what_the_folds_withhold_is_added_and_told(few: ToySearch) -> None:
+    study = few.study()
+    answer = study.recommendation
+    assert answer is not None and answer.confirmation is not None
+    gain = answer.test.gain
+    assert gain is not None and abs(gain) < 0.2
+    assert f"{100 * gain:+.1f} points, since each of these models had" in answer.test.method
+    assert "% of the samples, the delivered one from all, by what" in answer.test.method
+    assert answer.test.method in study.files.report.read_text()
+    assert answer.test.value <= 1
 
 
 def test_finalists_are_of_different_kinds_and_one_of_them_wins(few: ToySearch) -> None:
@@ -114,6 +128,75 @@ def test_a_finalist_that_fails_is_dropped_with_a_reason(tmp_path, monkeypatch) -
     assert answer.winner.configuration.head != "ridge"
 
 
+def test_nothing_is_added_where_there_was_no_time_to_learn_from_halves(
+    tmp_path, monkeypatch
+) -> None:
+    real = stage._Session.fits
+    monkeypatch.setattr(
+        stage._Session, "fits", lambda self, one: not one.halved and real(self, one)
+    )
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(hold_out="no"))
+    study = toy.study()
+    answer = study.recommendation
+    assert answer is not None and answer.test.source == "cross-validation"
+    assert answer.test.gain is None
+    assert "what that changes was not measured, and is not counted" in answer.test.method
+    assert answer.test.method in study.files.report.read_text()
+
+
+def test_a_model_that_has_learnt_from_less_than_those_of_the_folds_is_not_praised(
+    tmp_path, monkeypatch
+) -> None:
+    from automl_transfer.stages import corrected_score, recommend
+
+    real, asked = corrected_score.corrected, []
+
+    def noting(*args, withheld, **options):
+        asked.append(withheld)
+        return real(*args, withheld=withheld, **options)
+
+    def restoring(*args):
+        made = yield from make_model(*args)
+        return replace(made, refitted=False)
+
+    make_model = recommend.make_model
+    monkeypatch.setattr(corrected_score, "corrected", noting)
+    monkeypatch.setattr(recommend, "make_model", restoring)
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(strategies=("frozen",), hold_out="no"))
+    answer = toy.study().recommendation
+    assert answer is not None and answer.test.gain is not None
+    (withheld,) = asked
+    assert withheld.delivered_share == pytest.approx(0.75, abs=0.02)
+    assert withheld.times() < 0
+    assert "learnt from 90 % of the samples, the delivered one from 75 %" in answer.test.method
+
+
+def test_a_finalist_that_fails_on_half_of_the_samples_may_still_win(tmp_path, monkeypatch) -> None:
+    real = stage.heads_again
+
+    def breaking(context, candidate, rows, *, learn, **options):
+        found = real(context, candidate, rows, learn=learn, **options)
+        few = len(learn) < 0.6 * len(context.splits.development)
+        return [
+            RuntimeError("too few") if few and row.configuration.head == "ridge" else made
+            for row, made in zip(rows, found, strict=True)
+        ]
+
+    monkeypatch.setattr(stage, "heads_again", breaking)
+    toy = ToySearch(tmp_path)
+    toy.run(
+        toy.request(strategies=("frozen",), heads=("ridge", "prototype", "linear"), hold_out="no")
+    )
+    answer = toy.study().recommendation
+    assert answer is not None and answer.confirmation is not None
+    heads = {one.configuration.head for one in answer.confirmation.finalists}
+    assert "ridge" in heads and len(heads) > 1
+    assert answer.test.gain is not None
+    assert not any("too few" in note for note in answer.notes)
+
+
 def test_no_time_for_it_is_said(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(stage._Session, "fits", lambda self, one: False)
     toy = ToySearch(tmp_path)
@@ -146,7 +229,9 @@ def test_an_ensemble_is_told_beside_the_answer(tmp_path, monkeypatch) -> None:
 
 
 def test_repeats_may_have_different_numbers_of_folds(tmp_path, monkeypatch) -> None:
-    real, calls = stage.random_folds, []
+    from automl_transfer.stages import rounds
+
+    real, calls = rounds.random_folds, []
 
     def uneven(labels, count, seed, groups):
         # As with few groups: in the first repeat nothing is scored in two of the folds.
@@ -154,7 +239,7 @@ def test_repeats_may_have_different_numbers_of_folds(tmp_path, monkeypatch) -> N
         found = real(labels, count, seed, groups)
         return np.minimum(found, count - 3) if seed == calls[0] else found
 
-    monkeypatch.setattr(stage, "random_folds", uneven)
+    monkeypatch.setattr(rounds, "random_folds", uneven)
     toy = ToySearch(tmp_path)
     toy.run(toy.request(strategies=("frozen",), hold_out="no"))
     answer = toy.study().recommendation

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from automl_transfer.comparison import compare
-from automl_transfer.corrected import choose, corrected
+from automl_transfer.corrected import chosen, corrected, highest
 from automl_transfer.scoring import score
+from automl_transfer.stages.choose import Rule
 from automl_transfer.task import METRICS
 
 
@@ -25,7 +26,7 @@ def test_the_estimate_is_right_on_average_and_the_interval_holds_the_truth(right
         each = [contender(labels, right, generator) for right in rights]
         found = compare(each, labels, "accuracy", trial, resamples=200)
         result = corrected(each, labels, "accuracy", trial, found, resamples=200)
-        truth = rights[choose(found)]
+        truth = rights[chosen(found, highest)]
         naive.append(found.contenders[found.best].value - truth)
         ours.append(result.value - truth)
         covered.append(result.interval.low <= truth <= result.interval.high)
@@ -42,9 +43,9 @@ def test_what_does_not_choose_by_the_score_needs_no_correction() -> None:
     labels = np.arange(80) % 2
     each = [contender(labels, 0.8, generator) for _ in range(4)]
     found = compare(each, labels, "accuracy", 0)
-    prefer = [2, 0, 1, 3]
-    assert choose(found, prefer) == 2
-    result = corrected(each, labels, "accuracy", 0, found, prefer)
+    cheapest = Rule(margins=found.margins, costs=np.array([3.0, 9.0, 1.0, 27.0]), tolerance=1.0)
+    assert chosen(found, cheapest) == 2
+    result = corrected(each, labels, "accuracy", 0, found, rule=cheapest)
     assert result.value == pytest.approx(found.contenders[2].value, abs=0.01)
 
 

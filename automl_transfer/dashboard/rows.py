@@ -15,7 +15,7 @@ from automl_transfer.dashboard.wording import ago, interval_text, plain, score_t
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
 from automl_transfer.report.certainty import is_behind
-from automl_transfer.report.figures import differences, latency, room
+from automl_transfer.report.figures import differences, latency, rate, room
 
 RANKING_COLUMNS = (
     "rank",
@@ -182,6 +182,7 @@ def finalists(snapshot: Snapshot) -> pd.DataFrame:
                 "behind the best": differences(metric, row.behind),
                 "p_best": row.p_best,
                 "latency": latency(row.cost.latency) if row.cost else "",
+                "in batches": rate(row.cost.throughput) if row.cost else "",
                 "size": room(row.cost.bytes) if row.cost else "",
                 "": "winner" if row.number == winner else "",
             }

@@ -19,6 +19,7 @@ from automl_transfer.report.figures import (
     latency,
     metric_words,
     outputs,
+    rate,
     room,
     score,
     took,
@@ -78,8 +79,10 @@ def cost_section(recommendation: Recommendation) -> list[Block]:
         cost = finalist.cost
         rows += [
             ("device of what follows", cost.device),
+            ("latency is the", cost.statistic),
             ("latency of the winner, one sample", latency(cost.latency)),
             (f"latency of the winner, batch of {cost.batch}", latency(cost.latency_batch)),
+            (f"samples a second in batches of {cost.batch}", rate(cost.throughput)),
             ("size of the winner's weights", room(cost.bytes)),
             ("memory of the winner, one sample", room(cost.memory)),
         ]

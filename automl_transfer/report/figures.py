@@ -106,6 +106,13 @@ def latency(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.2g} ms"
 
 
+def rate(samples: float) -> str:
+    """Samples a second: ``38/s``, ``4,100/s``; a dash where that is not known."""
+    if samples <= 0:
+        return NOTHING
+    return f"{samples:.2g}/s" if samples < 10 else f"{float(f'{samples:.2g}'):,.0f}/s"
+
+
 def room(size: int) -> str:
     """Bytes: ``512 B``, ``13.6 MB``."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

@@ -24,6 +24,7 @@ from automl_transfer.report.figures import (
     is_share,
     latency,
     metric_words,
+    rate,
     room,
     score,
     share,
@@ -123,6 +124,7 @@ def finalists_table(recommendation: Recommendation, found: Confirmation) -> Tabl
             f"behind the best{' (points)' if is_share(metric) else ''}>?",
             "P(best)>",
             "latency>",
+            "in batches>?",
             "size>?",
             "",
         ),
@@ -183,13 +185,21 @@ def front_chart(metric: str, finalists: Sequence[Finalist]) -> Chart | None:
 
 def cost_words(cost: Cost) -> str:
     """What a configuration costs, in one sentence."""
-    many = f", {latency(cost.latency_batch)} for a batch of {cost.batch}" if cost.batch > 1 else ""
+    many = ""
+    if cost.batch > 1:
+        many = (
+            f", {latency(cost.latency_batch)} for a batch of {cost.batch} "
+            f"({rate(cost.throughput)})"
+        )
     return (
-        f"{latency(cost.latency)} for one sample{many} (median, on {cost.device}); "
+        f"{latency(cost.latency)} for one sample{many}, each the {cost.statistic}, on "
+        f"{cost.device}; "
         f"{room(cost.bytes)} of weights; {room(cost.memory)} of memory for one sample; "
         f"{took(cost.training)} of training."
     )
 
 
-def _costs(cost: Cost | None) -> tuple[str, str]:
-    return (latency(cost.latency), room(cost.bytes)) if cost else (NOTHING, NOTHING)
+def _costs(cost: Cost | None) -> tuple[str, str, str]:
+    if cost is None:
+        return (NOTHING, NOTHING, NOTHING)
+    return (latency(cost.latency), rate(cost.throughput), room(cost.bytes))

@@ -25,8 +25,9 @@ _COSTS: Mapping[str, tuple[str, Callable[[Cost], float]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Who is chosen among finalists whose values are known: also for resampled values, so that
-    the correction for the choice repeats the same choice."""
+    """Who is chosen among finalists whose values are known: of those that the best does not beat
+    and that scored nearly as well, the cheapest. Also for resampled values, so that the correction
+    for the choice repeats the same choice."""
 
     margins: NDArray[np.float64]
     """Differences that would be significant, shape (f, f)."""
@@ -60,14 +61,14 @@ def rule(
     tolerance: float,
     point: float = 0.01,
 ) -> Rule:
-    """The rule of :func:`choose` for finalists in this order.
+    """How one of the finalists is chosen.
 
     Args:
         finalists: In the order of ``margins``.
         margins: Differences that would be significant, shape (f, f).
-        prefer: As there.
-        tolerance: As there.
-        point: As there.
+        prefer: ``accuracy``, or what decides among those that are tied.
+        tolerance: Points of the metric that may be given up for what is preferred.
+        point: Of the metric, see :attr:`automl_transfer.task.Task.point`.
     """
     costs = [None if one.cost is None else one.cost for one in finalists]
     known = None
@@ -76,40 +77,42 @@ def rule(
     return Rule(margins=margins, costs=known, tolerance=tolerance * point)
 
 
-def choose(
-    finalists: Sequence[Finalist], prefer: str, *, tolerance: float = 1.0, point: float = 0.01
-) -> tuple[Finalist, str]:
-    """The finalist to recommend, and why, in words that the statistics allow.
+def why(
+    finalists: Sequence[Finalist],
+    chosen: Finalist,
+    prefer: str,
+    *,
+    tolerance: float = 1.0,
+    point: float = 0.01,
+) -> str:
+    """Why a finalist was chosen by :func:`rule`, in words that the statistics allow.
 
     That no difference is shown does not mean that there is none: with few samples a tie group
     spans ten points. So the cheapest of those that also scored nearly as well is taken.
 
     Args:
         finalists: Best value first.
+        chosen: One of them.
         prefer: ``accuracy``, or what decides among those that are tied.
         tolerance: Points of the metric that may be given up for what is preferred.
         point: Of the metric, see :attr:`automl_transfer.task.Task.point`.
     """
     best = finalists[0]
     if len(finalists) == 1:
-        return best, "It is the only finalist."
+        return "It is the only finalist."
     tied = [one for one in finalists if one.tied]
     if len(tied) <= 1:
         beaten = _names([one for one in finalists if not one.tied])
-        return best, f"It beats {beaten}: the difference is more than chance explains."
+        return f"It beats {beaten}: the difference is more than chance explains."
     words = f"No difference is shown between {_names(tied)}"
     near = [one for one in tied if best.value - one.value <= tolerance * point + _ROUNDING]
     if prefer == "accuracy" or len(near) == 1 or any(one.cost is None for one in finalists):
-        return best, f"{words}; of these, it scored best."
-    what, cost = _COSTS[prefer]
-    least = min(cost(one.cost) for one in near if one.cost is not None)
-    cheap = [one for one in near if one.cost is not None and cost(one.cost) <= AS_GOOD * least]
-    chosen = cheap[0]
+        return f"{words}; of these, it scored best."
     if chosen is best:
-        return chosen, f"{words}; of these, it scored best, and none as good costs less."
-    return chosen, (
-        f"{words}; of those within {tolerance:g} points of the best score, it {what} (--prefer "
-        f"{prefer})."
+        return f"{words}; of these, it scored best, and none as good costs less."
+    return (
+        f"{words}; of those within {tolerance:g} points of the best score, it {_COSTS[prefer][0]} "
+        f"(--prefer {prefer})."
     )
 
 

@@ -3,14 +3,15 @@
 What a trial scored on the validation part is thrown away here: it was chosen for it, out of
 hundreds, so it is too good by chance. The finalists are scored on samples of the training part
 alone, on which no trial was ever scored. Without a test part that is done several times over,
-since the answer's own score comes from them.
+since the answer's own score comes from them; and with half of the samples withheld, which tells
+what the delivered model gains from learning from all of them.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,14 +20,14 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import Comparison
 from automl_transfer.errors import TrialError, reason_of
 from automl_transfer.events import Event, Note, Progress, StageStarted
-from automl_transfer.folds import random_folds
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.again import Probabilities, heads_again, tuned_again
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import choose_finalists, usable
 from automl_transfer.stages.proposals import trial_seed
-from automl_transfer.stages.yardstick import joined
+from automl_transfer.stages.rounds import Round, planned, predicted, withheld
+from automl_transfer.withheld import Withheld
 
 NAME = "confirm"
 FOLDS, FOLDS_TUNED = 10, 5
@@ -46,17 +47,8 @@ MARGIN = 1.2
 """A fold is begun only if this many times its predicted time is left."""
 _SALT = 1 << 20
 """Numbers of trials end below it: seeds of folds are none of a trial's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """A fold: what to learn from, and what to score."""
-
-    repeat: int
-    fold: int
-    learn: NDArray[np.int64]
-    """Positions in the data set, ascending."""
-    score: NDArray[np.int64]
+_HALVED = 1 << 16
+"""As much further on are the seeds of models that learn from a half."""
 
 
 @dataclass(kw_only=True)
@@ -69,10 +61,17 @@ class Confirmed:
     probabilities: list[Probabilities]
     """One a finalist, shape (repeats, n, c)."""
     rounds: list[Round]
-    """Those that all of them went through."""
+    """Those that all of them went through, with as little withheld as possible."""
+    withheld: Withheld | None = None
+    """What is known of learning from less; None: there is a test part, or was no time."""
     compared: Comparison | None = None
     rule: Rule | None = None
     """By which one of them was chosen."""
+
+    @property
+    def learnt(self) -> float:
+        """Samples that a model of :attr:`rounds` learnt from, on average."""
+        return float(np.mean([len(one.learn) for one in self.rounds]))
 
     @property
     def folds(self) -> int:
@@ -139,21 +138,17 @@ def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
     held_out = bool(len(splits.test))
     repeats = 1 if held_out or tuned else REPEATS
     count = FOLDS_TUNED if tuned else FOLDS
-    found = []
-    for repeat in range(repeats):
-        folds = random_folds(
-            context.dataset.labels[splits.development],
-            count,
-            trial_seed(seed, 2 * _SALT + repeat),
-            splits.units[splits.development],
-        )
-        for fold in range(count):
-            score = np.intersect1d(splits.development[folds == fold], splits.train)
-            if len(score):
-                learn = splits.development[folds != fold]
-                found.append(Round(repeat=repeat, fold=fold, learn=learn, score=score))
-            if held_out and sum(len(one.score) for one in found) >= ENOUGH:
-                break
+    found = planned(
+        context.dataset.labels,
+        splits.units,
+        splits.development,
+        splits.train,
+        seed=trial_seed(seed, 2 * _SALT),
+        folds=count,
+        repeats=repeats,
+        halves=not held_out,
+        enough=ENOUGH if held_out else None,
+    )
     if tuned and held_out and context.request.budget_seconds is None:
         return found[:WITHOUT_CLOCK]
     return found
@@ -166,11 +161,11 @@ class _Session:
         self,
         context: Context,
         rows: Sequence[Outcome],
-        planned: Sequence[Round],
+        plan: Sequence[Round],
         reserve: float,
     ) -> None:
         self._context = context
-        self._planned = Counter(one.repeat for one in planned)
+        self._planned = Counter(one.repeat for one in plan if not one.halved)
         self._rows = list(rows)
         self._reserve = reserve
         self._done: list[tuple[Round, dict[int, Probabilities]]] = []
@@ -202,9 +197,9 @@ class _Session:
         started = time.monotonic()
         found: dict[int, Probabilities] = {}
         for place, (group, frozen) in enumerate(self._groups()):
-            seed = trial_seed(
-                self._context.request.seed, _SALT + 1000 * one.repeat + 100 * one.fold + place
-            )
+            number = _SALT + 1000 * one.repeat + 100 * one.fold + place
+            number += _HALVED if one.halved else 0
+            seed = trial_seed(self._context.request.seed, number)
             try:
                 results = self._trained(group, one, seed, frozen)
             except OutOfTimeError:
@@ -212,10 +207,11 @@ class _Session:
             for row, result in zip(group, results, strict=True):
                 if isinstance(result, OutOfTimeError):
                     return False
-                if isinstance(result, Exception) or not np.isfinite(result).all():
-                    self._drop(row, result)
-                else:
+                if not isinstance(result, Exception) and np.isfinite(result).all():
                     found[row.number] = result
+                elif not one.halved:
+                    # Half of the samples may be too few where nearly all of them are enough.
+                    self._drop(row, result)
         if not self._rows:
             return False
         self._done.append((one, found))
@@ -283,7 +279,8 @@ class _Session:
 
     def result(self) -> Confirmed | None:
         """What was done: whole repeats, or the folds that there are of the first."""
-        rounds = self._done
+        rounds = [(one, made) for one, made in self._done if not one.halved]
+        halves = [(one, made) for one, made in self._done if one.halved]
         if not len(self._context.splits.test):
             done = Counter(one.repeat for one, _ in rounds)
             whole = [repeat for repeat in sorted(done) if done[repeat] == self._planned[repeat]]
@@ -299,19 +296,15 @@ class _Session:
         return Confirmed(
             rows=self._rows,
             positions=np.sort(np.concatenate([one.score for one, _ in rounds if not one.repeat])),
-            probabilities=[_predicted(rounds, row.number) for row in self._rows],
+            probabilities=[predicted(rounds, row.number) for row in self._rows],
             rounds=[one for one, _ in rounds],
+            withheld=withheld(
+                [(one, self._kept(made)) for one, made in rounds],
+                halves,
+                len(self._context.splits.development),
+            ),
         )
 
-
-def _predicted(
-    rounds: Sequence[tuple[Round, dict[int, Probabilities]]], number: int
-) -> Probabilities:
-    """One finalist's predictions in the order of the samples, shape (repeats, n, c)."""
-    repeats = 1 + max(one.repeat for one, _ in rounds)
-    return np.stack(
-        [
-            joined([(one.score, made[number]) for one, made in rounds if one.repeat == repeat])
-            for repeat in range(repeats)
-        ]
-    )
+    def _kept(self, made: Mapping[int, Probabilities]) -> dict[int, Probabilities]:
+        """Of the finalists that have not been dropped since."""
+        return {row.number: made[row.number] for row in self._rows}

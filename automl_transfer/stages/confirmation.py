@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from automl_transfer.comparison import compare
+from automl_transfer.corrected import chosen
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Confirmation, Cost, Finalist
-from automl_transfer.stages.choose import choose, rule
+from automl_transfer.stages.choose import rule, why
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import cost_of
 
@@ -37,22 +38,20 @@ def confirmation(context: Context) -> Confirmation | None:
         for row, one in zip(confirmed.rows, compared.contenders, strict=True)
     ]
     confirmed.compared = compared
-    confirmed.rule = rule(
-        rows, compared.margins, request.prefer, request.tolerance, context.task.point
-    )
-    rows.sort(key=lambda one: (-one.value, one.number))
-    chosen, reason = choose(
-        rows, request.prefer, tolerance=request.tolerance, point=context.task.point
-    )
+    point = context.task.point
+    confirmed.rule = rule(rows, compared.margins, request.prefer, request.tolerance, point)
+    winner = rows[chosen(compared, confirmed.rule)]
+    best = rows[compared.best]
+    rows.sort(key=lambda one: (-one.value, one is not best, one.number))
     return Confirmation(
         finalists=tuple(rows),
-        winner=chosen.number,
+        winner=winner.number,
         samples=len(confirmed.positions),
         folds=confirmed.folds,
         repeats=confirmed.repeats,
         minimum_detectable=compared.minimum_detectable,
         prefer=request.prefer,
-        reason=reason,
+        reason=why(rows, winner, request.prefer, tolerance=request.tolerance, point=point),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
+from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Interval
+from automl_transfer.stages.confirm import Confirmed
 from automl_transfer.stages.context import Context, finished
 
 
@@ -26,26 +28,37 @@ class Corrected:
     interval: Interval
     optimism: float
     """What was taken off for the choice."""
+    gain: float | None = None
+    """What was added for the samples that were withheld; None: it was not measured."""
     method: str
 
 
-def corrected_score(context: Context, winner: Outcome) -> Corrected:
-    """From the fresh folds if the finalists went through them, else from the validation part."""
+def corrected_score(context: Context, winner: Outcome, learnt: int) -> Corrected:
+    """From the fresh folds if the finalists went through them, else from the validation part.
+
+    Args:
+        context: Of the search.
+        winner: The trial.
+        learnt: Samples that the delivered model has learnt from.
+    """
     confirmed = context.confirmed
     if confirmed is None:
         return _of_validation(context, winner)
     positions = confirmed.positions
     targets, metric, seed = _of(context, positions)
-    if confirmed.compared is None:
+    if confirmed.compared is None or confirmed.rule is None:
         raise ValueError("The finalists are to be compared before the winner is scored.")
+    share = learnt / len(context.splits.development)
+    withheld = confirmed.withheld and replace(confirmed.withheld, delivered_share=share)
     found = corrected(
         confirmed.probabilities,
         targets,
         metric,
         seed,
         confirmed.compared,
-        groups=context.splits.units[positions],
         rule=confirmed.rule,
+        groups=context.splits.units[positions],
+        withheld=withheld,
     )
     place = [row.number for row in confirmed.rows].index(winner.number)
     times = "" if confirmed.repeats == 1 else f", {confirmed.repeats} times over"
@@ -54,12 +67,28 @@ def corrected_score(context: Context, winner: Outcome) -> Corrected:
         value=found.value,
         interval=found.interval,
         optimism=found.optimism,
+        gain=found.gain,
         method=(
             f"{confirmed.folds} folds{times}: each of {len(positions)} samples, on which no trial "
             "had been scored, was predicted by a model that had not seen it; corrected for the "
             f"choice among {len(confirmed.rows)} finalists"
+            f"{_added(context, found.gain, confirmed, share)}"
         ),
     )
+
+
+def _added(context: Context, gain: float | None, confirmed: Confirmed, share: float) -> str:
+    """What was added since the delivered model has learnt from more than those of the folds."""
+    own = confirmed.learnt / len(context.splits.development)
+    whole = "all" if share == 1 else f"{100 * share:.0f} %"
+    said = (
+        f"each of these models had learnt from {100 * own:.0f} % of the samples, the delivered "
+        f"one from {whole}"
+    )
+    if gain is None:
+        return f"; {said}: what that changes was not measured, and is not counted"
+    size = f"{100 * gain:+.1f} points" if is_share(context.task.metric) else f"{gain:+.3f}"
+    return f"; {size}, since {said}, by what the finalists lost with half of them withheld"
 
 
 def _of_validation(context: Context, winner: Outcome) -> Corrected:

@@ -40,7 +40,7 @@ def cost_of(
         candidate: Its backbone.
         model: The model, if it is there; else one of the same form is built.
     """
-    from automl_transfer.training.costs import less, measure, plus
+    from automl_transfer.training.costs import HOW, less, measure, plus
     from automl_transfer.training.device import describe
     from automl_transfer.training.model import TransferModel
 
@@ -71,6 +71,7 @@ def cost_of(
         parameters=total.parameters,
         training=outcome.seconds,
         device=describe(context.device),
+        statistic=HOW,
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 from automl_transfer.comparison import compare
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import ruled_out
+
+T = TypeVar("T")
 
 LEAST = 3
 """Finalists, if there are as many different ones."""
@@ -40,23 +43,51 @@ def choose_finalists(context: Context, best: Sequence[Outcome]) -> list[Outcome]
         context: Of the search.
         best: Usable trials, best first.
     """
-    kinds: dict[tuple[str, str, str], Outcome] = {}
-    for row in best:
-        chosen = row.configuration
-        kinds.setdefault((chosen.backbone, chosen.head, chosen.strategy), row)
-    sought = list(kinds.values())[: 2 * LOOKED_AT]
     different = [
         row
-        for row in sought
+        for row in of_different_kinds(best, _kind)[: 2 * LOOKED_AT]
         if ruled_out(context, row, f"trial {row.number} ({row.configuration.title})") is None
     ][:LOOKED_AT]
-    others = _tied(context, different)[LEAST:] if different else []
-    others.sort(key=lambda row: context.candidates[row.configuration.backbone].seconds_per_sample)
-    return [*different[:LEAST], *others[: MOST - LEAST]]
+    if not different:
+        return []
+    return shortlist(
+        different,
+        _tied(context, different),
+        lambda row: context.candidates[row.configuration.backbone].seconds_per_sample,
+    )
 
 
-def _tied(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:
-    """The first rows, and those that the validation part cannot tell from the best."""
+def of_different_kinds(best: Sequence[T], kind: Callable[[T], Hashable]) -> list[T]:
+    """The best of each kind, in their order."""
+    kinds: dict[Hashable, T] = {}
+    for row in best:
+        kinds.setdefault(kind(row), row)
+    return list(kinds.values())
+
+
+def shortlist(different: Sequence[T], tied: Sequence[bool], cost: Callable[[T], float]) -> list[T]:
+    """The best three, and the cheapest of the others that are tied with the best: five at most.
+
+    Args:
+        different: At most :data:`LOOKED_AT` of different kinds, best first.
+        tied: Which of them the validation part cannot tell from the best.
+        cost: Of one.
+    """
+    others = [
+        row
+        for place, (row, level) in enumerate(zip(different, tied, strict=True))
+        if level and place >= LEAST
+    ]
+    return [*different[:LEAST], *sorted(others, key=cost)[: MOST - LEAST]]
+
+
+def _kind(row: Outcome) -> Hashable:
+    chosen = row.configuration
+    return chosen.backbone, chosen.head, chosen.strategy
+
+
+def _tied(context: Context, rows: Sequence[Outcome]) -> list[bool]:
+    """Which of them the validation part cannot tell from the best; all where that is not known."""
     targets = context.dataset.targets[context.splits.val]
     stored = {row.number: context.files.read_predictions(row.number) for row in rows}
     known = [
@@ -65,7 +96,7 @@ def _tied(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:
         if (found := stored[row.number]) is not None and len(found) == len(targets)
     ]
     if len(known) < 2 or known[0] is not rows[0]:
-        return list(rows)
+        return [True] * len(rows)
     compared = compare(
         [stored[row.number] for row in known],  # type: ignore[misc]
         targets,
@@ -74,4 +105,4 @@ def _tied(context: Context, rows: Sequence[Outcome]) -> list[Outcome]:
         groups=context.splits.units[context.splits.val],
     )
     tied = {row.number for row, one in zip(known, compared.contenders, strict=True) if one.tied}
-    return [row for place, row in enumerate(rows) if place < LEAST or row.number in tied]
+    return [row.number in tied for row in rows]

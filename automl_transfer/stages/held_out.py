@@ -45,6 +45,8 @@ def held_out(
     candidate: Candidate,
     winner: Outcome,
     measure: Yardstick,
+    *,
+    learnt: int,
 ) -> Scored:
     """Scores the winner.
 
@@ -54,12 +56,13 @@ def held_out(
         candidate: Its backbone.
         winner: The trial.
         measure: What it is scored on.
+        learnt: Samples that the model has learnt from.
     """
     temperature = _temperature(context, winner)
     positions = measure.positions
     targets = context.dataset.targets[positions]
     openings = int(context.store.get("test_openings", 0))
-    optimism = 0.0
+    optimism, gain = 0.0, None
     if measure.source == "test":
         openings += 1
         context.store.put("test_openings", openings)
@@ -72,9 +75,9 @@ def held_out(
             else f"which has been scored {openings} times in this study: read it with some caution"
         )
     else:
-        corrected = corrected_score(context, winner)
+        corrected = corrected_score(context, winner, learnt)
         value, spread, method = corrected.value, corrected.interval, corrected.method
-        optimism = corrected.optimism
+        optimism, gain = corrected.optimism, corrected.gain
         found = np.stack(
             [
                 tempered(one, temperature, context.task.target.kind)
@@ -92,6 +95,7 @@ def held_out(
             metrics=scores(found, targets),
             samples=len(targets),
             openings=openings,
+            gain=gain,
             **in_detail(context, single, positions),
         ),
         probabilities=found,

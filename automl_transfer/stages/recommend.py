@@ -96,7 +96,8 @@ def recommend(context: Context) -> Iterator[Event]:
         yield Note(text=text, level="warning")
     made = yield from make_model(context, winner, candidate)
     measure = yardstick(context)
-    scored = held_out(context, made.model, candidate, winner, measure)
+    learnt = len(context.splits.development if made.refitted else context.splits.train)
+    scored = held_out(context, made.model, candidate, winner, measure, learnt=learnt)
     write_model(context, made.model, winner, candidate, scored.temperature)
     yardsticks = []
     for event in baselines(context, measure, winner, scored):

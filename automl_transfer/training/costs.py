@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,13 +22,37 @@ from automl_transfer.training.inference import BATCH, CPU_BATCH
 Forward = Callable[[Batch], torch.Tensor]
 Clock = Callable[[], float]
 
-SECONDS = 0.5
-"""That passes are timed for."""
+SECONDS, PATIENCE = 0.5, 1.5
+"""That passes are timed for; the longer while there are fewer than :data:`FEW`, or while the
+device seems to be busy with something else."""
+LONGEST = 5.0
+"""Seconds after which no further pass is begun, with all that other programs take of them."""
 WARM_UP, WARM_UP_SECONDS = 3, 0.25
 """Passes before that, at least one: so many, or for so long."""
-FEW, MOST = 3, 100
+FEW, MOST = 9, 300
 """Passes that are timed, but only one of a network that takes :data:`PATIENCE`."""
-PATIENCE = 1.5
+IN_A_ROW = 3
+"""Passes whose median is looked at: one pass alone may be short by a fault of the clock."""
+BUSY = 1.3
+"""How many times the time of the quietest passes in a row all of them may take, at the median,
+before it is taken as a sign of other load."""
+HOW = f"median of the quietest {IN_A_ROW} passes in a row, less what other programs took"
+"""What a latency is, in words."""
+_WAITED = Path("/proc/thread-self/schedstat")
+"""Linux: nanoseconds that a thread has run, and that it was ready to but had to wait."""
+
+
+def undisturbed() -> float:
+    """A clock that stands still while other programs have the processor that this thread needs.
+
+    Only where the system tells: on Linux. Where it does not, and for what other threads of this
+    process wait, it runs on: so it never makes a network faster than it is.
+    """
+    try:
+        waited = int(_WAITED.read_bytes().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        waited = 0.0
+    return time.perf_counter() - waited
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +60,7 @@ class Measured:
     """Of a network, in the state in which it is used."""
 
     latency: float
-    """Seconds from a prepared batch of one in main memory to values in main memory: median."""
+    """Seconds from a prepared batch of one in main memory to values in main memory."""
     latency_batch: float
     """Likewise for a batch of :attr:`batch`."""
     batch: int
@@ -53,7 +78,7 @@ def measure(
     device: torch.device,
     *,
     size: int | None = None,
-    clock: Clock = time.perf_counter,
+    clock: Clock = undisturbed,
 ) -> Measured:
     """Measures a model as ``predict`` uses it; it is left on ``device``, in eval mode.
 
@@ -96,7 +121,7 @@ def measure_head(
     device: torch.device,
     batch: int,
     *,
-    clock: Clock = time.perf_counter,
+    clock: Clock = undisturbed,
 ) -> Measured:
     """Measures a head on features of zeros, shape (1, width) and (batch, width)."""
     head.to(device).eval()
@@ -135,9 +160,15 @@ def _with(network: Measured, head: Measured, sign: int) -> Measured:
 
 
 def latency(
-    forward: Forward, batch: Batch, device: torch.device, *, clock: Clock = time.perf_counter
+    forward: Forward, batch: Batch, device: torch.device, *, clock: Clock = undisturbed
 ) -> float:
-    """Median seconds of a pass: the way to the device and back is part of it, encoding is not.
+    """Seconds of a pass: the way to the device and back is part of it, encoding is not.
+
+    It is the lowest median of :data:`IN_A_ROW` passes in a row, by a clock that leaves out what
+    other programs had of the processor (:func:`undisturbed`). What else runs on a machine can only
+    add to a time, never take from it (so Python's ``timeit`` recommends the minimum); it comes and
+    goes, so that the quietest moment says most of the network itself. On a machine with five times
+    as much to do as it has cores, the median time of one network was ten times its own.
 
     Args:
         forward: A batch on ``device`` to values; its network is there, in eval mode.
@@ -158,9 +189,24 @@ def latency(
     while not warm or (len(warm) < WARM_UP and sum(warm) < WARM_UP_SECONDS):
         warm.append(run())
     times: list[float] = []
-    while len(times) < MOST and sum(times) < (SECONDS if len(times) >= FEW else PATIENCE):
+    begun = time.perf_counter()
+    while not times or (not _enough(times) and time.perf_counter() - begun < LONGEST):
         times.append(run())
-    return statistics.median(times)
+    return _quietest(times)
+
+
+def _enough(times: list[float]) -> bool:
+    total = sum(times)
+    if total >= PATIENCE or len(times) >= MOST:
+        return True
+    if total < SECONDS or len(times) < FEW:
+        return False
+    return statistics.median(times) <= BUSY * _quietest(times)
+
+
+def _quietest(times: list[float]) -> float:
+    last = max(1, len(times) - IN_A_ROW + 1)
+    return min(statistics.median(times[place : place + IN_A_ROW]) for place in range(last))
 
 
 def activations(forward: Forward, batch: Batch, device: torch.device) -> int:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_transfer.comparison import compare
-from automl_transfer.corrected import choose, corrected
+from automl_transfer.corrected import chosen, corrected, highest
+from automl_transfer.stages.choose import Rule
 from automl_transfer.task import METRICS
 
 
@@ -35,24 +36,25 @@ def test_the_order_of_the_contenders_changes_nothing(case, metric, shuffler) -> 
     each, labels, groups = case
     order = list(range(len(each)))
     shuffler.shuffle(order)
-    cheapest = list(range(len(each)))
-    moved = [order.index(place) for place in cheapest]
+    costs = 2.0 ** np.arange(len(each))
     one = compare(each, labels, metric, 0, groups, resamples=200)
     other = compare([each[place] for place in order], labels, metric, 0, groups, resamples=200)
     assert order[other.best] == one.best
     assert other.contenders == tuple(one.contenders[place] for place in order)
     assert other.minimum_detectable == pytest.approx(one.minimum_detectable)
-    assert order[choose(other, moved)] == choose(one, cheapest)
-    for prefer, turned in ((None, None), (cheapest, moved)):
-        first = corrected(each, labels, metric, 0, one, prefer, groups, resamples=200)
+    cheapest = Rule(margins=one.margins, costs=costs, tolerance=0.1)
+    moved = Rule(margins=other.margins, costs=costs[order], tolerance=0.1)
+    assert order[chosen(other, moved)] == chosen(one, cheapest)
+    for rule, turned in ((highest, highest), (cheapest, moved)):
+        first = corrected(each, labels, metric, 0, one, rule=rule, groups=groups, resamples=200)
         second = corrected(
             [each[place] for place in order],
             labels,
             metric,
             0,
             other,
-            turned,
-            groups,
+            rule=turned,
+            groups=groups,
             resamples=200,
         )
         assert first.value == pytest.approx(second.value)
@@ -79,8 +81,9 @@ def test_the_winner_is_tied_with_the_best_and_claims_follow_the_ties(case, metri
     for place, one in enumerate(found.contenders):
         assert one.tied is not found.beats(found.best, place)
         assert 0 <= one.p_best <= 1
-    dearest_first = list(reversed(range(len(each))))
-    assert found.contenders[choose(found, dearest_first)].tied
+    costs = 2.0 ** -np.arange(len(each))
+    cheapest = Rule(margins=found.margins, costs=costs, tolerance=1.0)
+    assert found.contenders[chosen(found, cheapest)].tied
 
 
 @settings(deadline=None, max_examples=20)

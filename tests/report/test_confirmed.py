@@ -73,8 +73,8 @@ def test_the_answer_says_how_sure_at_what_cost_and_why():
         "resamples)."
     ) in text
     assert (
-        "- **Cost:** 3.1 ms for one sample, 31 ms for a batch of 32 (median, on cpu); 13.6 MB of "
-        "weights; 55 MB of memory for one sample; 12s of training."
+        "- **Cost:** 3.1 ms for one sample, 31 ms for a batch of 32 (1,000/s), each the median, "
+        "on cpu; 13.6 MB of weights; 55 MB of memory for one sample; 12s of training."
     ) in text
     assert "- **Why:** the fastest of those between which no difference is shown" in text
 

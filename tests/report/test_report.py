@@ -18,6 +18,7 @@ from automl_transfer.report.figures import (
     duration,
     interval,
     latency,
+    rate,
     room,
     score,
     share,
@@ -229,6 +230,7 @@ def test_figures():
     assert (duration(0.42), duration(42.0), duration(5400.0)) == ("0.4s", "42s", "1h 30m")
     assert (took(0.0), took(0.2), took(42.0)) == ("< 0.1s", "0.2s", "42s")
     assert (latency(0.00312), latency(0.128), latency(2.0)) == ("3.1 ms", "128 ms", "2.0 s")
+    assert (rate(0.0), rate(0.16), rate(38.2), rate(4123)) == ("–", "0.16/s", "38/s", "4,100/s")
     assert (room(512), room(13_600_000), room(2 * 10**9)) == ("512 B", "13.6 MB", "2 GB")
     assert (share(0.0), share(0.004), share(0.62), share(0.995)) == (
         "0 %",

@@ -92,6 +92,17 @@ def test_an_answer_of_schema_1_is_still_read(show, tmp_path):
     assert value["recommendation"]["schema"] == 1
 
 
+def test_costs_from_before_it_was_said_how_they_were_measured_are_medians(show, tmp_path):
+    files = write_study(tmp_path / "studies", "old", ROWS, state="finished")
+    value = to_json(confirmed(ROWS))
+    for row in value["confirmation"]["finalists"]:
+        del row["cost"]["statistic"]
+    files.write_json("recommendation.json", value)
+    study = Study(files.path)
+    assert study.recommendation == confirmed(ROWS)
+    study.close()
+
+
 def test_an_answer_of_a_newer_schema_says_so(tmp_path):
     files = write_study(tmp_path / "studies", "new", ROWS, state="finished")
     files.write_json("recommendation.json", old(recommendation(ROWS)) | {"schema": SCHEMA + 1})

@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Batch
 from automl_transfer.errors import EmptySpaceError, NothingUsableError, StudyError
 from automl_transfer.events import BackboneExcluded, Event, Recommended
 from automl_transfer.outcome import Outcome
+from automl_transfer.plugins import load_registry
 from automl_transfer.stages import costs as stage
 from automl_transfer.stages import recommend
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.costs import cost_of, over_limit
 from automl_transfer.testing.toy import ToyPlugin
+from automl_transfer.trained import Model
 from automl_transfer.training import costs
 from tests.toy_search import ToySearch
 
@@ -198,3 +201,59 @@ def test_an_answer_that_nothing_is_fast_enough_for_is_refused(
     slow_ones(monkeypatch, *range(9))
     with pytest.raises(NothingUsableError, match="takes 50 ms .* --max-latency 40ms"):
         toy.run(toy.request(**SMALL, max_latency=0.04))
+
+
+class _Written(TorchDispatchMode):
+    """Counts the numbers that operations write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.numbers += found.numel() if isinstance(found, torch.Tensor) else 0
+        return found
+
+
+def test_the_delivered_model_keeps_to_the_limit(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_work(
+        forward: Callable[[Batch], torch.Tensor], batch: Batch, device: torch.device, **_: object
+    ) -> float:
+        """A microsecond for each number that is written."""
+        with torch.no_grad(), _Written() as written:
+            forward(batch)
+        return written.numbers / 1e6
+
+    monkeypatch.setattr(costs, "latency", by_work)
+    options: dict[str, Any] = {
+        "trials": 12,
+        "strategies": ("frozen",),
+        "heads": ("ridge", "mlp"),
+        "prefer": "accuracy",
+    }
+    limit = 0.0005
+    delivered, told = {}, {}
+    for name, allowed in {"free": None, "strict": limit}.items():
+        answer = toy.run(toy.request(study=name, max_latency=allowed, **options))[-1]
+        assert isinstance(answer, Recommended)
+        found = answer.recommendation
+        model = Model.load(
+            toy.directory / "studies" / name / found.model,
+            load_registry(extra=[toy.plugin], third_party=False),
+        )
+        network = model.network.eval()
+        delivered[name] = by_work(
+            lambda batch, network=network: network(batch).float().softmax(dim=1),
+            torch.zeros(1, 8),
+            torch.device("cpu"),
+        )
+        assert found.confirmation is not None
+        told[name] = {one.number: one.cost for one in found.confirmation.finalists}[
+            found.winner.number
+        ]
+    assert delivered["strict"] <= limit < delivered["free"]
+    for name, cost in told.items():
+        assert cost is not None and cost.latency == pytest.approx(delivered[name])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from automl_transfer.training import costs
 from automl_transfer.training.costs import FEW, MOST, activations, latency, measure
 
 CPU = torch.device("cpu")
@@ -61,12 +62,56 @@ def test_a_model_is_measured_as_it_is_used() -> None:
     assert found.memory == found.bytes + 4 * (8 + 3 + 3)
 
 
-@pytest.mark.parametrize(("seconds", "passes"), [(10.0, 1), (0.6, FEW), (1e-6, MOST)])
+@pytest.mark.parametrize(("seconds", "passes"), [(10.0, 1), (0.6, 3), (0.1, FEW), (1e-6, MOST)])
 def test_slow_models_are_not_run_often(seconds: float, passes: int) -> None:
     clock = Clock()
     model = Slow(clock, seconds=seconds)
     latency(model, torch.zeros(1, 8), CPU, clock=clock)
     assert passes < len(model.batches) <= passes + 3
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [range(0), range(6, 9), range(12, 16)],
+    ids=["nothing else runs", "it pauses soon", "it pauses late"],
+)
+def test_other_load_is_not_taken_for_the_network(quiet: range) -> None:
+    clock = Clock()
+    loads = iter(range(1000))
+
+    class Beside(Slow):
+        """Another program takes its share of most passes."""
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            found = super().forward(batch)
+            place = next(loads)
+            clock.now += 0.0 if not quiet or place in quiet else 0.01 + 0.05 * (place % 4)
+            return found
+
+    found = latency(Beside(clock, 0.01), torch.zeros(1, 8), CPU, clock=clock)
+    assert found == pytest.approx(0.01)
+
+
+def test_the_clock_stands_still_while_others_have_the_processor(tmp_path, monkeypatch) -> None:
+    told = tmp_path / "schedstat"
+    monkeypatch.setattr(costs, "_WAITED", told)
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 100.0)
+    assert costs.undisturbed() == 100.0, "where the system does not tell, it is any other clock"
+    told.write_text("5000000000 2500000000 17\n")
+    assert costs.undisturbed() == 97.5
+    told.write_text("no numbers here\n")
+    assert costs.undisturbed() == 100.0
+
+
+def test_one_pass_that_is_short_by_a_fault_of_the_clock_does_not_count() -> None:
+    clock = Clock()
+    model = Slow(clock, seconds=0.05)
+
+    def faulty() -> float:
+        return clock.now + (0.05 if len(model.batches) == 7 else 0.0)
+
+    found = latency(model, torch.zeros(1, 8), CPU, clock=faulty)
+    assert found == pytest.approx(0.05)
 
 
 def test_a_batch_that_does_not_fit_is_halved() -> None:
