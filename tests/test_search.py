@@ -703,14 +703,14 @@ def test_when_no_backbone_gets_through_the_data_there_is_an_answer_from_a_part(
     from automl_transfer.training.features import StoppedError
 
     write_toy_data(toy.data, n=1200)
-    look = stage._last_look
+    look = stage.last_look
 
     def slow(context: Any, *rest: Any) -> Any:
         if len(context.splits.development) > 300:
             raise StoppedError("Stopped after 250 of 960 samples.")
         return (yield from look(context, *rest))
 
-    monkeypatch.setattr(stage, "_last_look", slow)
+    monkeypatch.setattr(stage, "last_look", slow)
     events = toy.run(toy.request(strategies=("frozen",)))
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any("240 of 960 development samples" in text for text in notes)

@@ -15,9 +15,9 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH, Baseline, Interval
 from automl_transfer.scoring import knn_predict, score
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.frozen_features import features_of
 from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
-from automl_transfer.stages.screen import features_of
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 
 DEFAULT_BACKBONE = "bundled/efficientnet_lite0"

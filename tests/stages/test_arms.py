@@ -14,7 +14,7 @@ from automl_transfer.space import Choice, Float, Int, Space
 from automl_transfer.stages.arms import Arm, expected_improvement, ranked
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import FACTOR, FIRST, ladder, shortened
-from automl_transfer.stages.screen import OF_A_CLASS, first_positions
+from automl_transfer.stages.looks import OF_A_CLASS, first_positions
 from automl_transfer.stages.tune import neighbours
 from automl_transfer.stages.verdicts import FirstLook, judge
 
