@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from automl_transfer.training.taps import Tap
 
 
+ENOUGH, SOME = 64, 15
+"""Samples whose pass tells how long others will take: well enough to be kept, and for now."""
+
+
 def extracted(
     context: Context,
     card: BackboneCard,
@@ -70,9 +74,12 @@ def extracted(
             matrix, computed = stop.value
             break
         yield Progress(what=card.id, done=done, total=total)
-    if computed >= 64:
-        context.speeds.put((context.watch.elapsed - started) / computed, "forward", key.digest)
+    own = (context.watch.elapsed - started) / max(1, computed)
+    if computed >= ENOUGH:
+        context.speeds.put(own, "forward", key.digest)
     speed = context.speeds.get("forward", key.digest)
+    if speed is None and computed >= SOME:
+        speed = own
     if speed is None:
         speed = seconds_per_sample(backbone, rows, positions, context.device)
         context.speeds.put(speed, "forward", key.digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from automl_transfer.errors import EmptySpaceError, PluginError
 from automl_transfer.events import BackboneScreened, Event, StageStarted, StandingRow
 from automl_transfer.jsonable import to_json
 from automl_transfer.scoring import interval, score
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.costs import too_slow
 from automl_transfer.stages.frozen_features import extracted, feature_key
@@ -32,6 +34,11 @@ FIRST_LOOK = 0.25
 AT_LEAST = 200
 """Samples of the first look, and :data:`OF_A_CLASS` of each class, if there are so many."""
 OF_A_CLASS = 5
+MOST_OF_THEM = 0.7
+"""A first look at a larger share is one at all of them."""
+OF_THE_ROOM = 0.5
+"""Of the time that is left when the first backbone is looked at, for that; the rest is for its
+pass over the test part."""
 
 
 @dataclass(kw_only=True)
@@ -45,36 +52,85 @@ class Look:
     stages: Sequence[Stage]
     parameters: int
     event: BackboneScreened
+    places: NDArray[np.int64]
+    """Of the samples of the first look within the development part, ascending."""
     first: FirstLook
     standing: StandingRow
     seconds_per_sample: float
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def first_positions(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Places of the samples of the first look, ascending: a share of each class.
+def first_places(context: Context, most: float = math.inf) -> NDArray[np.int64]:
+    """Places of the samples of the first look within the development part, ascending.
+
+    A quarter of each class, of training and validation samples alike.
 
     Args:
-        labels: Of a part, shape (n,).
-        seed: Decides the draw.
+        context: With the data loaded.
+        most: Samples that there is time for; :data:`OF_A_CLASS` of each class are taken anyway.
 
     Returns:
         All places when the share would be most of them.
     """
-    share = max(FIRST_LOOK, AT_LEAST / max(1, len(labels)))
-    if share >= 0.7:
-        return np.arange(len(labels))
+    count = len(context.splits.development)
+    share = max(FIRST_LOOK, AT_LEAST / max(1, count))
+    if share >= MOST_OF_THEM and most >= count:
+        return np.arange(count)
+    return development_places(context, min(share, most / max(1, count)))
+
+
+def development_places(context: Context, share: float) -> NDArray[np.int64]:
+    """Places of a share of the development part; see :func:`shared_positions`."""
+    splits = context.splits
+    return shared_positions(
+        context.dataset.labels[splits.development],
+        context.request.seed,
+        share,
+        np.isin(splits.development, splits.val),
+    )
+
+
+def shared_positions(
+    labels: NDArray[np.int64],
+    seed: int,
+    share: float,
+    parts: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """Places of a share of each class, ascending; those of a smaller share are among them.
+
+    Args:
+        labels: Shape (n,).
+        seed: Decides the draw.
+        share: From 0 to 1; :data:`OF_A_CLASS` of each class are taken in any case.
+        parts: Two parts, shape (n,), of which each is to have its share, and one of each class at
+            least; None: there is one part only.
+    """
     order = np.random.default_rng([seed, 25]).permutation(len(labels))
     chosen = []
     for label in np.unique(labels):
         of_class = order[labels[order] == label]
-        chosen.append(of_class[: max(OF_A_CLASS, int(np.ceil(share * len(of_class))))])
+        if parts is not None:
+            of_class = _spread(of_class, parts[of_class])
+        chosen.append(of_class[: max(OF_A_CLASS, math.ceil(share * len(of_class)))])
     found: NDArray[np.int64] = np.sort(np.concatenate(chosen))
     return found
 
 
+def _spread(places: NDArray[np.int64], parts: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The places in an order in which both parts are spread evenly, one of each at the front."""
+    rank = np.empty(len(places))
+    for part in (False, True):
+        own = parts == part
+        rank[own] = np.arange(own.sum()) / max(1, own.sum())
+    return places[np.lexsort((parts, rank))]
+
+
 def first_look(
-    context: Context, card: BackboneCard, weights: LocalWeights | None, limit: float
+    context: Context,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    limit: float,
+    places: NDArray[np.int64] | None,
 ) -> Generator[Event, None, Look]:
     """Builds one backbone, extracts and scores its features of the first share.
 
@@ -83,6 +139,8 @@ def first_look(
         card: Of the backbone.
         weights: Its weights; None: random ones.
         limit: Seconds of the study's clock at which to stop.
+        places: Of the samples to look at within the development part; None: as many as there is
+            time for, and some of each class even if there is none.
 
     Raises:
         EmptySpaceError: It is larger or slower than the user allows.
@@ -103,12 +161,12 @@ def first_look(
     most = context.request.max_params
     if most is not None and parameters > most:
         raise EmptySpaceError(f"{parameters:,} parameters, more than --max-params {most:,}")
-    development = context.splits.development
-    chosen = first_positions(context.dataset.labels[development], context.request.seed)
-    positions = development[chosen]
     slow = too_slow(context, card, backbone)
     if slow:
         raise EmptySpaceError(slow)
+    if places is None:
+        places = yield from _affordable(context, card, weights, backbone)
+    positions = context.splits.development[places]
     labels = context.dataset.labels[positions]
     matrix, computed, speed = yield from extracted(
         context, card, weights, backbone, positions, limit
@@ -132,6 +190,7 @@ def first_look(
         stages=stages_of(backbone, card),
         parameters=parameters,
         event=event,
+        places=places,
         first=FirstLook(
             card=card, score=event.score, hits=path.probabilities.argmax(axis=1) == labels
         ),
@@ -145,6 +204,25 @@ def first_look(
         ),
         seconds_per_sample=speed,
     )
+
+
+def _affordable(
+    context: Context, card: BackboneCard, weights: LocalWeights | None, backbone: Backbone
+) -> Generator[Event, None, NDArray[np.int64]]:
+    """Which samples there is time to look at, by the time that a few of each class take."""
+    development = context.splits.development
+    wanted = first_places(context)
+    if not context.watch.timed:
+        return wanted
+    few = first_places(context, 0)
+    _, _, speed = yield from extracted(
+        context, card, weights, backbone, development[few], math.inf
+    )
+    key = feature_key(context, card, weights, context.encoder(card))
+    ids = [context.dataset.samples[int(place)].id for place in development[wanted]]
+    missing = len(context.cache.group(key.digest).missing(ids))
+    room = OF_THE_ROOM * (context.watch.left - closing_seconds()) / speed
+    return wanted if missing <= room else first_places(context, len(few) + room)
 
 
 def last_look(context: Context, look: Look, limit: float) -> Generator[Event, None, Candidate]:

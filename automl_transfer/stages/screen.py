@@ -7,7 +7,8 @@ an answer to show. The worse half stops there; only the others see the rest of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,20 +30,29 @@ from automl_transfer.events import (
     Standing,
 )
 from automl_transfer.jsonable import to_json
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
-from automl_transfer.stages.looks import Look, first_look, first_positions, keep, last_look
+from automl_transfer.stages.looks import (
+    Look,
+    development_places,
+    first_look,
+    keep,
+    last_look,
+    shared_positions,
+)
 from automl_transfer.stages.verdicts import judge, weight
 
 SHARE = 0.35
-"""Of the time budget, spent when screening must be over."""
-FIRST_SHARE = 0.75
-"""The first backbone may take longer: without it there is no answer at all."""
+"""Of the time budget, spent when screening must be over, but for the first backbone: without it
+there is no answer at all."""
 HELD_PARAMETERS = 60_000_000
 """Of built networks that wait in memory between the two looks; others are built again."""
 
 NOT_REACHED = "the time for screening was used up before it"
-LATE_MARGIN = 1.3
-"""A late look is begun only if this many times its predicted time is left."""
+MARGIN = 1.3
+"""A look is begun only if this many times its predicted time is left."""
+MEASURED_MARGIN = 1.1
+"""Likewise of a network whose first look was timed."""
 
 Answer = Callable[[Context, Candidate], Iterator[Event]]
 
@@ -71,23 +81,18 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
                             f"{verdict.reason}")  # fmt: skip
     kept = [look for look in looks if verdicts[look.card.id].kept]
     kept.sort(key=lambda look: (-look.first.score, look.card.id))
-    begun, left = context.watch.elapsed, context.watch.left
+    share = _limit(context)
 
     def rest(look: Look) -> float:
         """Seconds that the features that are not there yet will take."""
-        whole = len(context.splits.development)
-        known = earlier.get(look.card.id, 0) >= whole
-        return 0.0 if known else (whole - look.event.samples) * look.seconds_per_sample
+        known = earlier.get(look.card.id, 0) >= len(context.splits.development)
+        return 0.0 if known else _rest(context, look)
 
     late: list[tuple[Look, Exception]] = []
-    for place, look in enumerate(kept):
-        share = SHARE if context.candidates else FIRST_SHARE
-        # A resumed search has spent its share already, but has a share of what is left.
-        limit = max(context.watch.share(share), begun + share * left)
-        needed, now = rest(look), context.watch.elapsed
-        # What does not fit is begun only if nothing that does would be left.
-        others = context.candidates or any(now + rest(o) <= limit for o in kept[place + 1 :])
-        if others and needed and now + needed > limit:
+    for look in kept:
+        limit = share if context.candidates else _last_moment(context, look)
+        needed = rest(look)
+        if needed and context.watch.elapsed + MEASURED_MARGIN * needed > limit:
             context.waiting.append(look)
             continue
         error = yield from _admit(context, look, limit, answer)
@@ -117,31 +122,76 @@ def _make_do(context: Context, looks: list[Look], answer: Answer) -> Iterator[Ev
 
     A small answer to the question that was asked is worth more than none; the user is told.
     """
-    seed, labels, splits = context.request.seed, context.dataset.labels, context.splits
-    looked = splits.development[first_positions(labels[splits.development], seed)]
-    whole = len(splits.development), len(splits.test)
-    context.narrow(
-        replace(
-            splits,
-            train=np.intersect1d(splits.train, looked),
-            val=np.intersect1d(splits.val, looked),
-            test=splits.test[first_positions(labels[splits.test], seed)],
-        )
-    )
+    looks = sorted(looks, key=lambda look: (-look.first.score, look.card.id))
+    whole = len(context.splits.development), len(context.splits.test)
+    _narrow(context, looks[0])
     text = (
         "No backbone gets through all of the data within this budget: "
-        f"{len(looked)} of {whole[0]} development samples and {len(context.splits.test)} of "
-        f"{whole[1]} test samples are used. A larger --budget uses all of them."
+        f"{len(context.splits.development)} of {whole[0]} development samples and "
+        f"{len(context.splits.test)} of {whole[1]} test samples are used. A larger --budget uses "
+        "all of them."
     )
     context.notes.append(text)
     yield Note(text=text, level="warning")
-    for look in sorted(looks, key=lambda look: (-look.first.score, look.card.id)):
-        if context.candidates and context.watch.left <= 0:
+    for look in looks:
+        limit = _last_moment(context, look)
+        if context.candidates and context.watch.elapsed + _rest(context, look) > limit:
             yield _excluded(context, look.card.id, NOT_REACHED)
             continue
-        error = yield from _admit(context, look, float("inf"), answer)
+        # Once the limit is past, what has been looked at must do.
+        first = not context.candidates
+        error = yield from _admit(context, look, math.inf if first else limit, answer)
         if error is not None:
             yield _excluded(context, look.card.id, _words(error))
+
+
+def _narrow(context: Context, look: Look) -> None:
+    """Leaves as much of the data as there is time for to pass through a network.
+
+    At least what it has seen in its first look; of the test part some of each class.
+    """
+    seed, labels, splits = context.request.seed, context.dataset.labels, context.splits
+    development, test = splits.development, splits.test
+    each = MEASURED_MARGIN * look.seconds_per_sample
+    room = (context.watch.left - closing_seconds()) / each
+    seen = len(look.places)
+    share = min(1.0, max(0.0, seen + room) / (len(development) + len(test)))
+    places = look.places
+    if share * len(development) > seen:
+        places = np.union1d(places, development_places(context, share))
+    room -= len(places) - seen
+    tested = shared_positions(labels[test], seed, min(1.0, max(0.0, room / max(1, len(test)))))
+    context.narrow(
+        replace(
+            splits,
+            train=np.intersect1d(splits.train, development[places]),
+            val=np.intersect1d(splits.val, development[places]),
+            test=test[tested] if len(test) else test,
+        )
+    )
+
+
+def _rest(context: Context, look: Look) -> float:
+    """Seconds that the features will take that its first look has not computed."""
+    return (len(context.splits.development) - len(look.places)) * look.seconds_per_sample
+
+
+def _limit(context: Context) -> float:
+    """Seconds of the study's clock at which screening is over.
+
+    A resumed search has spent its share already, but has a share of what is left.
+    """
+    watch = context.watch
+    return max(watch.share(SHARE), watch.elapsed + SHARE * watch.left)
+
+
+def _last_moment(context: Context, look: Look) -> float:
+    """Seconds of the study's clock that leave time for no more than an answer with a backbone."""
+    watch = context.watch
+    if not watch.timed:
+        return math.inf
+    after = closing_seconds() + look.seconds_per_sample * len(context.splits.test)
+    return watch.elapsed + watch.left - after
 
 
 def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Event]:
@@ -154,8 +204,7 @@ def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Ev
     """
     waiting, context.waiting = context.waiting, []
     for look in waiting:
-        more = len(context.splits.development) - look.event.samples
-        needed = LATE_MARGIN * more * look.seconds_per_sample
+        needed = MEASURED_MARGIN * _rest(context, look)
         # The reserve does not know of this network: if it wins, it sees the test part.
         left = context.watch.left - reserve - look.seconds_per_sample * len(context.splits.test)
         if needed > left:
@@ -182,12 +231,11 @@ def _first_looks(context: Context) -> Generator[Event, None, list[Look]]:
     # Cheapest first: an answer early, before anything is downloaded for a larger one.
     cards.sort(key=lambda card: (weight(card), card.id))
     known = {row["backbone"] for row in context.store.get("screen", [])}
-    begun, left = context.watch.elapsed, context.watch.left
+    limit = _limit(context)
     looks: list[Look] = []
-    for card in cards:
-        share = SHARE if looks else FIRST_SHARE
-        limit = max(context.watch.share(share), begun + share * left)
-        if looks and card.id not in known and context.watch.elapsed >= limit:
+    while cards:
+        card = cards.pop(_following(context, looks, cards, limit))
+        if looks and card.id not in known and not _fits(context, looks, card, limit):
             # Without a download: only to say so if the weights would not have been there anyway.
             reason, _ = _obstacle(context, card, hub, offline=True)
             yield _excluded(context, card.id, reason or NOT_REACHED)
@@ -199,7 +247,13 @@ def _first_looks(context: Context) -> Generator[Event, None, list[Look]]:
         yield StageStarted(stage="screen", detail=card.id)
         held = sum(look.parameters for look in looks if look.backbone is not None)
         try:
-            look = yield from first_look(context, card, weights, limit)
+            look = yield from first_look(
+                context,
+                card,
+                weights,
+                limit if looks else math.inf,
+                looks[0].places if looks else None,
+            )
         except Exception as error:  # a broken backbone must not end the search
             yield _excluded(context, card.id, _words(error))
             continue
@@ -212,6 +266,53 @@ def _first_looks(context: Context) -> Generator[Event, None, list[Look]]:
         context.store.put("standing", to_json(standing))
         yield standing
     return looks
+
+
+def _following(
+    context: Context, looks: Sequence[Look], cards: Sequence[BackboneCard], limit: float
+) -> int:
+    """Which backbone is looked at next: the cheapest, of which an answer is there first.
+
+    Where there is no time for all of them, the second is the largest of those that there is time
+    to look at wholly: the favourite of the static prior, which would otherwise come last.
+    """
+    if len(looks) != 1 or not context.watch.timed:
+        return 0
+    all_of_them = sum(_first_seconds(looks, card) for card in cards)
+    if context.watch.elapsed + all_of_them <= limit:
+        return 0
+    room = context.watch.left - closing_seconds()
+    samples = len(context.splits.development) + len(context.splits.test)
+    for place in reversed(range(len(cards))):
+        whole = MARGIN * samples * _seconds_per_sample(looks, cards[place])
+        if whole <= room and _fits(context, looks, cards[place], limit):
+            return place
+    return 0
+
+
+def _fits(context: Context, looks: Sequence[Look], card: BackboneCard, limit: float) -> bool:
+    """Whether there is time for the first look at a backbone: before the limit, and so that one
+    of those before it still gets to an answer."""
+    watch = context.watch
+    if not watch.timed:
+        return True
+    needed = _first_seconds(looks, card)
+    answer = min(
+        _rest(context, look) + look.seconds_per_sample * len(context.splits.test) for look in looks
+    )
+    return watch.elapsed + needed <= limit and needed + answer + closing_seconds() <= watch.left
+
+
+def _first_seconds(looks: Sequence[Look], card: BackboneCard) -> float:
+    """Seconds of the first look at a backbone, as far as the others tell."""
+    return MARGIN * len(looks[0].places) * _seconds_per_sample(looks, card)
+
+
+def _seconds_per_sample(looks: Sequence[Look], card: BackboneCard) -> float:
+    """Of a network that has not been timed: by that of the one that is nearest to it in size."""
+    nearest = min(looks, key=lambda look: abs(weight(look.card) - weight(card)))
+    known, asked = weight(nearest.card), weight(card)
+    return nearest.seconds_per_sample * (asked / known if known and asked else 1.0)
 
 
 def _excluded(context: Context, id: str, reason: str) -> BackboneExcluded:
