@@ -22,6 +22,11 @@ MINIMUM_SECONDS = 30.0
 """Below this not even the cheapest backbone gets through the data."""
 
 
+MOST_CROWDED = 5.0
+"""Beyond this a moment of crowding says nothing of the minutes that follow."""
+_PROBE = 0.03
+
+
 def parse_duration(text: str) -> float:
     """Seconds in a text such as ``90s``, ``5m``, ``1h30m`` or ``2d``; a bare number is seconds.
 
@@ -92,6 +97,24 @@ class Budget:
         return " or ".join(parts)
 
 
+def crowding(
+    now: Callable[[], float] = time.monotonic, own: Callable[[], float] = time.thread_time
+) -> float:
+    """How many times longer work takes here at present than on an idle core, from 1 to
+    :data:`MOST_CROWDED`: seconds that pass for one that this thread is given.
+
+    Measured on work that does nothing, for :data:`_PROBE` seconds of this thread.
+
+    Args:
+        now: Tells the time.
+        own: Tells the seconds that this thread has computed.
+    """
+    began, worked = now(), own()
+    while own() - worked < _PROBE:
+        pass
+    return min(MOST_CROWDED, max(1.0, (now() - began) / (own() - worked)))
+
+
 class Stopwatch:
     """Time spent on a study, over all its sessions, and what is left of the budget."""
 
@@ -111,6 +134,11 @@ class Stopwatch:
     def elapsed(self) -> float:
         """Seconds spent on the study, earlier sessions included."""
         return self._spent_before + self._now() - self._start
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a time budget at all."""
+        return self.budget.seconds is not None
 
     @property
     def left(self) -> float:

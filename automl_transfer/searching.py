@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from automl_transfer.report.material import gather
 from automl_transfer.report.stills import stills
 from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.stages.bracket import reserved
-from automl_transfer.stages.confirm import confirm, confirm_seconds
+from automl_transfer.stages.confirm import confirm
 from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
-from automl_transfer.stages.recommend import recommend, reserve_seconds
+from automl_transfer.stages.recommend import recommend
+from automl_transfer.stages.reserve import reserve, reserve_if_it_wins
 from automl_transfer.stages.screen import screen, screen_late
 from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
 from automl_transfer.stages.speeds import Speeds
@@ -216,15 +218,13 @@ def _in_turn(context: Context) -> Iterator[Event]:
         yield Recommended(recommendation=stored)
         return
     yield from screen(context, first_answer)
-    end = reserve_seconds(context)
-    reserve = end + confirm_seconds(context)
-    yield from heads(context, reserve)
-    yield from tune(context, reserve)
+    yield from heads(context, reserve(context).seconds)
+    yield from tune(context, lambda: partial(reserve_if_it_wins, context, reserve(context)))
     # What could not be filled with fine-tunes goes to backbones that came too late, and to heads.
-    yield from screen_late(context, first_answer, reserve)
+    yield from screen_late(context, first_answer, reserve(context).seconds)
     if context.request.budget_seconds is not None:
-        yield from heads(context, reserve, leftover=True)
-    yield from confirm(context, end)
+        yield from heads(context, reserve(context).seconds, leftover=True)
+    yield from confirm(context, reserve(context).end)
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):

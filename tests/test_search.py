@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -694,29 +693,6 @@ def test_a_study_outlives_a_backbone_that_goes_and_one_that_comes(toy: ToySearch
 
 def _no_small(backbone: BackboneCard) -> str | None:
     return "gone" if backbone.id == "toy/small" else None
-
-
-def test_when_no_backbone_gets_through_the_data_there_is_an_answer_from_a_part(
-    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from automl_transfer.stages import screen as stage
-    from automl_transfer.training.features import StoppedError
-
-    write_toy_data(toy.data, n=1200)
-    look = stage._last_look
-
-    def slow(context: Any, *rest: Any) -> Any:
-        if len(context.splits.development) > 300:
-            raise StoppedError("Stopped after 250 of 960 samples.")
-        return (yield from look(context, *rest))
-
-    monkeypatch.setattr(stage, "_last_look", slow)
-    events = toy.run(toy.request(strategies=("frozen",)))
-    notes = [event.text for event in events if isinstance(event, Note)]
-    assert any("240 of 960 development samples" in text for text in notes)
-    recommendation = toy.study().recommendation
-    assert recommendation is not None and recommendation.test.samples == 240
-    assert recommendation.test.value > 0.5
 
 
 def test_a_time_budget_is_kept(toy: ToySearch, monkeypatch: pytest.MonkeyPatch) -> None:

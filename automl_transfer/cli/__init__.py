@@ -6,11 +6,14 @@ Exit codes: 0 done, 1 nothing usable or a study that cannot be read, 2 usage, 3 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
+from automl_transfer.cli.beginning import began
 from automl_transfer.errors import AutomlTransferError
 
 INTERRUPTED = 130
@@ -25,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words after the program's name; None: those of this process.
     """
+    own = arguments is None
+    started = began() if own else time.monotonic()
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not end a search.
@@ -32,8 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        code = _run(words)
+        code = _run(words, started)
         sys.stdout.flush()
+        if own:
+            # Python looks through all objects several times as it ends: with Torch and its
+            # companions in memory a second of an idle core, which the user would wait for.
+            gc.freeze()
         return code
     except AutomlTransferError as error:
         if debug:
@@ -56,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], started: float) -> int:
     import click
 
     from automl_transfer.cli.group import cli
 
     try:
-        code = cli.main(words, prog_name="automl-transfer", standalone_mode=False)
+        code = cli.main(words, prog_name="automl-transfer", standalone_mode=False, obj=started)
     except click.ClickException as error:
         error.show()
         return error.exit_code

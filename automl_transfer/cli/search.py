@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,7 +213,6 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     Tries pretrained backbones with heads, freeze strategies and hyper-parameters, ranks them on
     a validation part, and scores the winner once on a test part that the search never saw.
     """
-    started = time.monotonic()
     from automl_transfer.cli.progress.board import Board
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.terminal import inform, write_blocks, write_json
@@ -226,7 +224,7 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     registry = loaded_registry()
     board = Board(request.budget_seconds)
     try:
-        answer = _follow(request, registry, board, quiet, started)
+        answer = _follow(request, registry, board, quiet, ctx.obj)
     except KeyboardInterrupt:
         _say_how_to_resume(request, board)
         ctx.exit(INTERRUPTED)

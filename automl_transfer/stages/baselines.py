@@ -14,10 +14,11 @@ from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH, Baseline, Interval
 from automl_transfer.scoring import knn_predict, score
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.frozen_features import features_of
 from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
-from automl_transfer.stages.screen import features_of
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 from automl_transfer.target import Kind, columns
 
@@ -52,12 +53,13 @@ def baselines(
     dear: list[tuple[str, Callable[[], Made]]] = [
         (
             DEFAULT_FINE_TUNE,
-            lambda: default_fine_tune(context, yardstick, default(context)),
+            lambda: default_fine_tune(context, yardstick, default(context), winner),
         ),
         (FROM_SCRATCH, lambda: from_scratch(context, yardstick, winner)),
     ]
+    end = closing_seconds()
     for name, make in (*cheap, *dear):
-        if context.watch.left <= 0:
+        if context.watch.left <= end:
             text = "not run: the budget had ended; a larger --budget runs it"
             yield Baseline(name=name, description=text, value=None)
             continue

@@ -42,7 +42,8 @@ ENOUGH = 10_000
 """Samples scored, beyond which more folds say next to nothing more (a share of them has a standard
 error of half a point at most), where the answer has a test part of its own."""
 SHARE, SHARE_ALONE = 0.08, 0.12
-"""Of a time budget, kept for this stage; more where the answer's own score comes from it."""
+"""Of a time budget, kept at the most for this stage; more where the answer's own score comes from
+it."""
 MARGIN = 1.2
 """A fold is begun only if this many times its predicted time is left."""
 _SALT = 1 << 20
@@ -82,13 +83,6 @@ class Confirmed:
     def repeats(self) -> int:
         """How often each sample was predicted."""
         return 1 + max(one.repeat for one in self.rounds)
-
-
-def confirm_seconds(context: Context) -> float:
-    """Seconds of the budget that are kept for this stage."""
-    budget = context.request.budget_seconds
-    share = SHARE if len(context.splits.test) else SHARE_ALONE
-    return 0.0 if budget is None else share * budget
 
 
 def confirm(context: Context, reserve: float) -> Iterator[Event]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from automl_transfer.class_weights import weights_of
 from automl_transfer.configuration import Configuration
 from automl_transfer.stages.context import Bench, Candidate, Context
+from automl_transfer.stages.frozen_features import feature_key
 from automl_transfer.stages.head_building import LR, WEIGHT_DECAY, head_builder
-from automl_transfer.stages.screen import feature_key
 
 if TYPE_CHECKING:
     from automl_transfer.training.run import EpochReport

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import FiniteViews
 from automl_transfer.stages.context import Candidate, Context
-from automl_transfer.stages.screen import feature_key
+from automl_transfer.stages.frozen_features import feature_key
 
 if TYPE_CHECKING:
     from automl_transfer.plan import FreezePlan

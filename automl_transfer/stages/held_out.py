@@ -13,8 +13,8 @@ from automl_transfer.recommendation import HeldOutScore, Interval
 from automl_transfer.scoring import interval, score, scores
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.corrected_score import corrected_score
+from automl_transfer.stages.frozen_features import features_of
 from automl_transfer.stages.in_detail import in_detail
-from automl_transfer.stages.screen import features_of
 from automl_transfer.stages.yardstick import Yardstick
 from automl_transfer.target import Targets
 from automl_transfer.temperature import temperature

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.budget import crowding
 from automl_transfer.learning_curve import Gain, forecast
 from automl_transfer.metrics import best_possible
 from automl_transfer.recommendation import (
@@ -17,6 +18,7 @@ from automl_transfer.recommendation import (
     LearningPoint,
 )
 from automl_transfer.scoring import resampled
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.larger import size_gain
 from automl_transfer.target import Targets, columns
@@ -42,6 +44,7 @@ SHARE = 0.02
 WORK = 3e11
 """Operations without a budget in time, and :data:`MOST_WORK` with any."""
 MOST_WORK = 1e12
+NO_TIME = "What more labels would buy is not said: no time was left for it."
 SLOWER = 1.5
 """It is begun only if so many times its predicted time is left."""
 
@@ -66,10 +69,13 @@ def learning_curve(context: Context) -> LearningCurve | None:
             f"What more labels would buy is not said: the samples are of {units} groups only."
         )
         return None
-    if context.watch.left < SLOWER * learning_seconds(context):
-        context.notes.append("What more labels would buy is not said: no time was left for it.")
+    if context.watch.left - closing_seconds() < SLOWER * learning_seconds(context):
+        context.notes.append(NO_TIME)
         return None
     found = _looks(context, candidate, development)
+    if found is None:
+        context.notes.append(NO_TIME)
+        return None
     if len({look.step for look in found}) < FEWEST_STEPS:
         context.notes.append(
             "What more labels would buy is not said: a learning curve takes longer than "
@@ -96,7 +102,8 @@ def learning_seconds(context: Context) -> float:
     sizes = subset_sizes(samples, context.task.target.outputs)
     width = max((candidate.width for candidate in context.candidates.values()), default=0)
     fit = Fit(width=width, outputs=context.task.target.outputs)
-    return planned(sizes, samples, fit, REPEATS, _allowed(context))[1] / SPEED
+    work = planned(sizes, samples, fit, REPEATS, _allowed(context))[1]
+    return work / SPEED * (crowding() if context.watch.timed else 1.0)
 
 
 def _allowed(context: Context) -> float:
@@ -105,22 +112,29 @@ def _allowed(context: Context) -> float:
     return WORK if seconds is None else min(MOST_WORK, SHARE * seconds * SPEED)
 
 
-def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64]) -> list[Look]:
+def _looks(
+    context: Context, candidate: Candidate, development: NDArray[np.int64]
+) -> list[Look] | None:
+    """All looks that the curve is made of; None if the time ended before the last of them."""
     from automl_transfer.stages.context import cache_directory
     from automl_transfer.training.nested import looks
 
-    return list(
-        looks(
-            candidate.features_at(development),
-            context.dataset.targets[development],
-            context.task.target.outputs,
-            context.splits.units[development],
-            seed=context.request.seed,
-            repeats=REPEATS,
-            work=_allowed(context),
-            directory=cache_directory(),
-        )
-    )
+    found, end = [], closing_seconds()
+    # On a crowded machine small matrices take many times longer than their operations say.
+    for look in looks(
+        candidate.features_at(development),
+        context.dataset.targets[development],
+        context.task.target.outputs,
+        context.splits.units[development],
+        seed=context.request.seed,
+        repeats=REPEATS,
+        work=_allowed(context),
+        directory=cache_directory(),
+    ):
+        if context.watch.left <= end:
+            return None
+        found.append(look)
+    return found
 
 
 def _curve(

@@ -29,6 +29,7 @@ from automl_transfer.stages.data_audit import audit
 from automl_transfer.stages.following import followed
 from automl_transfer.stages.kept_splits import kept_splits
 from automl_transfer.stages.select import heads_for, require_ranker
+from automl_transfer.stages.verdicts import weight
 from automl_transfer.target import Target, unit_of
 from automl_transfer.task import Task, choose_metric
 
@@ -171,15 +172,19 @@ def opened(
     return followed("reading", work)
 
 
+SHORT = 90.0
+"""Seconds of a budget up to which samples are prepared for the cheapest backbone alone while they
+are read: there is hardly time to look at others, and theirs are prepared if there is."""
+
+
 def _inputs(context: Context) -> list[Mapping[str, Any]]:
-    """What the backbones take that may come to be tried."""
+    """What the backbones take that may come to be tried, the cheapest first."""
     from automl_transfer.weights import locate, shared_probe
 
     most = context.request.max_params
     found = []
-    for card in context.selected:
-        if isinstance(card, tuple):
-            continue
+    cards = [card for card in context.selected if not isinstance(card, tuple)]
+    for card in sorted(cards, key=lambda card: (weight(card), card.id)):
         if most is not None and card.cost is not None and card.cost.params > most:
             continue
         if context.request.offline and not context.registry.locate_weights(card.weights, True):
@@ -188,6 +193,8 @@ def _inputs(context: Context) -> list[Mapping[str, Any]]:
             except AutomlTransferError:
                 continue
         found.append(card.input)
+        if context.watch.left <= SHORT:
+            break
     return found
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.audit import Finding, examples
 from automl_transfer.auditing.labels import KIND, LOOKED_FOR, Suspect, suspects
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.data_audit import add_finding
 from automl_transfer.stages.learning import SLOWER, SPEED
@@ -42,7 +43,8 @@ def mislabelled(context: Context) -> Finding | None:
     classes = len(context.task.classes)
     fit = Fit(width=candidate.width, outputs=classes)
     samples = min(MOST, len(candidate.positions))
-    if context.watch.left < SLOWER * fit.operations(samples) / SPEED:
+    left = context.watch.left - closing_seconds()
+    if left < SLOWER * fit.operations(samples) / SPEED:
         context.notes.append("Wrong labels were not looked for: no time was left for it.")
         return None
     positions = _looked_at(context, candidate.positions)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH
 from automl_transfer.space import Space
 from automl_transfer.stages.again import ended
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
 from automl_transfer.stages.forecast import BACKWARD
 from automl_transfer.stages.joint import JointSpace
+from automl_transfer.stages.learning import learning_seconds
 from automl_transfer.stages.spaces import fine_tuning_space, head_spaces
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
 
@@ -27,20 +28,35 @@ SHARE = 0.06
 _SAFE = 1.3
 
 
-def dear_seconds(context: Context, candidates: Sequence[Candidate]) -> float:
-    """Seconds of the budget that are kept for baselines on these backbones.
+def dear_seconds(context: Context, usual: Candidate, winner: Outcome | None) -> float:
+    """Seconds of the budget that are kept for both baselines.
 
-    Nothing is kept where not even an epoch would fit: the search has more use for it.
+    Nothing is kept for one of which not even an epoch would fit: the search has more use for it.
+
+    Args:
+        context: Of the search.
+        usual: The default backbone.
+        winner: The trial that leads; None: there is none yet.
     """
+    kept = _kept(context, usual, EPOCHS * _each(context, _default(context, usual)))
+    return kept + (0.0 if winner is None else scratch_seconds(context, winner))
+
+
+def scratch_seconds(context: Context, winner: Outcome) -> float:
+    """Of :func:`dear_seconds`, those for the winner from scratch."""
+    candidate = context.candidates[winner.configuration.backbone]
+    return _kept(context, candidate, _scratch_steps(context, candidate, winner))
+
+
+def _kept(context: Context, candidate: Candidate, steps: int) -> float:
     budget = context.request.budget_seconds
     if budget is None or not fine_tunes(context):
         return 0.0
-    kept = 0.0
-    for candidate in candidates:
-        configuration = _defaults(context, candidate, "full", _plain_head(context))
-        needed = _SAFE * _each(context, configuration) * _step(candidate, configuration)
-        kept += SHARE * budget if LEAST_EPOCHS * needed <= SHARE * budget else 0.0
-    return kept
+    configuration = _default(context, candidate)
+    step = _SAFE * _step(candidate, configuration)
+    if LEAST_EPOCHS * _each(context, configuration) * step > SHARE * budget:
+        return 0.0
+    return min(SHARE * budget, steps * step)
 
 
 def fine_tunes(context: Context) -> bool:
@@ -48,9 +64,11 @@ def fine_tunes(context: Context) -> bool:
     return any(card.trains_backbone for card in context.strategies)
 
 
-def default_fine_tune(context: Context, yardstick: Yardstick, candidate: Candidate) -> Made:
+def default_fine_tune(
+    context: Context, yardstick: Yardstick, candidate: Candidate, winner: Outcome
+) -> Made:
     """All stages of the default backbone with a linear head, at their default parameters."""
-    configuration = _defaults(context, candidate, "full", _plain_head(context))
+    configuration = _default(context, candidate)
     return _made(
         context,
         yardstick,
@@ -59,6 +77,7 @@ def default_fine_tune(context: Context, yardstick: Yardstick, candidate: Candida
         name=DEFAULT_FINE_TUNE,
         what=f"{configuration.title}, all defaults, no search",
         wanted=EPOCHS * _each(context, configuration),
+        after=scratch_seconds(context, winner),
     )
 
 
@@ -70,22 +89,26 @@ def from_scratch(context: Context, yardstick: Yardstick, winner: Outcome) -> Mad
     seconds would make what is trained depend on the machine's mood.
     """
     candidate = context.candidates[winner.configuration.backbone]
-    configuration = _defaults(context, candidate, "scratch", _plain_head(context))
-    each = _each(context, configuration)
-    steps: float = winner.steps
-    if not steps and context.request.budget_seconds is not None:
-        own = winner.seconds + candidate.seconds_per_sample * len(context.splits.development)
-        steps = own / _step(candidate, configuration)
     return _made(
         context,
         yardstick,
         candidate,
-        configuration,
+        _defaults(context, candidate, "scratch", _plain_head(context)),
         name=FROM_SCRATCH,
         what=f"{candidate.card.id} from random weights, as long as the winner trained, or an "
         "epoch if that is more",
-        wanted=max(math.ceil(steps), LEAST_EPOCHS * each),
+        wanted=_scratch_steps(context, candidate, winner),
+        after=0.0,
     )
+
+
+def _scratch_steps(context: Context, candidate: Candidate, winner: Outcome) -> int:
+    configuration = _default(context, candidate)
+    steps: float = winner.steps
+    if not steps and context.request.budget_seconds is not None:
+        own = winner.seconds + candidate.seconds_per_sample * len(context.splits.development)
+        steps = own / _step(candidate, configuration)
+    return max(math.ceil(steps), LEAST_EPOCHS * _each(context, configuration))
 
 
 def _made(
@@ -97,6 +120,7 @@ def _made(
     name: str,
     what: str,
     wanted: int,
+    after: float,
 ) -> Made:
     if not fine_tunes(context):
         text = "not run: the search was limited to strategies that leave the backbone frozen"
@@ -108,8 +132,10 @@ def _made(
     steps, each = wanted, _each(context, configuration)
     if context.request.budget_seconds is not None:
         passes = candidate.seconds_per_sample * len(score)
-        room = SHARE * context.request.budget_seconds - passes
-        room = min(room, context.watch.left - passes) / _SAFE
+        # Its share, or what the search has left over.
+        left = context.watch.left - closing_seconds() - passes
+        share = SHARE * context.request.budget_seconds - passes
+        room = min(left, max(share, left - after - learning_seconds(context))) / _SAFE
         steps = min(wanted, math.floor(room / step))
         if steps < LEAST_EPOCHS * each:
             needed = _SAFE * LEAST_EPOCHS * each * step + passes
@@ -157,6 +183,10 @@ def _trained(
     )
     encoder = context.encoder(candidate.card)
     return predict_probabilities(result.model, context.rows(encoder), score, context.device)
+
+
+def _default(context: Context, candidate: Candidate) -> Configuration:
+    return _defaults(context, candidate, "full", _plain_head(context))
 
 
 def _defaults(context: Context, candidate: Candidate, strategy: str, head: str) -> Configuration:

@@ -19,52 +19,21 @@ from automl_transfer.recommendation import (
     Recommendation,
 )
 from automl_transfer.scoring import intervals
-from automl_transfer.stages.baselines import RAW_LIMIT, baselines, default
+from automl_transfer.stages.baselines import baselines
 from automl_transfer.stages.confirmation import confirmation
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.costs import ruled_out
 from automl_transfer.stages.ensembles import ensemble_or_note
 from automl_transfer.stages.finalists import usable
 from automl_transfer.stages.held_out import held_out
-from automl_transfer.stages.learning import learning_curve_or_note, learning_seconds
+from automl_transfer.stages.learning import learning_curve_or_note
 from automl_transfer.stages.mislabelled import mislabelled
-from automl_transfer.stages.plain_training import dear_seconds
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
 from automl_transfer.stages.yardstick import yardstick
 
-ROW = 0.0005
-"""Seconds to read one kept row for the naive baseline, and to shrink it."""
-TIMED, TIMED_SAMPLES, FINAL_BACKBONES = 1.5, 68, 3
-"""Seconds, and samples, that measuring what a model costs takes at least; and of how many
-backbones the finalists will be, at a guess."""
-REFIT_SHARE = 0.06
-"""Of the budget, kept for training the winner again on all development data."""
-FIXED = 5.0
-"""Seconds to build networks, write the model, draw the report and end."""
 WITH_INTERVAL = 50
 """Rows of the ranking that get a bootstrap interval."""
-
-
-def reserve_seconds(context: Context) -> float:
-    """Seconds that the end of the search needs: refit, test part, baselines, files.
-
-    Frozen passes over the test part (the winner's, and the default backbone's if it is another),
-    the naive baseline, the winner's training on all development data, and a share for what varies.
-    """
-    if context.request.budget_seconds is None:
-        return 0.0
-    each = [candidate.seconds_per_sample for candidate in context.candidates.values()]
-    passes = 1 if len(each) == 1 else 2
-    test = passes * max(each, default=0.0) * len(context.splits.test)
-    test += ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
-    test += learning_seconds(context)
-    # Costs are measured for each backbone among the finalists.
-    test += sum(TIMED + TIMED_SAMPLES * one for one in sorted(each)[-FINAL_BACKBONES:])
-    budget = context.request.budget_seconds
-    end = test + FIXED + (0.02 + REFIT_SHARE) * budget
-    trained = [default(context), next(iter(context.candidates.values()))]
-    return float(min(end, 0.4 * budget)) + dear_seconds(context, trained)
 
 
 def recommend(context: Context) -> Iterator[Event]:

@@ -7,82 +7,54 @@ an answer to show. The worse half stops there; only the others see the rest of t
 
 from __future__ import annotations
 
-import logging
-import time
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.constraints import license_obstacle
-from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Stage
+from automl_transfer.contracts import LocalWeights
 from automl_transfer.errors import (
     AutomlTransferError,
     EmptySpaceError,
-    PluginError,
     WeightsUnavailableError,
 )
 from automl_transfer.events import (
     BackboneExcluded,
-    BackboneScreened,
     Event,
     Note,
-    Progress,
     StageStarted,
     Standing,
-    StandingRow,
 )
-from automl_transfer.jsonable import digest, to_json
-from automl_transfer.metrics import merits
-from automl_transfer.scoring import interval, score
-from automl_transfer.stages.context import Bench, Candidate, Context
-from automl_transfer.stages.costs import too_slow
-from automl_transfer.stages.verdicts import FirstLook, judge, weight
-from automl_transfer.target import Targets
-
-if TYPE_CHECKING:
-    from automl_transfer.training.features import FeatureKey
-    from automl_transfer.training.taps import Tap
-
-_LOG = logging.getLogger(__name__)
+from automl_transfer.jsonable import to_json
+from automl_transfer.stages.closing import closing_seconds
+from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.looks import (
+    Look,
+    development_places,
+    first_look,
+    keep,
+    last_look,
+    shared_positions,
+)
+from automl_transfer.stages.verdicts import judge, weight
 
 SHARE = 0.35
-"""Of the time budget, spent when screening must be over."""
-FIRST_SHARE = 0.75
-"""The first backbone may take longer: without it there is no answer at all."""
-FIRST_LOOK = 0.25
-"""Of the development part, looked at first."""
-AT_LEAST = 200
-"""Samples of the first look, and :data:`OF_A_CLASS` of each class, if there are so many."""
-OF_A_CLASS = 5
+"""Of the time budget, spent when screening must be over, but for the first backbone: without it
+there is no answer at all."""
 HELD_PARAMETERS = 60_000_000
 """Of built networks that wait in memory between the two looks; others are built again."""
 
 NOT_REACHED = "the time for screening was used up before it"
-LATE_MARGIN = 1.3
-"""A late look is begun only if this many times its predicted time is left."""
+MARGIN = 1.3
+"""A look is begun only if this many times its predicted time is left."""
+MEASURED_MARGIN = 1.1
+"""Likewise of a network whose first look was timed."""
 
 Answer = Callable[[Context, Candidate], Iterator[Event]]
-
-
-@dataclass(kw_only=True)
-class _Look:
-    """A backbone between its first look and its last."""
-
-    card: BackboneCard
-    weights: LocalWeights | None
-    build: Callable[[], Backbone]
-    backbone: Backbone | None
-    stages: Sequence[Stage]
-    parameters: int
-    event: BackboneScreened
-    first: FirstLook
-    standing: StandingRow
-    seconds_per_sample: float
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 def screen(context: Context, answer: Answer) -> Iterator[Event]:
@@ -102,30 +74,25 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
     for look in looks:
         verdict = verdicts[look.card.id]
         look.event = replace(look.event, verdict=verdict.text)
-        yield _keep(context, look.event)
+        yield keep(context, look.event)
         if not verdict.kept:
             look.backbone = None
             context.exclude(look.card.id, f"screened on {look.event.samples} samples and stopped: "
                             f"{verdict.reason}")  # fmt: skip
     kept = [look for look in looks if verdicts[look.card.id].kept]
     kept.sort(key=lambda look: (-look.first.score, look.card.id))
-    begun, left = context.watch.elapsed, context.watch.left
+    share = _limit(context)
 
-    def rest(look: _Look) -> float:
+    def rest(look: Look) -> float:
         """Seconds that the features that are not there yet will take."""
-        whole = len(context.splits.development)
-        known = earlier.get(look.card.id, 0) >= whole
-        return 0.0 if known else (whole - look.event.samples) * look.seconds_per_sample
+        known = earlier.get(look.card.id, 0) >= len(context.splits.development)
+        return 0.0 if known else _rest(context, look)
 
-    late: list[tuple[_Look, Exception]] = []
-    for place, look in enumerate(kept):
-        share = SHARE if context.candidates else FIRST_SHARE
-        # A resumed search has spent its share already, but has a share of what is left.
-        limit = max(context.watch.share(share), begun + share * left)
-        needed, now = rest(look), context.watch.elapsed
-        # What does not fit is begun only if nothing that does would be left.
-        others = context.candidates or any(now + rest(o) <= limit for o in kept[place + 1 :])
-        if others and needed and now + needed > limit:
+    late: list[tuple[Look, Exception]] = []
+    for look in kept:
+        limit = share if context.candidates else _last_moment(context, look)
+        needed = rest(look)
+        if needed and context.watch.elapsed + MEASURED_MARGIN * needed > limit:
             context.waiting.append(look)
             continue
         error = yield from _admit(context, look, limit, answer)
@@ -150,36 +117,81 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
         )
 
 
-def _make_do(context: Context, looks: list[_Look], answer: Answer) -> Iterator[Event]:
+def _make_do(context: Context, looks: list[Look], answer: Answer) -> Iterator[Event]:
     """No backbone gets through all of the data: the search goes on with what has been looked at.
 
     A small answer to the question that was asked is worth more than none; the user is told.
     """
-    seed, labels, splits = context.request.seed, context.dataset.labels, context.splits
-    looked = splits.development[first_positions(labels[splits.development], seed)]
-    whole = len(splits.development), len(splits.test)
-    context.narrow(
-        replace(
-            splits,
-            train=np.intersect1d(splits.train, looked),
-            val=np.intersect1d(splits.val, looked),
-            test=splits.test[first_positions(labels[splits.test], seed)],
-        )
-    )
+    looks = sorted(looks, key=lambda look: (-look.first.score, look.card.id))
+    whole = len(context.splits.development), len(context.splits.test)
+    _narrow(context, looks[0])
     text = (
         "No backbone gets through all of the data within this budget: "
-        f"{len(looked)} of {whole[0]} development samples and {len(context.splits.test)} of "
-        f"{whole[1]} test samples are used. A larger --budget uses all of them."
+        f"{len(context.splits.development)} of {whole[0]} development samples and "
+        f"{len(context.splits.test)} of {whole[1]} test samples are used. A larger --budget uses "
+        "all of them."
     )
     context.notes.append(text)
     yield Note(text=text, level="warning")
-    for look in sorted(looks, key=lambda look: (-look.first.score, look.card.id)):
-        if context.candidates and context.watch.left <= 0:
+    for look in looks:
+        limit = _last_moment(context, look)
+        if context.candidates and context.watch.elapsed + _rest(context, look) > limit:
             yield _excluded(context, look.card.id, NOT_REACHED)
             continue
-        error = yield from _admit(context, look, float("inf"), answer)
+        # Once the limit is past, what has been looked at must do.
+        first = not context.candidates
+        error = yield from _admit(context, look, math.inf if first else limit, answer)
         if error is not None:
             yield _excluded(context, look.card.id, _words(error))
+
+
+def _narrow(context: Context, look: Look) -> None:
+    """Leaves as much of the data as there is time for to pass through a network.
+
+    At least what it has seen in its first look; of the test part some of each class.
+    """
+    seed, labels, splits = context.request.seed, context.dataset.labels, context.splits
+    development, test = splits.development, splits.test
+    each = MEASURED_MARGIN * look.seconds_per_sample
+    room = (context.watch.left - closing_seconds()) / each
+    seen = len(look.places)
+    share = min(1.0, max(0.0, seen + room) / (len(development) + len(test)))
+    places = look.places
+    if share * len(development) > seen:
+        places = np.union1d(places, development_places(context, share))
+    room -= len(places) - seen
+    tested = shared_positions(labels[test], seed, min(1.0, max(0.0, room / max(1, len(test)))))
+    context.narrow(
+        replace(
+            splits,
+            train=np.intersect1d(splits.train, development[places]),
+            val=np.intersect1d(splits.val, development[places]),
+            test=test[tested] if len(test) else test,
+        )
+    )
+
+
+def _rest(context: Context, look: Look) -> float:
+    """Seconds that the features will take that its first look has not computed."""
+    return (len(context.splits.development) - len(look.places)) * look.seconds_per_sample
+
+
+def _limit(context: Context) -> float:
+    """Seconds of the study's clock at which screening is over.
+
+    A resumed search has spent its share already, but has a share of what is left.
+    """
+    watch = context.watch
+    return max(watch.share(SHARE), watch.elapsed + SHARE * watch.left)
+
+
+def _last_moment(context: Context, look: Look) -> float:
+    """Seconds of the study's clock that leave time for no more than an answer with a backbone."""
+    watch = context.watch
+    if not watch.timed:
+        return math.inf
+    after = closing_seconds() + look.seconds_per_sample * len(context.splits.test)
+    return watch.elapsed + watch.left - after
 
 
 def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Event]:
@@ -192,8 +204,7 @@ def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Ev
     """
     waiting, context.waiting = context.waiting, []
     for look in waiting:
-        more = len(context.splits.development) - look.event.samples
-        needed = LATE_MARGIN * more * look.seconds_per_sample
+        needed = MEASURED_MARGIN * _rest(context, look)
         # The reserve does not know of this network: if it wins, it sees the test part.
         left = context.watch.left - reserve - look.seconds_per_sample * len(context.splits.test)
         if needed > left:
@@ -206,29 +217,7 @@ def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Ev
     context.store.put("why_not", to_json(context.why_not))
 
 
-def first_positions(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Places of the samples of the first look, ascending: a share of each class.
-
-    Args:
-        labels: Of a part, shape (n,).
-        seed: Decides the draw.
-
-    Returns:
-        All places when the share would be most of them.
-    """
-    share = max(FIRST_LOOK, AT_LEAST / max(1, len(labels)))
-    if share >= 0.7:
-        return np.arange(len(labels))
-    order = np.random.default_rng([seed, 25]).permutation(len(labels))
-    chosen = []
-    for label in np.unique(labels):
-        of_class = order[labels[order] == label]
-        chosen.append(of_class[: max(OF_A_CLASS, int(np.ceil(share * len(of_class))))])
-    found: NDArray[np.int64] = np.sort(np.concatenate(chosen))
-    return found
-
-
-def _first_looks(context: Context) -> Generator[Event, None, list[_Look]]:
+def _first_looks(context: Context) -> Generator[Event, None, list[Look]]:
     from automl_transfer.weights import shared_probe
 
     hub = shared_probe()
@@ -242,12 +231,11 @@ def _first_looks(context: Context) -> Generator[Event, None, list[_Look]]:
     # Cheapest first: an answer early, before anything is downloaded for a larger one.
     cards.sort(key=lambda card: (weight(card), card.id))
     known = {row["backbone"] for row in context.store.get("screen", [])}
-    begun, left = context.watch.elapsed, context.watch.left
-    looks: list[_Look] = []
-    for card in cards:
-        share = SHARE if looks else FIRST_SHARE
-        limit = max(context.watch.share(share), begun + share * left)
-        if looks and card.id not in known and context.watch.elapsed >= limit:
+    limit = _limit(context)
+    looks: list[Look] = []
+    while cards:
+        card = cards.pop(_following(context, looks, cards, limit))
+        if looks and card.id not in known and not _fits(context, looks, card, limit):
             # Without a download: only to say so if the weights would not have been there anyway.
             reason, _ = _obstacle(context, card, hub, offline=True)
             yield _excluded(context, card.id, reason or NOT_REACHED)
@@ -259,19 +247,72 @@ def _first_looks(context: Context) -> Generator[Event, None, list[_Look]]:
         yield StageStarted(stage="screen", detail=card.id)
         held = sum(look.parameters for look in looks if look.backbone is not None)
         try:
-            look = yield from _first_look(context, card, weights, limit)
+            look = yield from first_look(
+                context,
+                card,
+                weights,
+                limit if looks else math.inf,
+                looks[0].places if looks else None,
+            )
         except Exception as error:  # a broken backbone must not end the search
             yield _excluded(context, card.id, _words(error))
             continue
         if held + look.parameters > HELD_PARAMETERS:
             look.backbone = None
         looks.append(look)
-        yield _keep(context, look.event)
+        yield keep(context, look.event)
         rows = sorted((look.standing for look in looks), key=lambda row: -row.value)
         standing = Standing(metric=context.task.metric, rows=tuple(rows))
         context.store.put("standing", to_json(standing))
         yield standing
     return looks
+
+
+def _following(
+    context: Context, looks: Sequence[Look], cards: Sequence[BackboneCard], limit: float
+) -> int:
+    """Which backbone is looked at next: the cheapest, of which an answer is there first.
+
+    Where there is no time for all of them, the second is the largest of those that there is time
+    to look at wholly: the favourite of the static prior, which would otherwise come last.
+    """
+    if len(looks) != 1 or not context.watch.timed:
+        return 0
+    all_of_them = sum(_first_seconds(looks, card) for card in cards)
+    if context.watch.elapsed + all_of_them <= limit:
+        return 0
+    room = context.watch.left - closing_seconds()
+    samples = len(context.splits.development) + len(context.splits.test)
+    for place in reversed(range(len(cards))):
+        whole = MARGIN * samples * _seconds_per_sample(looks, cards[place])
+        if whole <= room and _fits(context, looks, cards[place], limit):
+            return place
+    return 0
+
+
+def _fits(context: Context, looks: Sequence[Look], card: BackboneCard, limit: float) -> bool:
+    """Whether there is time for the first look at a backbone: before the limit, and so that one
+    of those before it still gets to an answer."""
+    watch = context.watch
+    if not watch.timed:
+        return True
+    needed = _first_seconds(looks, card)
+    answer = min(
+        _rest(context, look) + look.seconds_per_sample * len(context.splits.test) for look in looks
+    )
+    return watch.elapsed + needed <= limit and needed + answer + closing_seconds() <= watch.left
+
+
+def _first_seconds(looks: Sequence[Look], card: BackboneCard) -> float:
+    """Seconds of the first look at a backbone, as far as the others tell."""
+    return MARGIN * len(looks[0].places) * _seconds_per_sample(looks, card)
+
+
+def _seconds_per_sample(looks: Sequence[Look], card: BackboneCard) -> float:
+    """Of a network that has not been timed: by that of the one that is nearest to it in size."""
+    nearest = min(looks, key=lambda look: abs(weight(look.card) - weight(card)))
+    known, asked = weight(nearest.card), weight(card)
+    return nearest.seconds_per_sample * (asked / known if known and asked else 1.0)
 
 
 def _excluded(context: Context, id: str, reason: str) -> BackboneExcluded:
@@ -289,12 +330,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, AutomlTransferError):
         return str(error)
     return f"{type(error).__name__}: {error}"
-
-
-def _keep(context: Context, event: BackboneScreened) -> BackboneScreened:
-    others = [row for row in context.store.get("screen", []) if row["backbone"] != event.backbone]
-    context.store.put("screen", [*others, to_json(event)])
-    return event
 
 
 def _obstacle(
@@ -322,257 +357,14 @@ def _obstacle(
         return str(error), None
 
 
-def _first_look(
-    context: Context, card: BackboneCard, weights: LocalWeights | None, limit: float
-) -> Generator[Event, None, _Look]:
-    """Builds one backbone, extracts and scores its features of the first share."""
-    from automl_transfer.training.ridge import ridge_path
-    from automl_transfer.training.stages import stages_of
-
-    factory = context.registry.load(card)
-
-    def build() -> Backbone:
-        backbone: Backbone = factory(card=card, weights=weights, seed=context.request.seed)
-        return backbone
-
-    started = time.monotonic()
-    backbone = build()
-    parameters = sum(tensor.numel() for tensor in backbone.module.parameters())
-    most = context.request.max_params
-    if most is not None and parameters > most:
-        raise EmptySpaceError(f"{parameters:,} parameters, more than --max-params {most:,}")
-    development = context.splits.development
-    chosen = first_positions(context.dataset.labels[development], context.request.seed)
-    positions = development[chosen]
-    slow = too_slow(context, card, backbone)
-    if slow:
-        raise EmptySpaceError(slow)
-    targets = context.dataset.targets[positions]
-    matrix, computed, speed = yield from _features(
-        context, card, weights, backbone, positions, limit
-    )
-    path = ridge_path(matrix, targets, context.task.target.outputs)
-    rankers = {name: _ranked(context, name, matrix, targets) for name in context.registry.rankers}
-    event = BackboneScreened(
-        backbone=card.id,
-        score=rankers[context.request.ranker],
-        ranker=context.request.ranker,
-        seconds=time.monotonic() - started,
-        samples=len(positions),
-        cached=computed == 0,
-        scores={name: score for name, score in rankers.items() if np.isfinite(score)},
-    )
-    return _Look(
-        card=card,
-        weights=weights,
-        build=build,
-        backbone=backbone,
-        stages=stages_of(backbone, card),
-        parameters=parameters,
-        event=event,
-        first=FirstLook(card=card, score=event.score, hits=merits(path.predictions, targets)),
-        standing=StandingRow(
-            backbone=card.id,
-            value=score(path.predictions, targets, context.task.metric),
-            interval=interval(
-                path.predictions, targets, context.task.metric, context.request.seed
-            ),
-            samples=len(targets),
-        ),
-        seconds_per_sample=speed,
-    )
-
-
 def _admit(
-    context: Context, look: _Look, limit: float, answer: Answer
+    context: Context, look: Look, limit: float, answer: Answer
 ) -> Generator[Event, None, Exception | None]:
     """Makes a candidate of a backbone and answers with it; returns what stopped it, if any."""
     try:
-        candidate = yield from _last_look(context, look, limit)
+        candidate = yield from last_look(context, look, limit)
     except Exception as error:  # a broken backbone must not end the search
         return error
     context.candidates[look.card.id] = candidate
     yield from answer(context, candidate)
     return None
-
-
-def _last_look(context: Context, look: _Look, limit: float) -> Generator[Event, None, Candidate]:
-    """The rest of the features of a backbone that goes on."""
-    from automl_transfer.training.stages import stage_views
-
-    if len(context.splits.development) > look.event.samples:
-        yield StageStarted(stage="screen", detail=f"{look.card.id}, all of the data")
-    started = time.monotonic()
-    backbone, look.backbone = look.backbone or look.build(), None
-    positions = context.splits.development
-    matrix, computed, speed = yield from _features(
-        context, look.card, look.weights, backbone, positions, limit, _tap(context, look, backbone)
-    )
-    score = look.event.score
-    if len(positions) > look.event.samples:
-        targets = context.dataset.targets[positions]
-        score = _ranked(context, context.request.ranker, matrix, targets)
-        look.event = replace(
-            look.event,
-            score=score,
-            samples=len(positions),
-            seconds=look.event.seconds + time.monotonic() - started,
-            cached=look.event.cached and computed == 0,
-        )
-        yield _keep(context, look.event)
-    return Candidate(
-        card=look.card,
-        weights=look.weights,
-        build=look.build,
-        stages=look.stages,
-        views=stage_views(backbone.module, look.stages),
-        parameters=look.parameters,
-        width=matrix.shape[1],
-        features=matrix,
-        positions=positions,
-        score=score,
-        seconds_per_sample=speed or look.seconds_per_sample,
-    )
-
-
-def _tap(context: Context, look: _Look, backbone: Backbone) -> Tap | None:
-    """Keeps what fine-tuning of the last stages will ask for, if it will be tried.
-
-    The same passes compute it; without it the frozen part would see each sample again.
-    """
-    from automl_transfer.space import Space
-    from automl_transfer.training.stages import stage_views
-    from automl_transfer.training.taps import tap_for
-
-    views = stage_views(backbone.module, look.stages)
-    encoder = context.encoder(look.card)
-    key = feature_key(context, look.card, look.weights, encoder)
-    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
-    if not context.cache.group(key.digest).missing(ids):
-        return None  # no pass is left to listen to
-    store = context.activations.of_backbone(key)
-    for card in context.strategies:
-        if not card.trains_backbone:
-            continue
-        try:
-            plan = context.registry.load(card)(stages=views, params=Space(card.space).defaults())
-            first: set[str] = next((set(p.trains) for p in plan.phases if p.trains), set())
-            if not first or views[0].name in first:
-                continue
-            tap = tap_for(
-                backbone=backbone,
-                stages=look.stages,
-                plan=plan,
-                rows=context.rows(encoder),
-                positions=context.splits.development,
-                store=store,
-                device=context.device,
-            )
-        except Exception as error:  # a plugin's bug: its own trial will say so
-            _LOG.debug("Nothing is kept for %s: %s", card.id, error)
-            continue
-        if tap is not None:
-            context.tapped.add((look.card.id, next(v.name for v in views if v.name in first)))
-            return tap
-    return None
-
-
-def _ranked(context: Context, name: str, matrix: NDArray[np.float32], targets: Targets) -> float:
-    """What a ranker says. A failure of one that was not asked for is not-a-number."""
-    if context.task.target.kind not in context.registry.ranker(name).kinds:
-        return float("nan")
-    try:
-        score = float(
-            context.registry.load(context.registry.ranker(name))(
-                features=matrix,
-                labels=targets,
-                classes=context.task.target.outputs,
-                seed=context.request.seed,
-            )
-        )
-        if not np.isfinite(score):
-            raise PluginError(
-                f"A ranker must return a finite number, but {name!r} returned {score}. Choose "
-                "another one with --ranker."
-            )
-        return score
-    except Exception:
-        if name == context.request.ranker:
-            raise
-        return float("nan")
-
-
-def _features(
-    context: Context,
-    card: BackboneCard,
-    weights: LocalWeights | None,
-    backbone: Backbone,
-    positions: NDArray[np.int64],
-    limit: float,
-    tap: Tap | None = None,
-) -> Generator[Event, None, tuple[NDArray[np.float32], int, float]]:
-    """Features, how many were computed now, and the seconds of a forward pass of one sample."""
-    from automl_transfer.training.features import extracting
-    from automl_transfer.training.probe import seconds_per_sample
-
-    encoder = context.encoder(card)
-    rows = context.rows(encoder)
-    key = feature_key(context, card, weights, encoder)
-    started = time.monotonic()
-    steps = extracting(
-        backbone=backbone,
-        rows=rows,
-        positions=positions,
-        cache=context.cache,
-        key=key,
-        device=context.device,
-        should_stop=lambda: context.watch.elapsed >= limit,
-        tap=tap,
-    )
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as stop:
-            matrix, computed = stop.value
-            break
-        yield Progress(what=card.id, done=done, total=total)
-    if computed >= 64:
-        context.speeds.put((time.monotonic() - started) / computed, "forward", key.digest)
-    speed = context.speeds.get("forward", key.digest)
-    if speed is None:
-        speed = seconds_per_sample(backbone, rows, positions, context.device)
-        context.speeds.put(speed, "forward", key.digest)
-    return matrix, computed, speed
-
-
-def features_of(
-    context: Context, candidate: Candidate, positions: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Frozen features of any samples, shape (n, width), as screening computes them."""
-    from automl_transfer.training.features import extract
-
-    encoder = context.encoder(candidate.card)
-    found, _ = extract(
-        backbone=candidate.build(),
-        rows=context.rows(encoder),
-        positions=positions,
-        cache=context.cache,
-        key=feature_key(context, candidate.card, candidate.weights, encoder),
-        device=context.device,
-    )
-    return found
-
-
-def feature_key(
-    context: Bench, card: BackboneCard, weights: LocalWeights | None, encoder: Encoder
-) -> FeatureKey:
-    """Everything that the frozen features of a backbone depend on, but the sample."""
-    from automl_transfer.training.features import FeatureKey
-
-    return FeatureKey(
-        weights=weights.sha256 if weights else f"seed-{context.request.seed}",
-        # Another version of a plugin may compute something else from the same card.
-        card=digest([card.digest, context.registry.provider("backbone", card.id)]),
-        encoder=encoder.digest,
-        dtype="float32" if context.device.type == "cpu" else f"autocast-{context.device.type}",
-    )

@@ -7,7 +7,7 @@ An Optuna study of its own: hundreds of cheap frozen trials in the same study wo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from automl_transfer import class_weights
@@ -44,12 +44,17 @@ SPREAD = 3.0
 """Factor of the learning rate around the best two recipes."""
 
 
-def tune(context: Context, reserve: float) -> Iterator[Event]:
+Ending = Callable[[float], float]
+"""Seconds to leave for the end of the search if a fine-tune of so many seconds wins; of 0: if none
+does."""
+
+
+def tune(context: Context, reserve: Callable[[], Ending]) -> Iterator[Event]:
     """Tries default recipes first, then what the sampler proposes for the most promising arms.
 
     Args:
         context: With screened candidates, and their heads tried if any strategy is frozen.
-        reserve: Seconds to leave for the end of the search.
+        reserve: Asked before each batch what to leave for the end of the search.
     """
     strategies = [card for card in context.strategies if card.trains_backbone]
     if not strategies:
@@ -92,12 +97,17 @@ class _Stage:
     """The state of the stage: what is queued, what fits, what did not."""
 
     def __init__(
-        self, context: Context, candidates: list[Candidate], space: JointSpace, reserve: float
+        self,
+        context: Context,
+        candidates: list[Candidate],
+        space: JointSpace,
+        reserve: Callable[[], Ending],
     ) -> None:
         self._context = context
         self._candidates = candidates
         self._space = space
-        self._reserve = reserve
+        self._asked = reserve
+        self._end = reserve()
         self._forecast = Forecast(context)
         self._begun = context.watch.elapsed
         self._refused: dict[str, float] = {}
@@ -126,6 +136,7 @@ class _Stage:
     def batch(self) -> Bracket | None:
         """The next trials, or None when there is nothing left to try, or no time for it."""
         context = self._context
+        self._end = self._asked()
         for rungs in self._lengths():
             trials: list[OpenTrial] = []
             planned: list[float] = []
@@ -160,7 +171,7 @@ class _Stage:
         yield self.ladder
         if self._context.request.budget_seconds is None or self._context.request.epochs:
             return
-        window = self._context.watch.left - self._reserve
+        window = self._context.watch.left - self._end(0.0)
         cheapest = min((self._forecast.step(recipe) for recipe in self._recipes), default=math.inf)
         for share in (0.6, 0.3):
             shorter = shortened(
@@ -173,7 +184,7 @@ class _Stage:
         context = self._context
         frozen = _best_frozen(context)
         best = finished(context.outcomes)
-        start = self._context.watch.left - self._reserve + context.watch.elapsed - self._begun
+        start = self._context.watch.left - self._end(0.0) + context.watch.elapsed - self._begun
         spent = (context.watch.elapsed - self._begun) / start if math.isfinite(start) else 0.0
         floor = min(frozen.values(), default=0.0)
         arms = [
@@ -276,7 +287,18 @@ class _Stage:
         # One of the batch will go on to the end; the time for that is kept.
         rest = max(longest, self._rest(configuration, rungs)) if planned else 0.0
         batch = together([*planned, first], self._context.side_by_side)
-        return batch + rest <= self._context.watch.left - self._reserve
+        end = self._end(first + self._rest(configuration, rungs))
+        return batch + rest <= self._context.watch.left - end
+
+    def _end_of(self, bracket: Bracket) -> float:
+        """What to leave for the end while a batch runs."""
+        rungs = bracket.ladder
+        each = [
+            self._forecast.seconds(trial.row.configuration, rungs[0])
+            + self._rest(trial.row.configuration, rungs)
+            for trial in bracket.trials
+        ]
+        return self._end(max(each, default=0.0))
 
     def _rest(self, configuration: Configuration, rungs: tuple[int, ...]) -> float:
         if len(rungs) == 1:
@@ -303,7 +325,7 @@ class _Stage:
             if epochs is None:
                 affordable = max(EPOCHS * self._each, 150)
         elif epochs is None:
-            window = max(1.0, context.watch.left - self._reserve)
+            window = max(1.0, context.watch.left - self._end(0.0))
             cheapest = min(
                 self._forecast.step(recipe)
                 for recipe in self._recipes
@@ -323,7 +345,7 @@ class _Stage:
             self._proposals,
             bracket,
             self._forecast,
-            reserve=self._reserve,
+            reserve=self._end_of(bracket),
             synchronous=self._synchronous,
         )
 
@@ -335,7 +357,7 @@ class _Stage:
             if self._proposals.take(trial.row.number, trial.row.configuration)
         ]
         resumed = replace(bracket, trials=taken)
-        unpark(self._context, resumed, self._reserve)
+        unpark(self._context, resumed, self._end_of(resumed))
         for trial in taken:
             for point in trial.row.curve:
                 self._proposals.report(trial.row.number, point.value, point.step)

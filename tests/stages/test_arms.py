@@ -14,7 +14,7 @@ from automl_transfer.space import Choice, Float, Int, Space
 from automl_transfer.stages.arms import Arm, expected_improvement, ranked
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import FACTOR, FIRST, ladder, shortened
-from automl_transfer.stages.screen import OF_A_CLASS, first_positions
+from automl_transfer.stages.looks import OF_A_CLASS, shared_positions
 from automl_transfer.stages.tune import neighbours
 from automl_transfer.stages.verdicts import FirstLook, judge
 
@@ -134,15 +134,22 @@ def test_the_largest_of_many_is_kept_as_a_hedge_only() -> None:
     assert not judge(looks[:4] + looks[5:])["a/large"].kept
 
 
-@given(st.lists(st.integers(0, 4), min_size=2, max_size=2000), st.integers(0, 100))
-def test_the_first_look_has_some_of_each_class(labels: list[int], seed: int) -> None:
-    values = np.array(labels)
-    chosen = first_positions(values, seed)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=500),
+    st.integers(0, 100),
+    st.floats(0, 1),
+)
+def test_a_share_of_the_data_has_some_of_each_class_and_part(
+    samples: list[tuple[int, bool]], seed: int, share: float
+) -> None:
+    labels, parts = np.array([label for label, _ in samples]), np.array([p for _, p in samples])
+    chosen = shared_positions(labels, seed, share, parts)
     assert list(chosen) == sorted(set(chosen.tolist()))
-    for label in np.unique(values):
-        have, all_ = int((values[chosen] == label).sum()), int((values == label).sum())
-        assert have >= min(all_, OF_A_CLASS)
-    assert len(chosen) >= min(len(values), 200)
+    for label in np.unique(labels):
+        have, there = (labels[chosen] == label).sum(), (labels == label).sum()
+        assert have >= min(there, max(OF_A_CLASS, share * there))
+        assert set(parts[chosen][labels[chosen] == label]) == set(parts[labels == label])
+    assert set(chosen) <= set(shared_positions(labels, seed, (1 + share) / 2, parts))
 
 
 def test_neighbours_lie_around_the_rate_and_one_stage_deeper() -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from automl_transfer.budget import Stopwatch
 from automl_transfer.events import Recommended
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.markdown import render
 from automl_transfer.report.material import Material
 from automl_transfer.stages import learning
 from automl_transfer.testing.toy import write_toy_data
+from automl_transfer.training import nested
 from tests.toy_search import ToySearch
 
 
@@ -134,3 +138,20 @@ def test_no_time_is_a_note(toy: ToySearch, monkeypatch: pytest.MonkeyPatch) -> N
     last = toy.run(request)[-1]
     assert isinstance(last, Recommended) and last.recommendation.learning is None
     assert any("takes longer than 2% of the budget" in n for n in last.recommendation.notes)
+
+
+def test_a_curve_that_takes_longer_than_it_should_is_broken_off(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = []
+
+    def looks(*data: object, **options: object) -> Iterator[object]:
+        yield over.append(True)
+        raise AssertionError("The time was over.")
+
+    monkeypatch.setattr(nested, "looks", looks)
+    left = property(lambda watch: -1.0 if over else math.inf)
+    monkeypatch.setattr(Stopwatch, "left", left)
+    found = answer(toy)
+    assert over and found.learning is None
+    assert learning.NO_TIME in found.notes

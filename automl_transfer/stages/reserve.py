@@ -1,0 +1,148 @@
+"""What is kept of a time budget for the end of a search: as much as it will take, not a share.
+
+A share is too much for an answer that is a head on kept features, and what is kept and not used is
+lost to the search. So it is asked for again before each batch of trials: what the trials that lead
+by then will take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automl_transfer.budget import crowding
+from automl_transfer.outcome import Outcome
+from automl_transfer.stages.baselines import RAW_LIMIT, default
+from automl_transfer.stages.closing import closing_seconds
+from automl_transfer.stages.confirm import FOLDS, MARGIN, REPEATS, SHARE, SHARE_ALONE
+from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.finalists import LEAST, usable
+from automl_transfer.stages.learning import learning_seconds
+from automl_transfer.stages.packs import SPEED
+from automl_transfer.stages.plain_training import dear_seconds
+
+ROW = 0.0005
+"""Seconds to read one kept row for the naive baseline, and to shrink it."""
+TIMED, TIMED_SAMPLES = 1.5, 68
+"""Seconds, and samples, that measuring what a model costs takes at least."""
+VARIES = 0.01
+"""Of the budget, kept for what varies."""
+REFIT_SHARE = 0.06
+"""Of the budget, kept at the most for training the winner again on all development data."""
+MOST = 0.5
+"""Of the budget, kept at the most in all; a small answer in time needs trials, too."""
+FOLD = 0.1
+"""Seconds on an idle core of a fold but for its trainings."""
+OF_A_PACK = 16
+"""Heads of a pack that take as long as the finalists of a fold, trained by themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserve:
+    """Seconds that the end of a search will take."""
+
+    confirm: float
+    refit: float
+    others: float
+    """The test part, baselines, costs, the learning curve, the report."""
+
+    @property
+    def end(self) -> float:
+        """What follows the stage confirm."""
+        return self.refit + self.others
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.confirm + self.end
+
+
+NOTHING = Reserve(confirm=0.0, refit=0.0, others=0.0)
+"""Of a search without a time budget."""
+
+
+def reserve(context: Context) -> Reserve:
+    """What the end will take if the trials that lead now go on leading.
+
+    Args:
+        context: With screened candidates.
+    """
+    budget = context.request.budget_seconds
+    if budget is None:
+        return NOTHING
+    leaders = usable(context, finished(context.outcomes))[:LEAST]
+    others = _others(context, budget, leaders)
+    most = MOST * budget
+    refit = min(_refit(context, budget, leaders), max(0.0, most - others))
+    return Reserve(
+        confirm=min(_confirm(context, budget, leaders), _confirm_share(context) * budget),
+        refit=refit,
+        others=min(others, most),
+    )
+
+
+def reserve_if_it_wins(context: Context, kept: Reserve, seconds: float) -> float:
+    """What the end takes if a fine-tune wins: it is trained again, for a fold and for good.
+
+    Args:
+        context: Of the search.
+        kept: What is kept as it stands.
+        seconds: That the fine-tune takes.
+    """
+    budget = context.request.budget_seconds
+    if budget is None:
+        return 0.0
+    again = MARGIN * _more(context) * seconds
+    confirm = max(kept.confirm, min(_confirm_share(context) * budget, again))
+    return confirm + max(kept.refit, min(REFIT_SHARE * budget, again)) + kept.others
+
+
+def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
+    each = [candidate.seconds_per_sample for candidate in context.candidates.values()]
+    # The winner's pass, and the default backbone's if it is another.
+    test = min(2, len(each)) * max(each, default=0.0) * len(context.splits.test)
+    rows = ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
+    first = leaders[0] if leaders else None
+    return (
+        test
+        + rows
+        + learning_seconds(context)
+        # Costs are measured for each backbone among the finalists.
+        + sum(TIMED + TIMED_SAMPLES * one for one in sorted(each)[-LEAST:])
+        + closing_seconds()
+        + VARIES * budget
+        + dear_seconds(context, default(context), first)
+    )
+
+
+def _refit(context: Context, budget: float, leaders: list[Outcome]) -> float:
+    if not leaders:
+        return REFIT_SHARE * budget
+    first = leaders[0]
+    if context.is_frozen(first.configuration):
+        return min(REFIT_SHARE * budget, _fold(context, leaders))
+    return min(REFIT_SHARE * budget, MARGIN * _more(context) * first.seconds)
+
+
+def _confirm(context: Context, budget: float, leaders: list[Outcome]) -> float:
+    if not leaders or not all(context.is_frozen(row.configuration) for row in leaders):
+        return _confirm_share(context) * budget
+    rounds = FOLDS if len(context.splits.test) else FOLDS * REPEATS
+    return MARGIN * rounds * _fold(context, leaders)
+
+
+def _confirm_share(context: Context) -> float:
+    return SHARE if len(context.splits.test) else SHARE_ALONE
+
+
+def _fold(context: Context, heads: list[Outcome]) -> float:
+    """Seconds in which heads that have ended well are trained again on a fold."""
+    seconds = _more(context) * sum(row.seconds for row in heads)
+    each = context.speeds.get(SPEED)
+    if each is not None:
+        widest = max(candidate.width for candidate in context.candidates.values())
+        seconds = max(seconds, OF_A_PACK * each * widest * len(context.splits.development))
+    return FOLD * crowding() + seconds
+
+
+def _more(context: Context) -> float:
+    return len(context.splits.development) / max(1, len(context.splits.train))

@@ -1,0 +1,142 @@
+"""Searches by a clock of ours: it goes on when a network computes, as fast as we say."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from automl_transfer import budget as budget_module
+from automl_transfer import searching
+from automl_transfer.budget import Stopwatch, crowding
+from automl_transfer.cards import BackboneCard
+from automl_transfer.contracts import LocalWeights
+from automl_transfer.events import BackboneExcluded, BackboneScreened, Event, Note
+from automl_transfer.recommendation import Recommendation
+from automl_transfer.testing import toy as toys
+from tests.toy_search import ToySearch
+
+
+class _Clock:
+    """Real time, which hardly counts, and what networks are said to take."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.samples: Counter[str] = Counter()
+
+    def monotonic(self) -> float:
+        return MONOTONIC() + self.seconds
+
+    def perf_counter(self) -> float:
+        return PERF_COUNTER() + self.seconds
+
+
+MONOTONIC, PERF_COUNTER = time.monotonic, time.perf_counter
+CLOCK = _Clock()
+
+
+class _Timed(toys.ToyBackbone):
+    def __init__(self, card: BackboneCard, module: Any) -> None:
+        super().__init__(module)
+        self._card = card
+
+    def features(self, batch: Any) -> Any:
+        CLOCK.seconds += len(batch) * float(self._card.arguments["seconds"])
+        CLOCK.samples[self._card.id] += len(batch)
+        return super().features(batch)
+
+
+def build(*, card: BackboneCard, weights: LocalWeights | None, seed: int) -> _Timed:
+    """A toy network that takes ``seconds`` a sample, and ``to_build`` to be built."""
+    CLOCK.seconds += float(card.arguments.get("to_build", 0.0))
+    return _Timed(card, toys.build(card=card, weights=weights, seed=seed).module)
+
+
+@pytest.fixture
+def timed(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToySearch]:
+    monkeypatch.setattr(searching, "Stopwatch", partial(Stopwatch, now=CLOCK.monotonic))
+    monkeypatch.setattr(time, "monotonic", CLOCK.monotonic)
+    monkeypatch.setattr(time, "perf_counter", CLOCK.perf_counter)
+    monkeypatch.setattr(budget_module, "MOST_CROWDED", 1.0)
+    CLOCK.seconds = 0.0
+    CLOCK.samples.clear()
+    toy = ToySearch(tmp_path)
+    yield toy
+    CLOCK.seconds = 0.0
+
+
+def _search(
+    toy: ToySearch, budget: float, samples: int, networks: dict[str, dict[str, float]], **more: Any
+) -> tuple[list[Event], Recommendation]:
+    toys.write_toy_data(toy.data, n=samples)
+    cards = {card.id: card for card in toy.plugin.automl_transfer_backbones()}
+    toy.plugin = toys.ToyPlugin(
+        [
+            replace(
+                cards[f"toy/{name}"],
+                factory=f"{__name__}:build",
+                arguments={**cards[f"toy/{name}"].arguments, **times},
+            )
+            for name, times in networks.items()
+        ]
+    )
+    request = toy.request(trials=None, epochs=None, budget_seconds=budget, **more)
+    events = toy.run(request)
+    answer = toy.study().recommendation
+    assert answer is not None and toy.study().status["state"] == "finished"
+    return events, answer
+
+
+def _used(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Note) if "are used" in event.text]
+
+
+def test_where_no_backbone_gets_through_the_data_as_much_is_used_as_there_is_time_for(
+    timed: ToySearch,
+) -> None:
+    events, answer = _search(timed, 500.0, 1200, {"small": {"seconds": 1.0}})
+    assert "of 960 development samples" in _used(events)[0]
+    looked = [event.samples for event in events if isinstance(event, BackboneScreened)]
+    assert 240 < looked[-1] < 500
+    assert answer.test.samples < 240
+    assert 0.85 * 500 <= timed.study().status["spent"] <= 1.05 * 500
+
+
+def test_when_the_time_is_over_before_the_first_look_there_is_an_answer_all_the_same(
+    timed: ToySearch,
+) -> None:
+    networks = {"small": {"seconds": 1.0, "to_build": 600.0}}
+    events, answer = _search(timed, 500.0, 1200, networks)
+    assert "15 of 960 development samples and 15 of 240 test samples" in _used(events)[0]
+    assert answer.test.samples == 15
+    assert any("budget" in row.reason for row in answer.why_not)
+
+
+def test_a_look_that_does_not_fit_is_not_begun(timed: ToySearch) -> None:
+    networks = {"small": {"seconds": 0.2}, "wide": {"seconds": 2.0}}
+    events, answer = _search(
+        timed, 300.0, 1200, networks, strategies=("frozen",), heads=("ridge",)
+    )
+    assert not _used(events) and CLOCK.samples["toy/wide"] == 0
+    assert answer.winner.configuration.backbone == "toy/small"
+    reasons = [event.reason for event in events if isinstance(event, BackboneExcluded)]
+    assert reasons == ["the time for screening was used up before it"]
+
+
+def test_what_the_final_does_not_need_goes_to_fine_tuning(timed: ToySearch) -> None:
+    networks = {"small": {"seconds": 0.1}}
+    _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
+    assert answer.confirmation is not None
+    assert 0.85 * 600 <= timed.study().status["spent"] <= 1.05 * 600
+
+
+def test_crowding_is_what_passes_while_this_thread_waits() -> None:
+    computed, passed = iter([0.0, 0.02, 0.04, 0.04]), iter([0.0, 0.1])
+    assert crowding(lambda: next(passed), lambda: next(computed)) == pytest.approx(2.5)
+    computed, passed = iter([0.0, 0.04, 0.04]), iter([0.0, 10.0])
+    assert crowding(lambda: next(passed), lambda: next(computed)) == budget_module.MOST_CROWDED
