@@ -12,8 +12,8 @@ from automl_transfer.metrics import prepare, reported
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, evaluated, resampled_weights
 
-_NEIGHBOURS_AT_ONCE = 4096
-_QUERIES_AT_ONCE = 1024
+_NEIGHBOURS_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 512
 _NO_ORDER = 0.5
 """ROC-AUC where truth has a single class: there is no pair to put in order."""
 
@@ -78,23 +78,23 @@ def knn_predict(
     """Class shares among the nearest neighbours by cosine similarity, shape (m, classes).
 
     Goes through both in blocks, so that memory-mapped features are never copied whole; after each
-    block of ``train`` it calls ``block_done``.
+    pair of blocks it calls ``block_done``.
     """
     count = min(neighbours, len(labels))
-    wanted = _unit(queries)
     nearest = np.full((len(queries), count), -np.inf, dtype=np.float32)
     votes = np.zeros((len(queries), count), dtype=np.int64)
-    for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
-        known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
-        for first in range(0, len(queries), _QUERIES_AT_ONCE):
-            rows = slice(first, first + _QUERIES_AT_ONCE)
-            near = np.concatenate([nearest[rows], wanted[rows] @ known.T], axis=1)
+    for first in range(0, len(queries), _QUERIES_AT_ONCE):
+        rows = slice(first, first + _QUERIES_AT_ONCE)
+        wanted = _unit(queries[rows])
+        for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
+            known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
+            near = np.concatenate([nearest[rows], wanted @ known.T], axis=1)
             best = np.argpartition(-near, count - 1, axis=1)[:, :count]
             nearest[rows] = np.take_along_axis(near, best, axis=1)
             before = np.take_along_axis(votes[rows], np.minimum(best, count - 1), axis=1)
             new = labels[start + np.maximum(best - count, 0)]
             votes[rows] = np.where(best < count, before, new)
-        block_done()
+            block_done()
     shares = np.zeros((len(queries), classes), dtype=np.float32)
     np.add.at(shares, (np.arange(len(queries))[:, None], votes), np.float32(1 / count))
     return shares

@@ -104,7 +104,6 @@ def _allowed(context: Context) -> float:
 
 
 def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64]) -> list[Look]:
-    from automl_transfer.stages.context import cache_directory
     from automl_transfer.training.nested import looks
 
     return list(
@@ -116,7 +115,6 @@ def _looks(context: Context, candidate: Candidate, development: NDArray[np.int64
             seed=context.request.seed,
             repeats=REPEATS,
             work=_allowed(context),
-            directory=cache_directory(),
         )
     )
 

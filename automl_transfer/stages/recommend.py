@@ -64,6 +64,8 @@ def recommend(context: Context) -> Iterator[Event]:
     Raises:
         NothingUsableError: No trial finished.
     """
+    from automl_transfer.training.device import give_back_freed
+
     best = finished(context.outcomes)
     if not best:
         raise NothingUsableError(_nothing(context))
@@ -88,6 +90,7 @@ def recommend(context: Context) -> Iterator[Event]:
     made = yield from make_model(context, winner, candidate)
     measure = yardstick(context)
     scored = held_out(context, made.model, candidate, winner, measure)
+    give_back_freed()
     write_model(context, made.model, winner, candidate, scored.temperature)
     yardsticks = []
     for event in baselines(context, measure, winner, scored):
@@ -95,6 +98,7 @@ def recommend(context: Context) -> Iterator[Event]:
             yardsticks.append(event)
         else:
             yield event
+    give_back_freed()
     learning = learning_curve_or_note(context)
     yield from _suspects(context)
     ranking = rank(context, best, winner.number, found)

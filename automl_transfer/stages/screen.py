@@ -512,6 +512,7 @@ def _features(
     tap: Tap | None = None,
 ) -> Generator[Event, None, tuple[NDArray[np.float32], int, float]]:
     """Features, how many were computed now, and the seconds of a forward pass of one sample."""
+    from automl_transfer.training.device import give_back_freed
     from automl_transfer.training.features import extracting
     from automl_transfer.training.probe import seconds_per_sample
 
@@ -542,6 +543,7 @@ def _features(
     if speed is None:
         speed = seconds_per_sample(backbone, rows, positions, context.device)
         context.speeds.put(speed, "forward", key.digest)
+    give_back_freed()
     return matrix, computed, speed
 
 

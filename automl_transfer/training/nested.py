@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.training.calibration import softmax
-from automl_transfer.training.matrix import GrowingMatrix, give_back
+from automl_transfer.training.matrix import blocks, taken
 from automl_transfer.training.ridge import LAMBDAS, RidgePath, ridge_path
 
 SCORED, FEWEST_SCORED = 10_000, 1_000
@@ -24,7 +23,6 @@ OUTSIDE = 0.75
 """Largest subset when only samples outside it are scored."""
 SMALLEST, STEPS = 0.1, 6
 """Share of the smallest subset, and how many there are: evenly spaced by their logarithms."""
-_BLOCK = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,6 @@ def looks(
     seed: int,
     repeats: int,
     work: float,
-    directory: Path,
 ) -> Iterator[Look]:
     """Subsets from small to large, then again from other draws, until the work is done.
 
@@ -82,7 +79,6 @@ def looks(
         repeats: Draws of subsets.
         work: Most operations of floating point; subsets that do not fit are left out. A count and
             not a time, so that the same seed gives the same curve.
-        directory: For copies that are too large for memory.
     """
     numbers, counts = np.unique(units, return_inverse=True, return_counts=True)[1:]
     single = counts[numbers] == 1
@@ -101,7 +97,7 @@ def looks(
         if not leave_one_out and len(inside) == len(labels):
             continue  # one unit is too large: nothing would be left to score
         places, probabilities = _predicted(
-            features, labels, classes, inside, scored, leave_one_out, directory
+            features, labels, classes, inside, scored, leave_one_out
         )
         yield Look(step=step, size=len(inside), places=places, probabilities=probabilities)
 
@@ -176,9 +172,9 @@ def _predicted(
     inside: NDArray[np.int64],
     scored: NDArray[np.int64],
     leave_one_out: bool,
-    directory: Path,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    path = ridge_path(_rows(features, inside, directory), labels[inside], classes)
+    whole = len(inside) == len(features)
+    path = ridge_path(features if whole else taken(features, inside), labels[inside], classes)
     outside = scored[~np.isin(scored, inside, assume_unique=True)]
     parts = [_probabilities(path, features, outside)]
     places = [outside]
@@ -191,25 +187,11 @@ def _predicted(
     return where[order], np.concatenate(parts)[order]
 
 
-def _rows(
-    features: NDArray[np.float32], places: NDArray[np.int64], directory: Path
-) -> NDArray[np.float32]:
-    if len(places) == len(features):
-        return features
-    matrix = GrowingMatrix(len(places), features.shape[1], directory)
-    for start in range(0, len(places), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(places)))
-        matrix.put(rows, features[places[rows]])
-        give_back(features)
-    return matrix.done()
-
-
 def _probabilities(
     path: RidgePath, features: NDArray[np.float32], places: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     found = [np.zeros((0, len(path.intercept)), dtype=np.float32)]
-    for start in range(0, len(places), _BLOCK):
-        values = features[places[start : start + _BLOCK]] @ path.weights + path.intercept
+    for block in blocks(features, places):
+        values = block @ path.weights + path.intercept
         found.append(softmax(values.astype(np.float64) / path.temperature).astype(np.float32))
-        give_back(features)
     return np.concatenate(found)

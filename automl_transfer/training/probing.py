@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from automl_transfer.plan import Phase
 from automl_transfer.training import freeze
-from automl_transfer.training.head import train_head
+from automl_transfer.training.head import scores_of, train_head
 from automl_transfer.training.inference import pooled
 from automl_transfer.training.run import EpochReport, Run
 
@@ -47,9 +47,9 @@ def probe(
         every = -(-last // REPORTS)
         run.model.head.train()
         losses = train_head(
-            run.model.head,
+            run.model.classify,
             parameters,
-            run.model.scaler(frozen),
+            frozen,
             run.labels,
             epochs=last,
             batch_size=run.settings.head_batch_size,
@@ -71,5 +71,5 @@ def probe(
 
 def _loss(run: Run, features: torch.Tensor) -> float:
     run.model.head.eval()
-    with torch.no_grad():
-        return float(functional.cross_entropy(run.model.classify(features), run.labels))
+    scores = scores_of(run.model.classify, features)
+    return float(functional.cross_entropy(scores, run.labels.cpu()))

@@ -60,7 +60,7 @@ def ridge_path(
     sets it gave 0.0 to 0.3 points more on held-out samples than the penalty with the highest
     left-out accuracy (but for one with 0.1 less), and it decides between penalties that err alike.
 
-    Memory: with n > d, blocks of rows, and matrices of (d, d) and (n, L) numbers, so that
+    Memory: with n > d, blocks of rows, and matrices of (d, d) and (n, c) numbers, so that
     memory-mapped features are never copied whole.
 
     Args:
@@ -74,16 +74,15 @@ def ridge_path(
     total = float(found.eigenvalues.sum())
     lambdas = LAMBDAS * (total if total > 0 else 1.0)
     shrink = found.eigenvalues[:, None] / (found.eigenvalues[:, None] + lambdas)  # (r, L)
-    leverage, accuracy, grid = _leave_one_out(found, shrink)
+    accuracy, grid = _leave_one_out(found, shrink)
     sharpness, log_loss = grid.best()
     chosen = int(log_loss.argmin())
     coefficients = shrink[:, chosen, None] * found.targets  # (r, c)
-    scores = np.concatenate(
-        [
-            _without(targets, rows, found.left(rows) @ coefficients, leverage[rows, chosen])
-            for rows in targets.blocks()
-        ]
-    )
+    scores = np.empty((len(labels), classes))
+    for rows in targets.blocks():
+        left = found.left(rows)
+        leverage = _leverage(targets, rows, left, shrink[:, chosen])
+        scores[rows] = _without(targets, rows, left @ coefficients, leverage)
     best = fit_sharpness(scores, labels, targets.sample_weights, float(sharpness[chosen]))
     weights = found.to_features(coefficients / np.sqrt(found.eigenvalues)[:, None])
     return RidgePath(
@@ -98,11 +97,10 @@ def ridge_path(
     )
 
 
-def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix, SharpnessGrid]:
-    """Leverages, shape (n, L), accuracy of the samples left out, shape (L,), and log-losses."""
+def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, SharpnessGrid]:
+    """Accuracy of the samples left out, shape (L,), and their log-losses."""
     targets, settings = found.of, shrink.shape[1]
     n, classes = len(targets.labels), targets.classes
-    leverage = np.empty((n, settings))
     hits = np.zeros(settings)
     grid = SharpnessGrid(settings, n)
     coefficients = shrink[:, :, None] * found.targets[:, None, :]
@@ -110,12 +108,18 @@ def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix, Sha
     for rows in targets.blocks(max(16, min(BLOCK, _NUMBERS // (settings * classes)))):
         left = found.left(rows)
         weights, labels = targets.sample_weights[rows], targets.labels[rows]
-        leverage[rows] = weights[:, None] / n + left**2 @ shrink
         fitted = (left @ coefficients).reshape(len(left), settings, classes)
-        scores = _without(targets, rows, fitted, leverage[rows])
+        scores = _without(targets, rows, fitted, _leverage(targets, rows, left, shrink))
         hits += weights @ (scores.argmax(axis=2) == labels[:, None])
         grid.add(scores, labels, weights)
-    return leverage, hits / targets.sample_weights.sum(), grid
+    return hits / targets.sample_weights.sum(), grid
+
+
+def _leverage(targets: Targets, rows: slice, left: Matrix, shrink: Matrix) -> Matrix:
+    """How much samples decide of their own scores, shape (b, L) for shrinkage (r, L), or (b,)."""
+    weights = targets.sample_weights[rows].reshape(-1, *[1] * (shrink.ndim - 1))
+    found: Matrix = weights / len(targets.labels) + left**2 @ shrink
+    return found
 
 
 def _without(targets: Targets, rows: slice, fitted: Matrix, leverage: Matrix) -> Matrix:
