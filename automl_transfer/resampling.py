@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_WEIGHTS_AT_ONCE = 1 << 21
+_WEIGHTS_AT_ONCE = 1 << 18
 """Numbers of a block of resamples."""
 _WEIGHTS_IN_ALL = 40_000_000
 """Samples times resamples: from 20,000 samples on there are fewer than 2,000 resamples, since

@@ -13,8 +13,8 @@ from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
 from automl_transfer.target import Targets, columns, kind_of
 
-_NEIGHBOURS_AT_ONCE = 4096
-_QUERIES_AT_ONCE = 1024
+_NEIGHBOURS_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 512
 _PREDICTIONS_AT_ONCE = 1 << 22
 _UNDEFINED = {"roc_auc": 0.5}
 """Where truth has a single class there is no pair to put in order. Other metrics that are not
@@ -121,23 +121,23 @@ def knn_predict(
     class shares, shares of labels, or a mean number.
 
     Goes through both in blocks, so that memory-mapped features are never copied whole; after each
-    block of ``train`` it calls ``block_done``.
+    pair of blocks it calls ``block_done``.
     """
     count = min(neighbours, len(targets))
-    wanted = _unit(queries)
     nearest = np.full((len(queries), count), -np.inf, dtype=np.float32)
     places = np.zeros((len(queries), count), dtype=np.int64)
-    for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
-        known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
-        for first in range(0, len(queries), _QUERIES_AT_ONCE):
-            rows = slice(first, first + _QUERIES_AT_ONCE)
-            near = np.concatenate([nearest[rows], wanted[rows] @ known.T], axis=1)
+    for first in range(0, len(queries), _QUERIES_AT_ONCE):
+        rows = slice(first, first + _QUERIES_AT_ONCE)
+        wanted = _unit(queries[rows])
+        for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
+            known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
+            near = np.concatenate([nearest[rows], wanted @ known.T], axis=1)
             best = np.argpartition(-near, count - 1, axis=1)[:, :count]
             nearest[rows] = np.take_along_axis(near, best, axis=1)
             before = np.take_along_axis(places[rows], np.minimum(best, count - 1), axis=1)
             new = start + np.maximum(best - count, 0)
             places[rows] = np.where(best < count, before, new)
-        block_done()
+            block_done()
     known_targets = columns(targets, outputs).astype(np.float32)
     found: NDArray[np.float32] = np.zeros((len(queries), outputs), dtype=np.float32)
     for column in places.T:

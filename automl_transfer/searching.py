@@ -169,7 +169,12 @@ def _only_one(files: StudyDirectory) -> Iterator[None]:
 
 
 def _stages(context: Context) -> Iterator[Event]:
-    from automl_transfer.training.device import choose_device, describe, prepare_process
+    from automl_transfer.training.device import (
+        choose_device,
+        describe,
+        give_back_freed,
+        prepare_process,
+    )
 
     for name in context.request.devices:
         choose_device(name, "--devices")
@@ -180,7 +185,10 @@ def _stages(context: Context) -> Iterator[Event]:
         if context.workers is not None and context.workers.sharing > 1:
             machine += f", shared by {context.workers.sharing} processes"
         context.speeds = Speeds(cache_directory() / "speeds.json", machine)
-        yield from _in_turn(context)
+        for event in _in_turn(context):
+            if isinstance(event, StageStarted):
+                give_back_freed()
+            yield event
 
 
 @contextlib.contextmanager

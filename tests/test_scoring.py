@@ -145,7 +145,7 @@ def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.Monke
         blocks.clear()
         found = knn_predict(train, labels, queries, 3, block_done=lambda: blocks.append(None))
         np.testing.assert_array_equal(found, whole)
-        assert len(blocks) == -(-50 // known)
+        assert len(blocks) == -(-50 // known) * -(-20 // asked)
 
 
 def test_many_samples_are_resampled_less_often() -> None:

@@ -14,7 +14,9 @@ WINDOW = 16
 _SEED = 0x5EED
 
 
-def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
+def close_codes(
+    codes: NDArray[np.uint64], most_bits: int, most: int | None = None
+) -> NDArray[np.int64]:
     """Pairs of codes that differ in at most ``most_bits`` bits.
 
     With up to about ten thousand codes that is each pair. With more, or with very many pairs,
@@ -28,6 +30,8 @@ def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
     Args:
         codes: Shape (n,).
         most_bits: From 0 to 64.
+        most: Pairs that are returned, those that differ in the fewest bits; None: all. Memory is
+            taken for about as many, and for 16 pairs of each code.
 
     Returns:
         Positions, the smaller one first, in ascending order without repeats, shape (m, 2). Of
@@ -37,17 +41,30 @@ def close_codes(codes: NDArray[np.uint64], most_bits: int) -> NDArray[np.int64]:
     if n * (n - 1) // 2 <= COMPARISONS:
         found = _in_order(np.arange(n), codes, n - 1, most_bits, MOST_PAIRS)
         if len(found) < MOST_PAIRS:
-            return _unique([found], n)
+            return _split(_closest(np.unique(found), codes, most), n)
     window = WINDOW
     bits = np.unpackbits(codes.astype(">u8")[:, None].view(np.uint8), axis=1)  # (n, 64)
     generator = np.random.default_rng(_SEED)
-    pairs = []
+    pairs = np.empty(0, dtype=np.int64)
     for _ in range(ORDERS):
         packed = np.packbits(bits[:, generator.permutation(64)], axis=1)
         shuffled = np.ascontiguousarray(packed).view(">u8")[:, 0]
         order = np.argsort(shuffled, kind="stable")
-        pairs.append(_in_order(order, codes, window, most_bits, window * n))
-    return _unique(pairs, n)
+        found = _in_order(order, codes, window, most_bits, window * n)
+        # Joined as they come: together they would take many times the memory.
+        pairs = _closest(np.union1d(pairs, found), codes, most)
+    return _split(pairs, n)
+
+
+def _closest(
+    pairs: NDArray[np.int64], codes: NDArray[np.uint64], most: int | None
+) -> NDArray[np.int64]:
+    """The pairs that differ in the fewest bits, of those alike the first, in their order."""
+    if most is None or len(pairs) <= most:
+        return pairs
+    one, other = pairs // len(codes), pairs % len(codes)
+    bits = np.bitwise_count(codes[one] ^ codes[other])
+    return pairs[np.sort(np.argsort(bits, kind="stable")[:most])]
 
 
 def _in_order(
@@ -74,6 +91,5 @@ def _in_order(
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
-def _unique(found: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
-    pairs = np.unique(np.concatenate(found))
+def _split(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return np.stack([pairs // max(n, 1), pairs % max(n, 1)], axis=1)

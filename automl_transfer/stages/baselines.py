@@ -30,8 +30,9 @@ CONSTANT: dict[Kind, str] = {
 }
 """Names of the baseline that looks at no sample."""
 RAW_LIMIT = 2000
-"""Samples that the naive baseline learns from, so that it stays cheap, and samples that it looks
-at together."""
+"""Samples that the naive baseline learns from, so that it stays cheap."""
+RAW_BLOCK = 256
+"""Samples that it looks at together."""
 
 
 def baselines(
@@ -144,7 +145,7 @@ def _raw(context: Context, yardstick: Yardstick) -> Made:
         used = len(learn)
         known = _raw_features(context, learn)
         # In blocks: these are long vectors, and what is scored may be large.
-        blocks = [score[start : start + RAW_LIMIT] for start in range(0, len(score), RAW_LIMIT)]
+        blocks = [score[start : start + RAW_BLOCK] for start in range(0, len(score), RAW_BLOCK)]
         shares = [
             knn_predict(
                 known, targets[learn], _raw_features(context, block), context.task.target.outputs
@@ -166,8 +167,12 @@ def _raw_features(context: Context, positions: NDArray[np.int64]) -> NDArray[np.
     if not isinstance(modality, RawRows):
         return modality.raw_features(context.dataset, positions)
     encoder = modality.encoder(context.dataset.root, modality.raw_input, {})
-    rows = np.stack(context.rows(encoder).rows(positions))
-    return rows.reshape(len(rows), -1).astype(np.float32)
+    store = context.rows(encoder)
+    blocks = [
+        np.stack(store.rows(positions[start : start + RAW_BLOCK])).astype(np.float32)
+        for start in range(0, len(positions), RAW_BLOCK)
+    ]
+    return np.concatenate(blocks).reshape(len(positions), -1)
 
 
 def _frozen(context: Context, yardstick: Yardstick) -> Made:
@@ -178,14 +183,20 @@ def _frozen(context: Context, yardstick: Yardstick) -> Made:
     def predict(learn: Positions, score: Positions) -> Probabilities:
         known = candidate.features_at(learn)
         development = np.isin(score, candidate.positions).all()
+        asked = (
+            candidate.features_at(score) if development else features_of(context, candidate, score)
+        )
+
+        def block_done() -> None:
+            give_back(known)
+            give_back(asked)
+
         return knn_predict(
             known,
             context.dataset.targets[learn],
-            candidate.features_at(score)
-            if development
-            else features_of(context, candidate, score),
+            asked,
             context.task.target.outputs,
-            block_done=lambda: give_back(known),
+            block_done=block_done,
         )
 
     return Made(

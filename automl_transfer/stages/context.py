@@ -74,11 +74,13 @@ class Candidate:
     """Of a frozen forward pass, as measured here."""
 
     def features_at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Frozen features of samples of the development part, in the order of ``positions``."""
+        """Frozen features of samples of the development part, in the order of ``positions``; a
+        copy of very many is in a file, as the features themselves are."""
+        from automl_transfer.training.matrix import taken
+
         if len(positions) == len(self.positions) and np.array_equal(positions, self.positions):
             return self.features
-        found: NDArray[np.float32] = self.features[self.places(positions)]
-        return found
+        return taken(self.features, self.places(positions))
 
     def places(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of :attr:`features` for samples of the development part."""

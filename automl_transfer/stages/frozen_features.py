@@ -50,6 +50,7 @@ def extracted(
     Raises:
         StoppedError: The limit was reached; what was done is kept.
     """
+    from automl_transfer.training.device import give_back_freed
     from automl_transfer.training.features import extracting
     from automl_transfer.training.probe import seconds_per_sample
 
@@ -83,6 +84,7 @@ def extracted(
     if speed is None:
         speed = seconds_per_sample(backbone, rows, positions, context.device)
         context.speeds.put(speed, "forward", key.digest)
+    give_back_freed()
     return matrix, computed, speed
 
 

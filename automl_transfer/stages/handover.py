@@ -93,6 +93,8 @@ class HandedCandidate:
             registry: Of this process.
             seed: Of the search, for networks without weights.
         """
+        from automl_transfer.training.matrix import stored
+
         registry.remember(self.entry)
         factory = registry.load(self.entry.card)
 
@@ -108,7 +110,7 @@ class HandedCandidate:
             views=self.views,
             parameters=self.parameters,
             width=self.width,
-            features=np.load(self.features, mmap_mode="r", allow_pickle=False),
+            features=stored(self.features),
             positions=self.positions,
             score=self.score,
             seconds_per_sample=self.seconds_per_sample,
@@ -176,9 +178,15 @@ class Setup:
 
 def hand_over(candidate: Candidate, path: Path) -> None:
     """Writes the features of a candidate, which all workers then map: one copy for all."""
+    from automl_transfer.training.matrix import blocks
+
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, candidate.features, allow_pickle=False)
+        with path.open("wb") as file:
+            header = np.lib.format.header_data_from_array_1_0(candidate.features)
+            np.lib.format.write_array_header_1_0(file, header)
+            for block in blocks(candidate.features):
+                file.write(np.ascontiguousarray(block).data)
 
 
 @dataclass(frozen=True, kw_only=True)

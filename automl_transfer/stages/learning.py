@@ -116,7 +116,6 @@ def _looks(
     context: Context, candidate: Candidate, development: NDArray[np.int64]
 ) -> list[Look] | None:
     """All looks that the curve is made of; None if the time ended before the last of them."""
-    from automl_transfer.stages.context import cache_directory
     from automl_transfer.training.nested import looks
 
     found, end = [], closing_seconds()
@@ -129,7 +128,6 @@ def _looks(
         seed=context.request.seed,
         repeats=REPEATS,
         work=_allowed(context),
-        directory=cache_directory(),
     ):
         if context.watch.left <= end:
             return None

@@ -42,6 +42,8 @@ def recommend(context: Context) -> Iterator[Event]:
     Raises:
         NothingUsableError: No trial finished.
     """
+    from automl_transfer.training.device import give_back_freed
+
     best = finished(context.outcomes)
     if not best:
         raise NothingUsableError(_nothing(context))
@@ -67,6 +69,7 @@ def recommend(context: Context) -> Iterator[Event]:
     measure = yardstick(context)
     learnt = len(context.splits.development if made.refitted else context.splits.train)
     scored = held_out(context, made.model, candidate, winner, measure, learnt=learnt)
+    give_back_freed()
     write_model(context, made.model, winner, candidate, scored.temperature)
     yardsticks = []
     for event in baselines(context, measure, winner, scored):
@@ -74,6 +77,7 @@ def recommend(context: Context) -> Iterator[Event]:
             yardsticks.append(event)
         else:
             yield event
+    give_back_freed()
     learning = learning_curve_or_note(context)
     yield from _suspects(context)
     ranking = rank(context, best, winner.number, found)

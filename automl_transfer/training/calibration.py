@@ -9,6 +9,8 @@ from scipy import optimize, special
 _LOWEST, _HIGHEST = -1, 7
 """Powers of two of the sharpness that are looked at."""
 _NEWTON = 12
+_ROWS = 4096
+"""Of scores whose powers are held at once."""
 _USUAL = 0.25
 """Deviation of scores that the grid suits: about that of a regression on zeros and ones."""
 
@@ -176,6 +178,8 @@ def best_sharpness(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> tu
     unit = _USUAL / size if size > 0 else 1.0
     weights = np.ones(len(scores))
     grid = SharpnessGrid(1, len(scores))
-    grid.add(unit * scores[:, None], labels, weights)
+    for start in range(0, len(scores), _ROWS):
+        rows = slice(start, start + _ROWS)
+        grid.add(unit * scores[rows, None], labels[rows], weights[rows])
     (start,), (log_loss,) = grid.best()
     return unit * fit_sharpness(unit * scores, labels, weights, float(start)), float(log_loss)

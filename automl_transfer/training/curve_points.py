@@ -14,6 +14,8 @@ from automl_transfer.training.nested import Look
 
 REPLICATES = 200
 """Of the whole curve, by the bootstrap."""
+_WEIGHTS_AT_ONCE = 1 << 18
+"""Numbers of a block of replicates."""
 
 Scorer = Callable[[NDArray[np.float32], Targets, NDArray[np.float64]], NDArray[np.float64]]
 """Predictions of shape (m, c), targets of m samples and weights of shape (r, m) to scores of
@@ -58,18 +60,15 @@ def curve_points(
     scored = np.unique(np.concatenate([look.places for look in found]))
     numbers, inverse = np.unique(units[scored], return_inverse=True)
     even = np.full(len(numbers), 1 / len(numbers))
-    drawn = generator.multinomial(len(numbers), even, size=REPLICATES)[:, inverse]
-    weights = np.concatenate([np.ones((1, len(scored))), drawn])
+    drawn = np.ones((1 + REPLICATES, len(numbers)), dtype=np.int32)
+    for replicate in drawn[1:]:
+        replicate[:] = generator.multinomial(len(numbers), even)
     sizes, values, draws, counts = [], [], [], []
     for step in sorted({look.step for look in found}):
         of_step = [look for look in found if look.step == step]
         scores = np.stack(
             [
-                score(
-                    look.predictions,
-                    targets[look.places],
-                    weights[:, np.searchsorted(scored, look.places)],
-                )
+                _scored(score, look, targets, drawn, inverse[np.searchsorted(scored, look.places)])
                 for look in of_step
             ]
         )  # (R, 1 + B, ...)
@@ -85,6 +84,34 @@ def curve_points(
         values=np.stack(values),
         draws=np.stack(draws, axis=1),
     )
+
+
+def _scored(
+    score: Scorer,
+    look: Look,
+    targets: Targets,
+    drawn: NDArray[np.int32],
+    numbers: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Scores of a look, shape (r, ...), some replicates at once.
+
+    Args:
+        score: What is measured.
+        look: Of m samples.
+        targets: Of all samples.
+        drawn: How often each unit is in a replicate, shape (r, units).
+        numbers: Units of the samples of the look, shape (m,).
+    """
+    each = max(1, _WEIGHTS_AT_ONCE // max(1, len(numbers)))
+    parts = [
+        score(
+            look.predictions,
+            targets[look.places],
+            drawn[start : start + each, numbers].astype(np.float64),
+        )
+        for start in range(0, len(drawn), each)
+    ]
+    return np.concatenate(parts)
 
 
 def recalls(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,10 @@ from torch import nn
 
 from automl_transfer.contracts import Backbone
 from automl_transfer.target import Targets
-from automl_transfer.training.head import fit
+from automl_transfer.training.head import fit, scores_of
 from automl_transfer.training.link import Link
-from automl_transfer.training.matrix import GrowingMatrix, give_back, readable
+from automl_transfer.training.matrix import GrowingMatrix, blocks, readable
 from automl_transfer.training.model import FeatureScaler, TransferModel
-
-_NUMBERS = 1 << 21
-"""Of a block of features."""
-_ROWS = 8192
-"""Samples that go through a head at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,29 +50,19 @@ class FrozenFeatures:
             directory: For copies that are too large for memory.
         """
         scaler = FeatureScaler(features.shape[1])
-        scaler.fit_blocks(lambda: _blocks(features, train))
+        scaler.fit_blocks(lambda: blocks(features, train))
         mean, scale = scaler.mean.numpy(), float(scaler.scale)
 
         def copy(places: NDArray[np.int64]) -> NDArray[np.float32]:
             made = GrowingMatrix(len(places), features.shape[1], directory)
             begin = 0
-            for block in _blocks(features, places):
+            for block in blocks(features, places):
                 rows = np.arange(begin, begin + len(block))
                 made.put(rows, ((block - mean) * scale).astype(np.float32))
                 begin += len(block)
             return made.done()
 
         return cls(scaler=scaler, train=copy(train), targets=targets, evaluate=copy(evaluate))
-
-
-def _blocks(
-    features: NDArray[np.float32], places: NDArray[np.int64]
-) -> Iterator[NDArray[np.float32]]:
-    """Some rows of a matrix, a few megabytes at once."""
-    each = max(1, _NUMBERS // features.shape[1])
-    for start in range(0, len(places), each):
-        yield features[places[start : start + each]]
-        give_back(features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +95,9 @@ def fitted(
     known = readable(data.train)
     learned = link.learned(torch.from_numpy(data.targets))
     fit(head, known, learned, None if class_weights is None else torch.tensor(class_weights))
-    with torch.no_grad():
-        scores = torch.cat([head(part).float() for part in torch.split(known, _ROWS)])
-        others = torch.split(readable(data.evaluate), _ROWS)
-        logits = torch.cat([head(part).float() for part in others])
-    give_back(data.train)
-    give_back(data.evaluate)
-    loss = float(link.loss(scores, learned))
-    return FittedHead(head=head, probabilities=link.predictions(logits).numpy(), loss=loss)
+    scores = scores_of(head, readable(data.evaluate))
+    loss = float(link.loss(scores_of(head, known), learned))
+    return FittedHead(head=head, probabilities=link.predictions(scores).numpy(), loss=loss)
 
 
 def assembled(
@@ -133,9 +113,8 @@ def classified(model: TransferModel, features: NDArray[np.float32]) -> NDArray[n
     """Class probabilities, shape (n, c), from pooled features, shape (n, d), as they come."""
     model.eval()
     device = model.scaler.mean.device
-    with torch.no_grad():
-        logits = model.classify(readable(features).to(device))
-    found: NDArray[np.float32] = model.link.predictions(logits).cpu().numpy()
+    scores = scores_of(model.classify, readable(features), device)
+    found: NDArray[np.float32] = model.link.predictions(scores).numpy()
     return found
 
 

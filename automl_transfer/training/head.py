@@ -11,6 +11,7 @@ from torch import nn
 
 from automl_transfer.errors import DivergedError
 from automl_transfer.training.link import Link
+from automl_transfer.training.matrix import batch_of, give_back, slices
 from automl_transfer.training.schedule import factor
 
 
@@ -39,8 +40,28 @@ def fit(
     return True
 
 
+def scores_of(
+    classify: Callable[[torch.Tensor], torch.Tensor],
+    features: torch.Tensor,
+    device: torch.device | None = None,
+) -> torch.Tensor:
+    """Class scores of features, shape (n, d), block by block: shape (n, c), on the CPU.
+
+    Args:
+        classify: Features to class scores, in evaluation mode.
+        features: On any device; may be in a file.
+        device: Where the head is; None: where the features are.
+    """
+    found = []
+    with torch.no_grad():
+        for rows in slices(*features.shape):
+            found.append(classify(features[rows].to(device or features.device)).float().cpu())
+            give_back(features)
+    return torch.cat(found)
+
+
 def train_head(
-    classify: nn.Module,
+    classify: Callable[[torch.Tensor], torch.Tensor],
     parameters: list[nn.Parameter],
     features: torch.Tensor,
     learned: torch.Tensor,
@@ -60,7 +81,7 @@ def train_head(
     Args:
         classify: Features, shape (n, d), to class scores.
         parameters: Those of the head.
-        features: Shape (n, d).
+        features: Shape (n, d); may be in a file.
         learned: Of :meth:`.link.Link.learned`.
         link: Of the target.
         epochs: How often all samples are seen.
@@ -87,7 +108,7 @@ def train_head(
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor(step, steps)
             loss = link.loss(
-                classify(features[chosen]),
+                classify(batch_of(features, chosen)),
                 learned[chosen],
                 class_weights=class_weights,
                 label_smoothing=label_smoothing,

@@ -12,6 +12,7 @@ from torch import nn
 
 from automl_transfer.contracts import Backbone, Batch
 from automl_transfer.training.link import Link
+from automl_transfer.training.matrix import beside, blocks, give_back, readable, slices
 
 
 class FeatureScaler(nn.Module):
@@ -33,21 +34,37 @@ class FeatureScaler(nn.Module):
 
     def fit(self, features: torch.Tensor) -> None:
         """Takes the mean of each feature, and their common deviation, from shape (n, width)."""
+        if features.device.type == "cpu":
+            self.fit_blocks(lambda: blocks(features.numpy()))
+            return
         self.mean.copy_(features.mean(dim=0))
         deviation = features.var(dim=0, unbiased=False).mean().sqrt()
         self.scale.copy_(1 / deviation if deviation > 0 else torch.ones(()))
 
-    def fit_blocks(self, blocks: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
+    def fit_blocks(self, made: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
         """As :meth:`fit`, from blocks of rows: two passes, in double precision."""
         count, total = 0, np.zeros(len(self.mean))
-        for block in blocks():
+        for block in made():
             count += len(block)
             total += block.sum(axis=0, dtype=np.float64)
         mean = total / count
-        squares = sum(float(np.square(block - mean).sum()) for block in blocks())
+        squares = sum(float(np.square(block - mean).sum()) for block in made())
         deviation = math.sqrt(squares / (count * len(mean)))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.fill_(1 / deviation if deviation > 0 else 1.0)
+
+    def scaled(self, features: torch.Tensor) -> torch.Tensor:
+        """As a call, of many rows: in a file where ``features`` are in one."""
+        if features.device.type != "cpu":
+            made: torch.Tensor = self(features)
+            return made
+        room = beside(features, *features.shape)
+        with torch.no_grad():
+            for rows in slices(*features.shape):
+                places = np.arange(rows.start, rows.stop)
+                room.put(places, self(features[rows]).numpy())
+                give_back(features)
+        return readable(room.done())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Centred and scaled features, shape (n, width)."""

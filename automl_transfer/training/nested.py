@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.target import Targets, strata_of
-from automl_transfer.training.matrix import GrowingMatrix, give_back
+from automl_transfer.training.matrix import blocks, taken
 from automl_transfer.training.ridge import LAMBDAS, RidgePath, ridge_path
 
 SCORED, FEWEST_SCORED = 10_000, 1_000
@@ -24,7 +23,6 @@ OUTSIDE = 0.75
 """Largest subset when only samples outside it are scored."""
 SMALLEST, STEPS = 0.1, 6
 """Share of the smallest subset, and how many there are: evenly spaced by their logarithms."""
-_BLOCK = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,6 @@ def looks(
     seed: int,
     repeats: int,
     work: float,
-    directory: Path,
 ) -> Iterator[Look]:
     """Subsets from small to large, then again from other draws, until the work is done.
 
@@ -82,7 +79,6 @@ def looks(
         repeats: Draws of subsets.
         work: Most operations of floating point; subsets that do not fit are left out. A count and
             not a time, so that the same seed gives the same curve.
-        directory: For copies that are too large for memory.
     """
     numbers, counts = np.unique(units, return_inverse=True, return_counts=True)[1:]
     single = counts[numbers] == 1
@@ -101,9 +97,7 @@ def looks(
         inside = np.sort(order[: _whole_units(order, numbers, sizes[step])])
         if not leave_one_out and len(inside) == len(targets):
             continue  # one unit is too large: nothing would be left to score
-        places, predictions = _predicted(
-            features, targets, outputs, inside, scored, leave_one_out, directory
-        )
+        places, predictions = _predicted(features, targets, outputs, inside, scored, leave_one_out)
         yield Look(step=step, size=len(inside), places=places, predictions=predictions)
 
 
@@ -177,9 +171,9 @@ def _predicted(
     inside: NDArray[np.int64],
     scored: NDArray[np.int64],
     leave_one_out: bool,
-    directory: Path,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    path = ridge_path(_rows(features, inside, directory), targets[inside], outputs)
+    whole = len(inside) == len(features)
+    path = ridge_path(features if whole else taken(features, inside), targets[inside], outputs)
     outside = scored[~np.isin(scored, inside, assume_unique=True)]
     parts = [_predictions(path, features, outside)]
     places = [outside]
@@ -192,24 +186,9 @@ def _predicted(
     return where[order], np.concatenate(parts)[order]
 
 
-def _rows(
-    features: NDArray[np.float32], places: NDArray[np.int64], directory: Path
-) -> NDArray[np.float32]:
-    if len(places) == len(features):
-        return features
-    matrix = GrowingMatrix(len(places), features.shape[1], directory)
-    for start in range(0, len(places), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(places)))
-        matrix.put(rows, features[places[rows]])
-        give_back(features)
-    return matrix.done()
-
-
 def _predictions(
     path: RidgePath, features: NDArray[np.float32], places: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     found = [np.zeros((0, len(path.intercept)), dtype=np.float32)]
-    for start in range(0, len(places), _BLOCK):
-        found.append(path.predicted(features[places[start : start + _BLOCK]]))
-        give_back(features)
+    found += [path.predicted(block) for block in blocks(features, places)]
     return np.concatenate(found)

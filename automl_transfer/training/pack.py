@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from automl_transfer.training.link import Link
-from automl_transfer.training.matrix import give_back
+from automl_transfer.training.matrix import batch_of, give_back
 from automl_transfer.training.schedule import factor
 from automl_transfer.training.stack import Noise, Stack
 
@@ -26,7 +26,7 @@ class Recipe:
     """What the heads of all packs share."""
 
     features: torch.Tensor
-    """Shape (n, d), where it lies: batches are moved to ``device``."""
+    """Shape (n, d), where it lies, which may be a file: batches are moved to ``device``."""
     learned: torch.Tensor
     """Of :meth:`.link.Link.learned`, on ``device``."""
     evaluate: torch.Tensor
@@ -38,8 +38,6 @@ class Recipe:
     device: torch.device
     check_time: Callable[[], None]
     """Called after each step; may raise."""
-    mapped: NDArray[np.float32] | None = None
-    """What ``features`` is a view of, if that is in a file: its memory is given back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +128,7 @@ class Pack:
         recipe, stack = self.recipe, self.stack
         places = chosen.to(recipe.device)
         source = places if recipe.features.device == recipe.device else chosen
-        features = recipe.features[source].to(recipe.device, non_blocking=True)
-        if recipe.mapped is not None:
-            give_back(recipe.mapped)
+        features = batch_of(recipe.features, source).to(recipe.device, non_blocking=True)
         losses = self._losses(
             stack.scores(stack, features, Noise(seed=recipe.seed, step=step)),
             recipe.learned[places],
@@ -167,21 +163,19 @@ class Pack:
         """Of the evaluated part, shape (R, m, c)."""
         recipe, stack = self.recipe, self.stack
         started = time.monotonic()
-        pieces = []
-        rows = 64
-        start = 0
+        found = torch.empty(stack.heads, len(recipe.evaluate), recipe.link.outputs)
+        # What a head makes on its way to the scores may be larger than these: it is of no more
+        # samples than in a step of the training, which has room for it.
+        rows = max(64, min(recipe.batch_size, EVALUATED // (stack.heads * recipe.link.outputs)))
         with torch.no_grad():
-            while start < len(recipe.evaluate):
+            for start in range(0, len(recipe.evaluate), rows):
                 features = recipe.evaluate[start : start + rows].to(recipe.device)
                 scores = _by_class(stack.scores(stack, features, None))
-                found = recipe.link.predictions(scores)
-                pieces.append(found.permute(2, 0, 1).cpu())
-                start += len(features)
-                rows = max(64, EVALUATED // (found.shape[1] * found.shape[2]))
+                likely = recipe.link.predictions(scores)
+                found[:, start : start + rows] = likely.permute(2, 0, 1)
+                give_back(recipe.evaluate)
         self.seconds += time.monotonic() - started
-        if not pieces:
-            return np.zeros((stack.heads, 0, recipe.link.outputs), dtype=np.float32)
-        joined: NDArray[np.float32] = torch.cat(pieces, dim=1).numpy()
+        joined: NDArray[np.float32] = found.numpy()
         return joined
 
     def keep(self, places: Sequence[int]) -> None:

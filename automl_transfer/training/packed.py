@@ -84,7 +84,6 @@ def train_heads(
         seed=seed,
         device=device,
         check_time=check_time,
-        mapped=features if isinstance(features, np.memmap) else None,
     )
     teams = Teams(runs, recipe)
     every = -(-epochs // max(1, reports))

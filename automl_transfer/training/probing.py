@@ -8,7 +8,7 @@ import torch
 
 from automl_transfer.plan import Phase
 from automl_transfer.training import freeze
-from automl_transfer.training.head import train_head
+from automl_transfer.training.head import scores_of, train_head
 from automl_transfer.training.inference import pooled
 from automl_transfer.training.run import EpochReport, Run
 
@@ -46,9 +46,9 @@ def probe(
         every = -(-last // REPORTS)
         run.model.head.train()
         losses = train_head(
-            run.model.head,
+            run.model.classify,
             parameters,
-            run.model.scaler(frozen),
+            frozen,
             run.learned,
             link=run.model.link,
             epochs=last,
@@ -71,5 +71,5 @@ def probe(
 
 def _loss(run: Run, features: torch.Tensor) -> float:
     run.model.head.eval()
-    with torch.no_grad():
-        return float(run.model.link.loss(run.model.classify(features), run.learned))
+    scores = scores_of(run.model.classify, features)
+    return float(run.model.link.loss(scores, run.learned.cpu()))

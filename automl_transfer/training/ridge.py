@@ -92,7 +92,7 @@ def ridge_path(
     units of their variance; the scores of labels become probabilities by a logistic curve each
     (Platt, 1999).
 
-    Memory: with n > d, blocks of rows, and matrices of (d, d) and (n, L) numbers, so that
+    Memory: with n > d, blocks of rows, and matrices of (d, d) and (n, c) numbers, so that
     memory-mapped features are never copied whole.
 
     Args:
@@ -109,19 +109,18 @@ def ridge_path(
     lambdas = LAMBDAS * (total if total > 0 else 1.0)
     shrink = found.eigenvalues[:, None] / (found.eigenvalues[:, None] + lambdas)  # (r, L)
     if kind == "single-label":
-        leverage, merit, grid = _leave_one_out(found, shrink)
+        merit, grid = _leave_one_out(found, shrink)
         sharpness, loss = grid.best()
     else:
-        leverage, loss = _unexplained(found, shrink)
+        loss = _unexplained(found, shrink)
         merit = 1 - loss
     chosen = int(loss.argmin())
     coefficients = shrink[:, chosen, None] * found.targets  # (r, c)
-    scores = np.concatenate(
-        [
-            _without(of, rows, found.left(rows) @ coefficients, leverage[rows, chosen])
-            for rows in of.blocks()
-        ]
-    )
+    scores = np.empty((len(targets), outputs))
+    for rows in of.blocks():
+        left = found.left(rows)
+        leverage = _leverage(of, rows, left, shrink[:, chosen])
+        scores[rows] = _without(of, rows, left @ coefficients, leverage)
     slope, shift = np.ones(outputs), np.zeros(outputs)
     if kind == "single-label":
         slope *= fit_sharpness(scores, targets, of.sample_weights, float(sharpness[chosen]))
@@ -142,32 +141,31 @@ def ridge_path(
     )
 
 
-def _unexplained(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix]:
-    """Leverages, shape (n, L), and the squared errors of the samples left out as a share of what
-    there is about the mean, shape (L,): the mean over the columns that vary."""
+def _unexplained(found: Spectrum, shrink: Matrix) -> Matrix:
+    """Squared errors of the samples left out as a share of what there is about the mean, shape
+    (L,): the mean over the columns that vary."""
     of, settings = found.of, shrink.shape[1]
-    n, outputs = len(of.targets), of.outputs
-    leverage = np.empty((n, settings))
+    outputs = of.outputs
     errors, spread = np.zeros((settings, outputs)), np.zeros(outputs)
     coefficients = (shrink[:, :, None] * found.targets[:, None, :]).reshape(len(shrink), -1)
     for rows in of.blocks(max(16, min(BLOCK, _NUMBERS // (settings * outputs)))):
         left = found.left(rows)
-        leverage[rows] = of.sample_weights[rows, None] / n + left**2 @ shrink
         fitted = (left @ coefficients).reshape(len(left), settings, outputs)
         own = columns(of.targets[rows], outputs)
-        errors += ((_without(of, rows, fitted, leverage[rows]) - own[:, None]) ** 2).sum(axis=0)
+        scores = _without(of, rows, fitted, _leverage(of, rows, left, shrink))
+        errors += ((scores - own[:, None]) ** 2).sum(axis=0)
         spread += ((own - of.prior) ** 2).sum(axis=0)
     some = spread > 0
     if not some.any():
-        return leverage, np.zeros(settings)
-    return leverage, (errors[:, some] / spread[some]).mean(axis=1)
+        return np.zeros(settings)
+    found_errors: Matrix = (errors[:, some] / spread[some]).mean(axis=1)
+    return found_errors
 
 
-def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix, SharpnessGrid]:
-    """Leverages, shape (n, L), accuracy of the samples left out, shape (L,), and log-losses."""
+def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, SharpnessGrid]:
+    """Accuracy of the samples left out, shape (L,), and their log-losses."""
     of, settings = found.of, shrink.shape[1]
     n, outputs = len(of.targets), of.outputs
-    leverage = np.empty((n, settings))
     hits = np.zeros(settings)
     grid = SharpnessGrid(settings, n)
     coefficients = shrink[:, :, None] * found.targets[:, None, :]
@@ -175,12 +173,18 @@ def _leave_one_out(found: Spectrum, shrink: Matrix) -> tuple[Matrix, Matrix, Sha
     for rows in of.blocks(max(16, min(BLOCK, _NUMBERS // (settings * outputs)))):
         left = found.left(rows)
         weights, labels = of.sample_weights[rows], of.targets[rows]
-        leverage[rows] = weights[:, None] / n + left**2 @ shrink
         fitted = (left @ coefficients).reshape(len(left), settings, outputs)
-        scores = _without(of, rows, fitted, leverage[rows])
+        scores = _without(of, rows, fitted, _leverage(of, rows, left, shrink))
         hits += weights @ (scores.argmax(axis=2) == labels[:, None])
         grid.add(scores, labels, weights)
-    return leverage, hits / of.sample_weights.sum(), grid
+    return hits / of.sample_weights.sum(), grid
+
+
+def _leverage(of: Regressed, rows: slice, left: Matrix, shrink: Matrix) -> Matrix:
+    """How much samples decide of their own scores, shape (b, L) for shrinkage (r, L), or (b,)."""
+    weights = of.sample_weights[rows].reshape(-1, *[1] * (shrink.ndim - 1))
+    found: Matrix = weights / len(of.targets) + left**2 @ shrink
+    return found
 
 
 def _without(of: Regressed, rows: slice, fitted: Matrix, leverage: Matrix) -> Matrix:

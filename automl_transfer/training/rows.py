@@ -17,7 +17,7 @@ from automl_transfer.training.array_group import ArrayGroup
 from automl_transfer.training.device import usable_cores
 from automl_transfer.training.kept_rows import KeptRows, MemoryBudget
 
-MEMORY_BYTES = 1 << 26
+MEMORY_BYTES = 1 << 25
 """Of rows in memory, for all stores of the process together. More would gain little: a row is read
 and checked in a hundredth of the time that a network needs for it."""
 SHARE = 0.75

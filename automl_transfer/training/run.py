@@ -19,6 +19,7 @@ from automl_transfer.target import Targets
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.device import autocast
 from automl_transfer.training.feed import Kept, ahead
+from automl_transfer.training.head import scores_of
 from automl_transfer.training.inference import BATCH, CPU_BATCH, predict
 from automl_transfer.training.matrix import readable
 from automl_transfer.training.model import TransferModel
@@ -154,11 +155,9 @@ class Run:
 
     def _evaluated(self, part: Part) -> NDArray[np.float32]:
         if self.original and part.features is not None:
-            frozen = readable(part.features)
             self.model.head.eval()
-            with torch.no_grad():
-                logits = self.model.classify(frozen.to(self.device))
-            found: NDArray[np.float32] = self.model.link.predictions(logits).cpu().numpy()
+            scores = scores_of(self.model.classify, readable(part.features), self.device)
+            found: NDArray[np.float32] = self.model.link.predictions(scores).numpy()
             return found
         if self.kept is None:
             return predict(self.model, part.rows, part.positions, self.device)

@@ -25,7 +25,7 @@ from automl_transfer.training.fine_tuning import FineTuning
 from automl_transfer.training.head import fit
 from automl_transfer.training.inference import pooled
 from automl_transfer.training.link import Link
-from automl_transfer.training.matrix import readable
+from automl_transfer.training.matrix import blocks, give_back, readable
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.probing import probe
 from automl_transfer.training.reset import reset
@@ -211,7 +211,8 @@ def begin(
         original=plan.start == "pretrained",
     )
     if width is None:
-        fit(model.head, model.scaler(frozen), run.learned, run.weights)
+        fit(model.head, model.scaler.scaled(frozen), run.learned, run.weights)
+        give_back(reference)
     return run, frozen
 
 
@@ -266,7 +267,7 @@ def _reference(
 
         backbone.module.eval()
         found = pooled(backbone.features, train.rows, train.positions, device, check)
-    if not np.isfinite(found).all():
+    if not all(np.isfinite(block).all() for block in blocks(found)):
         raise DivergedError(
             "Every feature must be finite, but some of the training part are not. Leave this "
             "backbone out."

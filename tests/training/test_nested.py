@@ -33,7 +33,7 @@ def clusters(n: int = 120, classes: int = 3, width: int = 6, seed: int = 0) -> t
 
 
 def looked(features, labels, units=None, **options) -> list[Look]:
-    usual = {"seed": 0, "repeats": 2, "work": ALONE, "directory": Path()}
+    usual = {"seed": 0, "repeats": 2, "work": ALONE}
     units = np.arange(len(labels)) if units is None else units
     return list(looks(features, labels, int(labels.max()) + 1, units, **(usual | options)))
 

@@ -27,7 +27,7 @@ from automl_transfer.modalities.image.near_copies import (
     perceptual_codes,
 )
 
-BLOCK = 2048
+BLOCK = 512
 """Rows that are held at once."""
 LOOKS = 8
 """Pairs for each image that are compared closely, the nearest by their hashes first, so that the
@@ -93,12 +93,8 @@ def _near(
     """Near copies among images of different content that are not blank."""
     _, first = np.unique([sample.id for sample in dataset.samples], return_index=True)
     shown = np.sort(first[contrasts[first] >= LEAST_CONTRAST]).astype(np.int64)
-    pairs = shown[close_codes(codes[shown], MOST_BITS)]
     most = max(LEAST_LOOKS, LOOKS * len(shown))
-    if len(pairs) > most:
-        bits = np.bitwise_count(codes[pairs[:, 0]] ^ codes[pairs[:, 1]])
-        pairs = pairs[np.sort(np.argsort(bits, kind="stable")[:most])]
-    return near_pairs(pairs, rows)
+    return near_pairs(shown[close_codes(codes[shown], MOST_BITS, most)], rows)
 
 
 def _header_findings(dataset: Dataset, headers: Sequence[Header | None]) -> Iterator[Finding]:

@@ -90,7 +90,7 @@ def gaps(one: Pixels, other: Pixels) -> NDArray[np.float64]:
 def near_pairs(
     candidates: NDArray[np.int64],
     rows: Callable[[NDArray[np.int64]], Pixels],
-    block: int = 1024,
+    block: int = 256,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Those of the candidates that are copies, and their gaps.
 
