@@ -112,7 +112,8 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
     cost.metric("training of the winner", took(result.winner.seconds))
     cost.caption(f"of {counted(len(found.trials), 'trial', 'trials')}")
     _finalists(found, result)
-    with st.expander("Beside the baselines, and class by class"):
+    detail = {"single-label": ", and class by class", "multi-label": ", and label by label"}
+    with st.expander(f"Beside the baselines{detail.get(result.kind, '')}"):
         beside = rows.baselines(found)
         tables.table(
             beside.assign(value=tables.scaled(beside["value"], result.metric)),
@@ -122,7 +123,8 @@ def _verdict(found: Snapshot, result: Recommendation) -> None:
                 )
             },
         )
-        st.code(printable(result.test.report_text), language=None)
+        if result.test.report_text:
+            st.code(printable(result.test.report_text), language=None)
         st.text(printable(result.refit_reason))
 
 
