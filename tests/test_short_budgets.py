@@ -7,17 +7,23 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from automl_transfer import budget as budget_module
 from automl_transfer import searching
 from automl_transfer.budget import Stopwatch, crowding
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import LocalWeights
-from automl_transfer.events import BackboneExcluded, BackboneScreened, Event, Note
+from automl_transfer.events import BackboneExcluded, BackboneScreened, Event, Note, StageStarted
+from automl_transfer.modalities.image import inspecting
+from automl_transfer.plugins import load_registry
 from automl_transfer.recommendation import Recommendation
+from automl_transfer.request import SearchRequest
+from automl_transfer.searching import run_search
 from automl_transfer.testing import toy as toys
 from tests.toy_search import ToySearch
 
@@ -133,6 +139,40 @@ def test_what_the_final_does_not_need_goes_to_fine_tuning(timed: ToySearch) -> N
     _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
     assert answer.confirmation is not None
     assert 0.85 * 600 <= timed.study().status["spent"] <= 1.05 * 600
+
+
+@pytest.mark.parametrize(("budget", "sizes"), [(60.0, {96}), (600.0, {96, 224})])
+def test_while_a_short_search_reads_it_prepares_samples_for_the_cheapest_backbone_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: float, sizes: set[int]
+) -> None:
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
+    for place in range(30):
+        path = tmp_path / "data" / f"class{place % 3}" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (300, 300), (place, 90 * (place % 3), 0)).save(path)
+    made: set[int] = set()
+    plain_view = inspecting.plain_view
+
+    def watching(image: Image.Image, chosen: Any) -> Any:
+        view = plain_view(image, chosen)
+        made.add(view.shape[0])
+        return view
+
+    monkeypatch.setattr(inspecting, "plain_view", watching)
+    request = SearchRequest(
+        data=str(tmp_path / "data"),
+        study="short",
+        studies=str(tmp_path / "studies"),
+        budget_seconds=budget,
+        backbones=("bundled/*",),
+        offline=True,
+    )
+    events = run_search(request, load_registry(third_party=False))
+    for event in events:
+        if isinstance(event, StageStarted) and event.stage == "screen":
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert made & {96, 224} == sizes
 
 
 def test_crowding_is_what_passes_while_this_thread_waits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from automl_transfer.budget import crowding
 
-CLOSING = 2.0
+CLOSING = 2.5
 """Seconds on an idle core to build the winner's network, to write model and report, and to end."""
 
 
