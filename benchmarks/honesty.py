@@ -20,7 +20,8 @@ what scored within one point of the best in it, the cheapest wins (`stages/choos
 backbone is cheaper than the second), and is trained on all that is not test. Its score on the test
 part is reported; below 500 samples the estimate of `corrected` from the fresh folds, with what the
 withheld tenth would have added (`withheld.py`). "Nothing added" is the same without that; "the
-most accurate wins" is `--prefer accuracy`. Nothing in it is fitted to these data sets.
+most accurate wins" is `--prefer accuracy`. No number in it is fitted to data sets; that the folds
+are random and ten was once decided by results on these, digits excepted.
 
 **Naive** are the best validation score, and the best score of 5-fold cross-validation of the
 whole pool. **Equals** are five learners with the same distribution: standardised features,
