@@ -11,6 +11,8 @@ MOST_PAIRS = 1 << 22
 """Pairs up to which all are listed; if there are more, those that are found in the other way."""
 ORDERS = 64
 WINDOW = 16
+_WAITING = 1 << 20
+"""Pairs that wait to be joined with those that are kept, where only so many are wanted."""
 _SEED = 0x5EED
 
 
@@ -41,30 +43,37 @@ def close_codes(
     if n * (n - 1) // 2 <= COMPARISONS:
         found = _in_order(np.arange(n), codes, n - 1, most_bits, MOST_PAIRS)
         if len(found) < MOST_PAIRS:
-            return _split(_closest(np.unique(found), codes, most), n)
+            return _split(_closest([found], codes, most), n)
     window = WINDOW
     bits = np.unpackbits(codes.astype(">u8")[:, None].view(np.uint8), axis=1)  # (n, 64)
     generator = np.random.default_rng(_SEED)
-    pairs = np.empty(0, dtype=np.int64)
+    pairs: list[NDArray[np.int64]] = []
     for _ in range(ORDERS):
         packed = np.packbits(bits[:, generator.permutation(64)], axis=1)
         shuffled = np.ascontiguousarray(packed).view(">u8")[:, 0]
         order = np.argsort(shuffled, kind="stable")
-        found = _in_order(order, codes, window, most_bits, window * n)
-        # Joined as they come: together they would take many times the memory.
-        pairs = _closest(np.union1d(pairs, found), codes, most)
-    return _split(pairs, n)
+        pairs.append(_in_order(order, codes, window, most_bits, window * n))
+        # All together they would take many times the memory.
+        if most is not None and sum(map(len, pairs)) >= most + _WAITING:
+            pairs = [_closest(pairs, codes, most)]
+    return _split(_closest(pairs, codes, most), n)
 
 
 def _closest(
-    pairs: NDArray[np.int64], codes: NDArray[np.uint64], most: int | None
+    found: list[NDArray[np.int64]], codes: NDArray[np.uint64], most: int | None
 ) -> NDArray[np.int64]:
-    """The pairs that differ in the fewest bits, of those alike the first, in their order."""
+    """Distinct pairs that differ in the fewest bits, of those alike the first, in their order."""
+    joined = np.concatenate(found)
+    joined.sort()
+    new = np.ones(len(joined), dtype=bool)
+    np.not_equal(joined[1:], joined[:-1], out=new[1:])
+    pairs: NDArray[np.int64] = joined[new]
     if most is None or len(pairs) <= most:
         return pairs
     one, other = pairs // len(codes), pairs % len(codes)
     bits = np.bitwise_count(codes[one] ^ codes[other])
-    return pairs[np.sort(np.argsort(bits, kind="stable")[:most])]
+    closest: NDArray[np.int64] = pairs[np.sort(np.argsort(bits, kind="stable")[:most])]
+    return closest
 
 
 def _in_order(

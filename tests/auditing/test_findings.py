@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -278,6 +279,34 @@ def test_close_codes_among_many_are_found_in_short_time():
     found = {tuple(pair) for pair in close_codes(codes, 12).tolist()}
     hit = sum((place, place + 1) in found for place in planted.tolist())
     assert hit >= 0.99 * len(planted)
+
+
+@pytest.mark.parametrize("n", [500, 20_000])
+def test_of_too_many_close_codes_the_closest_are_kept(n: int):
+    """Few codes are compared each with each, many in sorted orders whose pairs are joined."""
+    generator = np.random.default_rng(2)
+    codes = generator.integers(0, 2**20, n, dtype=np.uint64)
+    every = close_codes(codes, 3)
+    bits = np.bitwise_count(codes[every[:, 0]] ^ codes[every[:, 1]])
+    most = len(every) // 10
+    expected = every[np.sort(np.argsort(bits, kind="stable")[:most])]
+    assert most >= 10
+    assert close_codes(codes, 3, most).tolist() == expected.tolist()
+    assert close_codes(codes, 3, len(every)).tolist() == every.tolist()
+
+
+def test_pairs_of_many_orders_take_memory_for_what_is_kept_of_them():
+    generator = np.random.default_rng(3)
+    codes = generator.integers(0, 2**12, 20_000, dtype=np.uint64)
+    tracemalloc.start()
+    try:
+        found = close_codes(codes, 12, 20_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 20_000
+    # The pairs of all orders are 64 times 16 for each code.
+    assert peak < 0.5 * 64 * 16 * 20_000 * 8  # bytes
 
 
 def test_very_many_equal_codes_are_linked_not_listed():

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from automl_transfer.rankers import knn, logme, ridge
 from automl_transfer.scoring import knn_predict
 from automl_transfer.space import Space
+from automl_transfer.target import Target
 from automl_transfer.training.frozen import FrozenFeatures, fitted
 from automl_transfer.training.head import scores_of, train_head
 from automl_transfer.training.head_runs import HeadRun
+from automl_transfer.training.link import link_of
 from automl_transfer.training.matrix import (
     GrowingMatrix,
     batch_of,
@@ -33,7 +35,8 @@ from automl_transfer.training.packed import train_heads
 from automl_transfer.training.similarity import CosineSimilarity, NearestMean
 from tests.training.workshop import CPU, HEADS, REGISTRY
 
-SAMPLES, WIDTH, CLASSES = 60_000, 256, 5
+SAMPLES, WIDTH, CLASSES = 120_000, 256, 5
+LINK = link_of(Target(names=tuple("abcde")))
 BATCH = 64
 """Small: with a row that is read of a file, the system maps what lies around it as well."""
 MEGABYTES = 4 * SAMPLES * WIDTH / 1e6
@@ -144,17 +147,17 @@ def test_heads_that_fit_themselves_or_are_trained(
         return module
 
     def work() -> None:
-        train, evaluate = np.arange(0, 45_000), np.arange(45_000, SAMPLES)
+        train, evaluate = np.arange(0, 100_000), np.arange(100_000, SAMPLES)
         data = FrozenFeatures.scaled(features, train, labels[train], evaluate, tmp_path)
         if card.closed_form:
-            found = fitted(build, data, 0).probabilities
+            found = fitted(build, data, 0, LINK).probabilities
         else:
             steps = train_heads(
                 runs=[HeadRun(build=build, lr=1e-3, weight_decay=0.0)],
                 features=data.train,
-                labels=data.labels,
+                targets=data.targets,
                 evaluate_features=data.evaluate,
-                classes=CLASSES,
+                link=LINK,
                 epochs=1,
                 batch_size=BATCH,
                 seed=0,
@@ -185,6 +188,7 @@ def test_a_trial_on_frozen_features(
             list(head.parameters()),
             frozen,
             truth,
+            link=LINK,
             epochs=1,
             batch_size=BATCH,
             lr=1e-3,
@@ -209,7 +213,7 @@ def test_neighbours_and_learning_curves(
 
     def curve() -> None:
         for _ in looks(
-            features, labels, CLASSES, np.arange(SAMPLES), seed=0, repeats=1, work=1e11
+            features, labels, CLASSES, np.arange(SAMPLES), seed=0, repeats=1, work=3e10
         ):
             pass
 
