@@ -19,7 +19,7 @@ from automl_transfer.events import BackboneScreened, Event, StageStarted, Standi
 from automl_transfer.jsonable import to_json
 from automl_transfer.metrics import merits
 from automl_transfer.scoring import interval, score
-from automl_transfer.stages.closing import closing_seconds
+from automl_transfer.stages.closing import answer_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.costs import too_slow
 from automl_transfer.stages.frozen_features import extracted, feature_key
@@ -221,7 +221,7 @@ def _affordable(
     key = feature_key(context, card, weights, context.encoder(card))
     ids = [context.dataset.samples[int(place)].id for place in development[wanted]]
     missing = len(context.cache.group(key.digest).missing(ids))
-    room = OF_THE_ROOM * (context.watch.left - closing_seconds()) / speed
+    room = OF_THE_ROOM * (context.watch.left - answer_seconds()) / speed
     return wanted if missing <= room else first_places(context, len(few) + room)
 
 

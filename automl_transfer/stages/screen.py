@@ -30,7 +30,7 @@ from automl_transfer.events import (
     Standing,
 )
 from automl_transfer.jsonable import to_json
-from automl_transfer.stages.closing import closing_seconds
+from automl_transfer.stages.closing import answer_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.looks import (
     Look,
@@ -156,7 +156,7 @@ def _narrow(context: Context, look: Look) -> None:
     seed, labels, splits = context.request.seed, context.dataset.labels, context.splits
     development, test = splits.development, splits.test
     each = MEASURED_MARGIN * look.seconds_per_sample
-    room = (context.watch.left - closing_seconds()) / each
+    room = (context.watch.left - answer_seconds()) / each
     seen = len(look.places)
     share = min(1.0, max(0.0, seen + room) / (len(development) + len(test)))
     places = look.places
@@ -193,7 +193,7 @@ def _last_moment(context: Context, look: Look) -> float:
     watch = context.watch
     if not watch.timed:
         return math.inf
-    after = closing_seconds() + look.seconds_per_sample * len(context.splits.test)
+    after = answer_seconds() + look.seconds_per_sample * len(context.splits.test)
     return watch.elapsed + watch.left - after
 
 
@@ -284,7 +284,7 @@ def _following(
     all_of_them = sum(_first_seconds(looks, card) for card in cards)
     if context.watch.elapsed + all_of_them <= limit:
         return 0
-    room = context.watch.left - closing_seconds()
+    room = context.watch.left - answer_seconds()
     samples = len(context.splits.development) + len(context.splits.test)
     for place in reversed(range(len(cards))):
         whole = MARGIN * samples * _seconds_per_sample(looks, cards[place])
