@@ -54,7 +54,7 @@ class FrozenFeatures:
         mean, scale = scaler.mean.numpy(), float(scaler.scale)
 
         def copy(places: NDArray[np.int64]) -> NDArray[np.float32]:
-            made = GrowingMatrix(len(places), features.shape[1], directory)
+            made = GrowingMatrix(len(places), features.shape[1], directory, shuffled=True)
             begin = 0
             for block in blocks(features, places):
                 rows = np.arange(begin, begin + len(block))

@@ -49,7 +49,9 @@ _MAPS: WeakKeyDictionary[mmap.mmap, _Map] = WeakKeyDictionary()
 class GrowingMatrix:
     """Takes rows in any order; float32, shape (n, width)."""
 
-    def __init__(self, count: int, width: int, directory: Path | None) -> None:
+    def __init__(
+        self, count: int, width: int, directory: Path | None, *, shuffled: bool = False
+    ) -> None:
         """Reserves room.
 
         Args:
@@ -57,6 +59,8 @@ class GrowingMatrix:
             width: Numbers in a row.
             directory: For the file, if there is one. Where none can be made, and no other, the
                 matrix is in memory; with None it always is.
+            shuffled: Its rows are read in random order, epoch by epoch, which takes longer from a
+                file: up to twice the size it is in memory.
         """
         self.width = width
         self._shape = (count, width)
@@ -64,7 +68,7 @@ class GrowingMatrix:
         self._file: FileIO | None = None
         self._rows: NDArray[np.float32] | None = None
         size = 4 * count * width
-        if directory is not None and size > MEMORY_BYTES:
+        if directory is not None and size > MEMORY_BYTES * (2 if shuffled else 1):
             self._file = _nameless(directory, size)
         if self._file is None:
             self._rows = np.zeros(self._shape, dtype=np.float32)
