@@ -157,6 +157,25 @@ def test_a_head_for_classes_alone_is_refused_by_name_and_passed_over_else(tmp_pa
     assert {row.configuration.head for row in toy.study("glob").trials} <= {"linear", "ridge"}
 
 
+def test_of_a_single_label_the_report_is_about_its_presence(tmp_path: Path) -> None:
+    toy = ToySearch(tmp_path)
+    toy.data = write_toy_data(tmp_path / "kinds.toy.csv", n=120, kind="multi-label")
+    rows = [line.partition(",") for line in toy.data.read_text(encoding="utf-8").splitlines()]
+    lines = [f"{'even' if 'even' in labels else ''},{rest}\n" for labels, _, rest in rows]
+    toy.data.write_text("".join(lines), encoding="utf-8")
+    toy.run(
+        toy.request(trials=2, strategies=("frozen",), options=DataOptions(task="multi-label"))
+    )
+    test, manifest = toy.study().recommendation.test, toy.study().files.read_manifest()
+    held_out = [
+        name
+        for name, part in zip(manifest["class"], manifest["part"], strict=True)
+        if part == "test"
+    ]
+    assert test.report["even"]["support"] == held_out.count("even") != len(held_out) / 2
+    assert test.report["even"]["f1-score"] == pytest.approx(test.metrics["macro_f1"])
+
+
 def test_a_metric_of_another_kind_is_refused(tmp_path: Path) -> None:
     toy = ToySearch(tmp_path)
     toy.data = write_toy_data(tmp_path / "kinds.toy.csv", n=120, kind="multi-label")
