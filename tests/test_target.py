@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from automl_transfer.dataset import Dataset, Sample
 from automl_transfer.splits import make_splits
-from automl_transfer.target import columns, kind_of, strata_of, unit_of
+from automl_transfer.target import columns, kind_of, strata_of, totals, unit_of
 
 NUMBERS = arrays.arrays(np.float64, st.integers(1, 80), elements=st.floats(-1e6, 1e6))
 SETS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 5)),
@@ -23,6 +23,15 @@ def test_targets_carry_their_kind_in_their_form() -> None:
     assert kind_of(np.array([0.5, 2.0])) == "regression"
     np.testing.assert_array_equal(columns(np.array([0, 2]), 3), [[1, 0, 0], [0, 0, 1]])
     np.testing.assert_array_equal(columns(np.array([0.5, 2.0]), 1), [[0.5], [2.0]])
+
+
+@pytest.mark.parametrize(
+    "targets", [np.array([0, 2, 0]), np.array([[1, 0, 1], [1, 0, 0]], dtype=np.uint8)]
+)
+def test_totals_are_sums_of_the_columns(targets: np.ndarray) -> None:
+    np.testing.assert_array_equal(totals(targets, 3), columns(targets, 3).sum(axis=0))
+    numbers = np.array([0.5, 2.0])
+    np.testing.assert_array_equal(totals(numbers, 1), [2.5])
 
 
 @given(SETS)
