@@ -183,9 +183,7 @@ def test_of_a_single_label_the_report_is_about_its_presence(tmp_path: Path) -> N
     rows = [line.partition(",") for line in toy.data.read_text(encoding="utf-8").splitlines()]
     lines = [f"{'even' if 'even' in labels else ''},{rest}\n" for labels, _, rest in rows]
     toy.data.write_text("".join(lines), encoding="utf-8")
-    toy.run(
-        toy.request(trials=2, strategies=("frozen",), options=DataOptions(task="multi-label"))
-    )
+    toy.run(toy.request(trials=2, strategies=("frozen",), options=DataOptions(task="multi-label")))
     test, manifest = toy.study().recommendation.test, toy.study().files.read_manifest()
     held_out = [
         name
