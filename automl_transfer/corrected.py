@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.comparison import ALIKE, Comparison
 from automl_transfer.intervals import around, effective_samples
-from automl_transfer.metrics import Evaluate, is_share, prepare
+from automl_transfer.metrics import Evaluate, best_possible, prepare
 from automl_transfer.recommendation import Interval
 from automl_transfer.resampling import clusters_of, resampled_weights
 from automl_transfer.target import Targets
@@ -97,7 +97,7 @@ def corrected(
     if withheld is not None and gained is not None:
         gain = float(withheld.times() * gained(np.ones((1, len(labels))))[0])
         scattered = scattered + withheld.times(np.linspace(*EXPONENTS, len(gains))) * gains
-    best = 1.0 if is_share(metric) else 0.0
+    best = best_possible(metric)
     value = min(alone + gain, best)
     ends = around(
         value,

@@ -126,6 +126,7 @@ def knn_predict(
     count = min(neighbours, len(targets))
     nearest = np.full((len(queries), count), -np.inf, dtype=np.float32)
     places = np.zeros((len(queries), count), dtype=np.int64)
+    found = np.zeros((len(queries), outputs), dtype=np.float32)
     for first in range(0, len(queries), _QUERIES_AT_ONCE):
         rows = slice(first, first + _QUERIES_AT_ONCE)
         wanted = _unit(queries[rows])
@@ -138,11 +139,9 @@ def knn_predict(
             new = start + np.maximum(best - count, 0)
             places[rows] = np.where(best < count, before, new)
             block_done()
-    known_targets = columns(targets, outputs).astype(np.float32)
-    found: NDArray[np.float32] = np.zeros((len(queries), outputs), dtype=np.float32)
-    for column in places.T:
-        found += known_targets[column]
-    return found / np.float32(count)
+        of_nearest = columns(targets[places[rows].ravel()], outputs)
+        found[rows] = of_nearest.reshape(-1, count, outputs).mean(axis=1)
+    return found
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

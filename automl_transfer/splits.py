@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits, given_parts
 from automl_transfer.errors import DataError
-from automl_transfer.target import Kind
+from automl_transfer.target import Kind, outputs_of
 from automl_transfer.units import units as make_units
 
 TEST_SHARE = 0.2
@@ -83,7 +83,7 @@ def make_splits(
         drawn.append("test")
     if "val" not in given and pool.draw("val", VAL_SHARE * pool.size, 1, f"{seed}:val"):
         drawn.append("val")
-    _require_training(samples, classes, parts, moved)
+    _require_training(samples, classes, parts, moved, kind)
     _require_validation(classes, parts, pool, given="val" in given)
     where = np.array([PARTS.index(parts[sample.id]) for sample in samples], dtype=np.int64)
     train, val, test = (np.flatnonzero(where == place) for place in range(len(PARTS)))
@@ -232,20 +232,32 @@ def _quotas(totals: Mapping[int, int], size: float) -> dict[int, int]:
 
 
 def _require_training(
-    samples: Sequence[Sample], classes: Sequence[str], parts: Mapping[str, Part], moved: int
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    parts: Mapping[str, Part],
+    moved: int,
+    kind: Kind,
 ) -> None:
-    present = {sample.label for sample in samples}
-    trained = {sample.label for sample in samples if parts[sample.id] == "train"}
+    present, trained = (
+        {
+            place
+            for sample in samples
+            if parts[sample.id] in among
+            for place in outputs_of(kind, sample.label, sample.values)
+        }
+        for among in (PARTS, ("train",))
+    )
     missing = [repr(name) for label, name in enumerate(classes) if label in present - trained]
     if missing:
+        what = "label" if kind == "multi-label" else "class"
         why = (
             f" {moved} given ones are not used, since identical files are in a held-out part."
             if moved
             else ""
         )
         raise DataError(
-            "Every class must have samples to learn from in the training part, but "
-            f"{', '.join(missing)} has none.{why} Add samples of it, or take the class out."
+            f"Every {what} must have samples to learn from in the training part, but "
+            f"{', '.join(missing)} has none.{why} Add samples of it, or take the {what} out."
         )
 
 

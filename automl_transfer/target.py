@@ -64,6 +64,14 @@ def columns(targets: Targets, outputs: int) -> NDArray[np.float64]:
     return targets.astype(np.float64).reshape(len(targets), outputs)
 
 
+def totals(targets: Targets, outputs: int) -> NDArray[np.float64]:
+    """Sums of :func:`columns` over the samples, shape (outputs,), without making them: of many
+    classes they take a thousand times what the targets take."""
+    if kind_of(targets) == "single-label":
+        return np.bincount(targets, minlength=outputs).astype(np.float64)
+    return np.atleast_1d(targets.sum(axis=0, dtype=np.float64))
+
+
 def strata_of(targets: Targets) -> NDArray[np.int64]:
     """What a draw of the samples should have in proportion, an index for each, shape (n,).
 

@@ -9,7 +9,7 @@ from automl_transfer.comparison import compare
 from automl_transfer.corrected import chosen, corrected, highest
 from automl_transfer.scoring import score
 from automl_transfer.stages.choose import Rule
-from automl_transfer.task import METRICS
+from automl_transfer.task import MAXIMISED, METRICS
 
 
 def contender(labels, right: float, generator):
@@ -47,6 +47,17 @@ def test_what_does_not_choose_by_the_score_needs_no_correction() -> None:
     assert chosen(found, cheapest) == 2
     result = corrected(each, labels, "accuracy", 0, found, rule=cheapest)
     assert result.value == pytest.approx(found.contenders[2].value, abs=0.01)
+
+
+@pytest.mark.parametrize("metric", MAXIMISED["regression"])
+def test_of_numbers_too_one_alone_keeps_its_score(metric: str) -> None:
+    generator = np.random.default_rng(5)
+    numbers = generator.normal(size=90)
+    one = (numbers + 0.5 * generator.normal(size=90)).astype(np.float32)[:, np.newaxis]
+    found = compare([one], numbers, metric, 0)
+    result = corrected([one], numbers, metric, 0, found)
+    assert result.value == pytest.approx(score(one, numbers, metric), abs=0.02)
+    assert result.interval.low < result.value < result.interval.high
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -147,6 +147,26 @@ def test_other_units_change_nothing_but_the_unit(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_fine_tuned_next_does_not_depend_on_the_unit(tmp_path: Path) -> None:
+    tried = []
+    for name, factor in (("small", 1e-3), ("large", 1e5)):
+        toy = ToySearch(tmp_path)
+        toy.data = tmp_path / f"{name}.toy.csv"
+        write_toy_data(toy.data, n=120, kind="regression")
+        rows = [line.partition(",") for line in toy.data.read_text(encoding="utf-8").splitlines()]
+        lines = [f"{factor * float(y)!r},{rest}\n" for y, _, rest in rows]
+        toy.data.write_text("".join(lines), encoding="utf-8")
+        strategies = ("frozen", "full", "last-stages", "norm-bias")
+        options = DataOptions(task="regression")
+        toy.run(
+            toy.request(
+                study=name, trials=14, strategies=strategies, options=options, metric="neg_mae"
+            )
+        )
+        tried.append([row.configuration.title for row in toy.study(name).trials])
+    assert tried[0] == tried[1]
+
+
 def test_a_head_for_classes_alone_is_refused_by_name_and_passed_over_else(tmp_path: Path) -> None:
     toy = ToySearch(tmp_path)
     toy.data = write_toy_data(tmp_path / "kinds.toy.csv", n=120, kind="regression")
@@ -155,6 +175,23 @@ def test_a_head_for_classes_alone_is_refused_by_name_and_passed_over_else(tmp_pa
         toy.run(toy.request(heads=("cosine", "linear"), options=options))
     toy.run(toy.request(study="glob", heads=("*e*",), trials=4, options=options))
     assert {row.configuration.head for row in toy.study("glob").trials} <= {"linear", "ridge"}
+
+
+def test_of_a_single_label_the_report_is_about_its_presence(tmp_path: Path) -> None:
+    toy = ToySearch(tmp_path)
+    toy.data = write_toy_data(tmp_path / "kinds.toy.csv", n=120, kind="multi-label")
+    rows = [line.partition(",") for line in toy.data.read_text(encoding="utf-8").splitlines()]
+    lines = [f"{'even' if 'even' in labels else ''},{rest}\n" for labels, _, rest in rows]
+    toy.data.write_text("".join(lines), encoding="utf-8")
+    toy.run(toy.request(trials=2, strategies=("frozen",), options=DataOptions(task="multi-label")))
+    test, manifest = toy.study().recommendation.test, toy.study().files.read_manifest()
+    held_out = [
+        name
+        for name, part in zip(manifest["class"], manifest["part"], strict=True)
+        if part == "test"
+    ]
+    assert test.report["even"]["support"] == held_out.count("even") != len(held_out) / 2
+    assert test.report["even"]["f1-score"] == pytest.approx(test.metrics["macro_f1"])
 
 
 def test_a_metric_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -113,6 +113,24 @@ def test_where_no_backbone_gets_through_the_data_as_much_is_used_as_there_is_tim
     assert 0.85 * 500 <= timed.study().status["spent"] <= 1.05 * 500
 
 
+def test_without_a_test_part_too_as_much_is_used_as_there_is_time_for(timed: ToySearch) -> None:
+    networks = {"small": {"seconds": 5.0}}
+    events, answer = _search(timed, 500.0, 300, networks, hold_out="no")
+    assert "of 300 development samples are used" in _used(events)[0]
+    assert "test" not in _used(events)[0]
+    assert answer.test.source != "test" and answer.test.samples < 300
+    assert timed.study().status["spent"] <= 1.05 * 500
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.0])
+def test_heads_that_are_trained_give_an_answer_too(timed: ToySearch, seconds: float) -> None:
+    networks = {"small": {"seconds": seconds}}
+    options = {"heads": ("linear",), "strategies": ("frozen",)}
+    _, answer = _search(timed, 500.0, 1200, networks, **options)
+    assert answer.winner.configuration.head == "linear"
+    assert timed.study().status["spent"] <= 1.05 * 500
+
+
 def test_when_the_time_is_over_before_the_first_look_there_is_an_answer_all_the_same(
     timed: ToySearch,
 ) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from automl_transfer.dataset import Dataset, Sample
+from automl_transfer.errors import DataError
 from automl_transfer.splits import make_splits
-from automl_transfer.target import columns, kind_of, strata_of, unit_of
+from automl_transfer.target import Kind, columns, kind_of, strata_of, totals, unit_of
 
 NUMBERS = arrays.arrays(np.float64, st.integers(1, 80), elements=st.floats(-1e6, 1e6))
 SETS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 5)),
@@ -23,6 +24,15 @@ def test_targets_carry_their_kind_in_their_form() -> None:
     assert kind_of(np.array([0.5, 2.0])) == "regression"
     np.testing.assert_array_equal(columns(np.array([0, 2]), 3), [[1, 0, 0], [0, 0, 1]])
     np.testing.assert_array_equal(columns(np.array([0.5, 2.0]), 1), [[0.5], [2.0]])
+
+
+@pytest.mark.parametrize(
+    "targets", [np.array([0, 2, 0]), np.array([[1, 0, 1], [1, 0, 0]], dtype=np.uint8)]
+)
+def test_totals_are_sums_of_the_columns(targets: np.ndarray) -> None:
+    np.testing.assert_array_equal(totals(targets, 3), columns(targets, 3).sum(axis=0))
+    numbers = np.array([0.5, 2.0])
+    np.testing.assert_array_equal(totals(numbers, 1), [2.5])
 
 
 @given(SETS)
@@ -98,3 +108,53 @@ def test_strata_have_names_for_all_labels(kind: str) -> None:
     targets = np.linspace(0, 1, 50) if kind == "regression" else np.eye(50, 2, dtype=np.uint8)
     found = dataset(kind, [(0.0,)] * 50, strata_of(targets), ("y",) * targets.ndim)
     assert len(found.strata) > max(found.labels)
+
+
+def in_parts(kind: Kind, parts: str, values: list[tuple[float, ...]]) -> Dataset:
+    """Samples in given parts: a letter each, of train, val and test."""
+    names = {"t": "train", "v": "val", "x": "test"}
+    if kind == "regression":
+        strata = strata_of(np.array([value[0] for value in values]))
+    else:
+        sets = np.zeros((len(values), 2), dtype=np.uint8)
+        for place, value in enumerate(values):
+            sets[place, [int(label) for label in value]] = 1
+        strata = strata_of(sets)
+    return Dataset(
+        modality="any",
+        root=".",
+        classes=("number",) if kind == "regression" else ("one", "two"),
+        samples=tuple(
+            Sample(
+                id=f"{place:04}",
+                source=str(place),
+                label=int(stratum),
+                values=value,
+                part=names[part],  # type: ignore[arg-type]
+            )
+            for place, (stratum, value, part) in enumerate(zip(strata, values, parts, strict=True))
+        ),
+        layout="manifest with parts",
+        kind=kind,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "test", "values"),
+    [
+        # Only the test part has a sample without a label, and one with nothing but the first.
+        ("multi-label", 4, [(0, 1)] * 6 + [(1,)] * 2 + [(0, 1), (1,), (), (0,)]),
+        # It has larger numbers than the training part.
+        ("regression", 16, [(float(number),) for number in (*range(8), *range(50, 66))]),
+    ],
+)
+def test_given_parts_need_no_stratum_to_learn_from(kind: Kind, test: int, values: list) -> None:
+    dataset = in_parts(kind, "ttttttvv" + test * "x", values)
+    splits = make_splits(dataset.samples, dataset.strata, 0, kind=kind)
+    assert [len(splits.of(part)) for part in ("train", "val", "test")] == [6, 2, test]
+
+
+def test_given_parts_need_every_label_to_learn_from() -> None:
+    dataset = in_parts("multi-label", "ttttvvxx", [(0,)] * 4 + [(1,), (0,)] * 2)
+    with pytest.raises(DataError, match=r"Every label must have samples.*'two' has none"):
+        make_splits(dataset.samples, dataset.strata, 0, kind="multi-label")

@@ -26,8 +26,9 @@ def show(found: Snapshot) -> None:
         place.metric(f"{part} samples", f"{int(counts.get(part, 0)):,}")
     known = data.get("classes") or []
     kind = str(data.get("kind", "single-label"))
+    what = outputs(kind, known)
     st.text(
-        f"{outputs(kind, known).capitalize()}, read as {plain(data.get('layout', '–'))} by "
+        f"{what[:1].upper()}{what[1:]}, read as {plain(data.get('layout', '–'))} by "
         f"the modality {plain(data.get('modality', '–'))}.\n"
         f"Split: {plain(data.get('split_description', '–'))}.\n"
         f"Metric: {metric_words(found.metric)}, because: {plain(data.get('metric_reason', '–'))}."

@@ -39,7 +39,7 @@ def score(
         classes: Columns of a prediction.
         seed: Not needed: nothing is left to chance.
     """
-    from automl_transfer.target import columns, kind_of
+    from automl_transfer.target import kind_of, totals
     from automl_transfer.training.spectrum import Regressed, spectrum
 
     if kind_of(labels) == "regression":
@@ -47,7 +47,9 @@ def score(
         labels = labels - labels.mean()
     found = spectrum(Regressed.as_they_are(features, labels, classes))
     n = len(labels)
-    counts = (columns(labels, classes) ** 2).sum(axis=0)
+    # The squared length of each column; zeros and ones are their own squares.
+    numbers = kind_of(labels) == "regression"
+    counts = totals(labels**2 if numbers else labels, classes)
     # That a class without samples has none is certain, whatever the features.
     counts, energy = counts[counts > 0], found.targets[:, counts > 0] ** 2  # (c,), (r, c)
     if not len(counts):

@@ -20,7 +20,7 @@ from automl_transfer.stages.frozen_features import features_of
 from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
-from automl_transfer.target import Kind, columns
+from automl_transfer.target import Kind, totals
 
 DEFAULT_BACKBONE = "bundled/efficientnet_lite0"
 CONSTANT: dict[Kind, str] = {
@@ -115,7 +115,7 @@ def _majority(context: Context, yardstick: Yardstick) -> Made:
     target, targets = context.task.target, context.dataset.targets
 
     def means(learn: Positions) -> NDArray[np.float32]:
-        found = columns(targets[learn], target.outputs).mean(axis=0)
+        found = totals(targets[learn], target.outputs) / len(learn)
         return np.asarray(found, dtype=np.float32)
 
     known = means(context.splits.development)

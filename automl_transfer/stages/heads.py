@@ -10,6 +10,7 @@ from automl_transfer.cards import HeadCard, StrategyCard
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, StageStarted
 from automl_transfer.space import Space
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.packs import NAME, HeadTrials
@@ -80,16 +81,17 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
         startup=PACK,
     )
     deadline = context.watch.share(1.0 if alone else SHARE)
-
-    def late() -> bool:
-        return context.watch.left <= reserve
-
     ranked = list(context.candidates.values())
     for turn in range(PACKS_ALONE):
         for place, candidate in enumerate(ranked):
             if turn and not alone and place >= 2:
                 continue
-            over = context.watch.elapsed >= deadline
+            end = _end(context, reserve)
+
+            def late(end: float = end) -> bool:
+                return context.watch.left <= end
+
+            over = context.watch.elapsed >= deadline or context.watch.left <= reserve
             # Default heads cost little, and fine-tunes start from the best of them: they are
             # tried even when the stage is late, as long as the search is not.
             if late() or (over and turn):
@@ -108,7 +110,8 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
                 continue
             trials = HeadTrials(context, candidate)
             if context.request.budget_seconds is not None:
-                count = trials.fitting(count, context.watch.left - reserve)
+                fitting = trials.fitting(count, context.watch.left - end)
+                count = fitting if _answers(context) else max(1, fitting)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
             if asked:
                 yield from trials.pack(asked, late)
@@ -168,6 +171,20 @@ def _space(context: Context, frozen: list[StrategyCard], backbones: tuple[str, .
             if weights.params and (card.weighs_classes or not card.closed_form)
         },
     )
+
+
+def _answers(context: Context) -> bool:
+    """Whether a trial has finished."""
+    return any(row.state == "finished" for row in context.outcomes)
+
+
+def _end(context: Context, reserve: float) -> float:
+    """Seconds to leave: until a trial has finished, no more than an answer takes; when these are
+    over as well, none: a late answer is worth more than none."""
+    if _answers(context) or not context.watch.timed:
+        return reserve
+    least = min(reserve, closing_seconds())
+    return least if context.watch.left > least else -math.inf
 
 
 def _done(context: Context) -> int:

@@ -58,7 +58,11 @@ def _report(context: Context, predicted: NDArray[np.int64], targets: Targets) ->
     from sklearn.metrics import classification_report
 
     names = list(context.task.classes)
-    options = {"labels": range(len(names)), "target_names": names, "zero_division": 0}
+    labels = list(range(len(names)))
+    if targets.ndim == 2 and len(names) == 1:
+        # A single column is taken for classes, of which the first is that the label does not hold.
+        predicted, targets, labels = predicted.ravel(), targets.ravel(), [1]
+    options = {"labels": labels, "target_names": names, "zero_division": 0}
     return {
         "report": classification_report(targets, predicted, output_dict=True, **options),
         "report_text": classification_report(targets, predicted, digits=3, **options),

@@ -21,7 +21,7 @@ from automl_transfer.scoring import resampled
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.larger import size_gain
-from automl_transfer.target import Targets, columns
+from automl_transfer.target import Targets, totals
 
 if TYPE_CHECKING:
     from automl_transfer.training.curve_points import CurvePoints
@@ -222,7 +222,7 @@ def _method(found: list[Look], samples: int) -> str:
 
 def _classes(points: CurvePoints, targets: Targets) -> tuple[ClassGain, ...]:
     """The classes with a curve of their own, largest gain first."""
-    counts = columns(targets, points.values.shape[1]).sum(axis=0).astype(np.int64)
+    counts = totals(targets, points.values.shape[1]).astype(np.int64)
     found = []
     for label in np.argsort(-counts, kind="stable")[:MOST_CLASSES].tolist():
         values = points.values[:, label]

@@ -42,6 +42,9 @@ OF_THE_ROOM = 0.5
 """Of the time that is left when the first backbone is looked at, for that; the rest is for its
 pass over the test part."""
 
+WORTH_A_TAP = 2.0
+"""Times of the pass that gives the features; with less time left nothing is fine-tuned."""
+
 
 @dataclass(kw_only=True)
 class Look:
@@ -225,6 +228,11 @@ def _affordable(
     return wanted if missing <= room else first_places(context, len(few) + room)
 
 
+def remaining(context: Context, look: Look) -> float:
+    """Seconds that the features will take that a first look has not computed."""
+    return (len(context.splits.development) - len(look.places)) * look.seconds_per_sample
+
+
 def last_look(context: Context, look: Look, limit: float) -> Generator[Event, None, Candidate]:
     """The rest of the features of a backbone that goes on."""
     from automl_transfer.training.stages import stage_views
@@ -276,6 +284,8 @@ def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
 
     The same passes compute it; without it the frozen part would see each sample again.
     """
+    if context.watch.left < WORTH_A_TAP * remaining(context, look):
+        return None  # to find where to listen takes passes, too, and none will ask for it
     from automl_transfer.space import Space
     from automl_transfer.training.stages import stage_views
     from automl_transfer.training.taps import tap_for

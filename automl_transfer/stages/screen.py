@@ -38,6 +38,7 @@ from automl_transfer.stages.looks import (
     first_look,
     keep,
     last_look,
+    remaining,
     shared_positions,
 )
 from automl_transfer.stages.verdicts import judge, weight
@@ -89,7 +90,7 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
     def rest(look: Look) -> float:
         """Seconds that the features that are not there yet will take."""
         known = earlier.get(look.card.id, 0) >= len(context.splits.development)
-        return 0.0 if known else _rest(context, look)
+        return 0.0 if known else remaining(context, look)
 
     late: list[tuple[Look, Exception]] = []
     for look in kept:
@@ -126,19 +127,21 @@ def _make_do(context: Context, looks: list[Look], answer: Answer) -> Iterator[Ev
     A small answer to the question that was asked is worth more than none; the user is told.
     """
     looks = sorted(looks, key=lambda look: (-look.first.score, look.card.id))
-    whole = len(context.splits.development), len(context.splits.test)
+    before = context.splits
     _narrow(context, looks[0])
+    now = context.splits
+    used = f"{len(now.development)} of {len(before.development)} development samples"
+    if len(before.test):
+        used += f" and {len(now.test)} of {len(before.test)} test samples"
     text = (
-        "No backbone gets through all of the data within this budget: "
-        f"{len(context.splits.development)} of {whole[0]} development samples and "
-        f"{len(context.splits.test)} of {whole[1]} test samples are used. A larger --budget uses "
-        "all of them."
+        f"No backbone gets through all of the data within this budget: {used} are used. A larger "
+        "--budget uses all of them."
     )
     context.notes.append(text)
     yield Note(text=text, level="warning")
     for look in looks:
         limit = _last_moment(context, look)
-        if context.candidates and context.watch.elapsed + _rest(context, look) > limit:
+        if context.candidates and context.watch.elapsed + remaining(context, look) > limit:
             yield _excluded(context, look.card.id, NOT_REACHED)
             continue
         # Once the limit is past, what has been looked at must do.
@@ -163,20 +166,17 @@ def _narrow(context: Context, look: Look) -> None:
     if share * len(development) > seen:
         places = np.union1d(places, development_places(context, share))
     room -= len(places) - seen
-    tested = shared_positions(labels[test], seed, min(1.0, max(0.0, room / max(1, len(test)))))
+    if len(test):
+        share = min(1.0, max(0.0, room / len(test)))
+        test = test[shared_positions(labels[test], seed, share)]
     context.narrow(
         replace(
             splits,
             train=np.intersect1d(splits.train, development[places]),
             val=np.intersect1d(splits.val, development[places]),
-            test=test[tested] if len(test) else test,
+            test=test,
         )
     )
-
-
-def _rest(context: Context, look: Look) -> float:
-    """Seconds that the features will take that its first look has not computed."""
-    return (len(context.splits.development) - len(look.places)) * look.seconds_per_sample
 
 
 def _limit(context: Context) -> float:
@@ -207,7 +207,7 @@ def screen_late(context: Context, answer: Answer, reserve: float) -> Iterator[Ev
     """
     waiting, context.waiting = context.waiting, []
     for look in waiting:
-        needed = MEASURED_MARGIN * _rest(context, look)
+        needed = MEASURED_MARGIN * remaining(context, look)
         # The reserve does not know of this network: if it wins, it sees the test part.
         left = context.watch.left - reserve - look.seconds_per_sample * len(context.splits.test)
         if needed > left:
@@ -303,7 +303,7 @@ def _fits(context: Context, looks: Sequence[Look], card: BackboneCard, limit: fl
 def _before_an_answer(context: Context, looks: Sequence[Look]) -> float:
     """Seconds of the study's clock that leave time for an answer with the cheapest of the
     backbones that have been looked at."""
-    return max(_last_moment(context, look) - _rest(context, look) for look in looks)
+    return max(_last_moment(context, look) - remaining(context, look) for look in looks)
 
 
 def _first_seconds(looks: Sequence[Look], card: BackboneCard) -> float:

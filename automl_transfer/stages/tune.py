@@ -187,14 +187,16 @@ class _Stage:
         start = self._context.watch.left - self._end(0.0) + context.watch.elapsed - self._begun
         spent = (context.watch.elapsed - self._begun) / start if math.isfinite(start) else 0.0
         floor = min(frozen.values(), default=0.0)
+        # What strategies are expected to gain is written for metrics from 0 to 1.
+        unit = 100 * context.task.point
         arms = [
             Arm(
                 backbone=recipe.backbone,
                 strategy=recipe.strategy,
                 cost=self._forecast.seconds(recipe, rungs[0]),
-                frozen=frozen.get(recipe.backbone, floor),
+                frozen=frozen.get(recipe.backbone, floor) / unit,
                 values=tuple(
-                    row.value
+                    row.value / unit
                     for row in self._past()
                     if row.value is not None
                     and row.configuration.backbone == recipe.backbone
@@ -208,7 +210,7 @@ class _Stage:
         if context.request.budget_seconds is None:
             # Without a clock, what a trial costs must not decide: it would differ by machine.
             arms = [replace(arm, cost=1.0) for arm in arms]
-        return ranked(arms, value if value is not None else floor, spent)
+        return ranked(arms, (floor if value is None else value) / unit, spent)
 
     def _is_broken(self, recipe: Configuration) -> bool:
         """Whether an arm has failed time and again, and never given a value."""

@@ -185,6 +185,13 @@ def test_all_failed_groups_the_reasons(run, make_study: MakeStudy) -> None:
     assert groups.iloc[0]["reason"] == "DivergedError: nan"
 
 
+def test_a_number_to_predict_keeps_its_name(run, make_study: MakeStudy) -> None:
+    made = make_study("ages", some_outcomes())
+    data = made.store.get("data")
+    made.store.put("data", {**data, "kind": "regression", "classes": ["Age"]})
+    assert "The number 'Age', read as class folders" in texts(run(study="ages"))
+
+
 def test_trial_in_the_address_is_shown(run, make_study: MakeStudy) -> None:
     make_study("done", some_outcomes(), recommended=True)
     app = run(study="done", trial="2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -14,8 +15,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 from automl_transfer.audit import Finding
 from automl_transfer.auditing import Audited, audit_dataset
 from automl_transfer.contracts import Examines
-from automl_transfer.dataset import DataOptions
-from automl_transfer.modalities.image.appearance import cliffs_delta
+from automl_transfer.dataset import DataOptions, Dataset, Sample
+from automl_transfer.modalities.image.appearance import (
+    MEASURES,
+    appearance_findings,
+    cliffs_delta,
+)
 from automl_transfer.modalities.image.modality import build
 from automl_transfer.modalities.image.near_copies import gaps
 
@@ -250,6 +255,27 @@ def test_classes_that_were_taken_otherwise(tmp_path):
     finding = kinds(root)["classes-look-different"]
     assert finding.examples[0].words.startswith("'owl': width in pixels, median 200 against 160")
     assert all("'owl'" in one.words for one in finding.examples)
+
+
+def test_many_classes_do_not_take_a_column_of_all_images_each():
+    images, classes = 10_000, 400
+    dataset = Dataset(
+        modality="image",
+        root=".",
+        classes=tuple(f"class{label}" for label in range(classes)),
+        samples=tuple(
+            Sample(id=str(place), source=str(place), label=place % classes)
+            for place in range(images)
+        ),
+        layout="class folders",
+    )
+    measured = np.random.default_rng(0).normal(size=(images, len(MEASURES))).astype(np.float32)
+    tracemalloc.start()
+    try:
+        assert list(appearance_findings(dataset, measured)) == []
+        assert tracemalloc.get_traced_memory()[1] < images * classes
+    finally:
+        tracemalloc.stop()
 
 
 def test_cliffs_delta_counts_pairs():

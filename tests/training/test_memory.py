@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from automl_transfer.rankers import knn, logme, ridge
 from automl_transfer.scoring import knn_predict
 from automl_transfer.space import Space
-from automl_transfer.target import Target
+from automl_transfer.target import Target, totals
 from automl_transfer.training.frozen import FrozenFeatures, fitted
 from automl_transfer.training.head import scores_of, train_head
 from automl_transfer.training.head_runs import HeadRun
@@ -245,3 +245,20 @@ def test_scaled_rows_are_those_of_the_module() -> None:
     assert torch.equal(scaler.scaled(values), scaler(values))
     assert float(scaler(values).mean()) == pytest.approx(0, abs=1e-6)
     assert float(scaler(values).std()) == pytest.approx(1, abs=0.05)
+
+
+def test_many_classes_do_not_take_a_column_of_all_samples_each(
+    features: NDArray[np.float32],
+) -> None:
+    many = np.arange(SAMPLES) % 1000
+
+    def neighbours() -> None:
+        asked = features[:64]
+        knn_predict(features, many, asked, 1000, block_done=lambda: give_back(features))
+
+    def evidence() -> None:
+        logme.score(features=features, labels=many, classes=1000, seed=0)
+
+    assert growth(lambda: totals(many, 1000)) < MOST
+    assert growth(neighbours) < MOST
+    assert growth(evidence) < MOST

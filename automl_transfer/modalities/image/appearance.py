@@ -6,7 +6,7 @@ were taken in different ways, scores say little about other images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from automl_transfer.audit import Finding, examples
 from automl_transfer.dataset import Dataset
 from automl_transfer.modalities.image.near_copies import Pixels, grey
-from automl_transfer.target import columns
 
 BETWEEN_PARTS = 0.5
 """Cliff's delta from which parts differ; 0.474 is called large (Romano et al., 2006, from Cohen's
@@ -91,7 +90,7 @@ def appearance_findings(dataset: Dataset, measured: NDArray[np.float32]) -> Iter
     train = parts == "train"
     found = list(
         _differences(
-            {part: (parts == part, train) for part in ("val", "test")},
+            ((part, parts == part, train) for part in ("val", "test")),
             measured,
             range(len(MEASURES)),
             BETWEEN_PARTS,
@@ -110,14 +109,10 @@ def appearance_findings(dataset: Dataset, measured: NDArray[np.float32]) -> Iter
         )
     if dataset.kind == "regression":
         return
-    shown = columns(dataset.targets, len(dataset.classes)) > 0  # (n, c)
     acquired = [place for place, measure in enumerate(MEASURES) if measure.acquired]
     found = list(
         _differences(
-            {
-                repr(name): (shown[:, label], ~shown[:, label])
-                for label, name in enumerate(dataset.classes)
-            },
+            _classes(dataset),
             measured,
             acquired,
             BETWEEN_CLASSES,
@@ -136,14 +131,26 @@ def appearance_findings(dataset: Dataset, measured: NDArray[np.float32]) -> Iter
         )
 
 
+Group = tuple[str, NDArray[np.bool_], NDArray[np.bool_]]
+"""Its name, which images are of it, and which it is compared with."""
+
+
+def _classes(dataset: Dataset) -> Iterator[Group]:
+    """One at a time: of many images and classes all together would be large."""
+    targets = dataset.targets
+    for label, name in enumerate(dataset.classes):
+        mine = targets == label if targets.ndim == 1 else targets[:, label] > 0
+        yield repr(name), mine, ~mine
+
+
 def _differences(
-    groups: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+    groups: Iterable[Group],
     measured: NDArray[np.float32],
     places: Sequence[int],
     threshold: float,
     against: str,
 ) -> Iterator[str]:
-    for name, (mine, others) in groups.items():
+    for name, mine, others in groups:
         for place in places:
             values = measured[:, place]
             one, other = (values[which & np.isfinite(values)] for which in (mine, others))
