@@ -48,7 +48,8 @@ def _of_classes(
     counts = np.bincount(labels)
     if metric == "roc_auc":
         present = np.flatnonzero(counts)
-        return _by_rank(one[:, :, present], other[:, :, present], labels[:, None] == present)
+        true = labels[:, None] == present
+        return _by_rank(one[:, :, present], other[:, :, present], true, sided=True)
     if metric in ("balanced_accuracy", "macro_f1"):
         # Each class has the same say, divided among its samples.
         shares = 1 / (np.count_nonzero(counts) * counts[labels])
@@ -59,22 +60,24 @@ def _of_classes(
 
 
 def _by_rank(
-    one: NDArray[np.floating], other: NDArray[np.floating], true: NDArray[np.bool_]
+    one: NDArray[np.floating], other: NDArray[np.floating], true: NDArray[np.bool_], sided: bool
 ) -> NDArray[np.float64]:
     """Of metrics of order, which each class or label has the same say in, shape (n,).
 
     A sample that moves by a share of the ranks moves the area under the ROC curve by that share,
-    divided by how many are on its side; the average precision by about as much.
+    divided by how many are on its side. The average precision rests on the positives alone: one
+    negative that comes to the top costs each of them.
 
     Args:
         one: Shape (repeats, n, c).
         other: Likewise.
         true: Of which classes or labels each sample is, shape (n, c).
+        sided: Whether negatives count among negatives; else all count among the positives.
     """
     n, labels = true.shape
     moved = np.abs(_ranks(one) - _ranks(other)).mean(axis=0) / max(n - 1, 1)
     positive = true.sum(axis=0)
-    sides = np.where(true, positive, n - positive)
+    sides = np.where(true, positive, n - positive) if sided else np.tile(positive, (n, 1))
     found: NDArray[np.float64] = (moved / np.maximum(sides, 1)).sum(axis=1) / max(labels, 1)
     return found
 
@@ -95,7 +98,8 @@ def _of_sets(
         return np.asarray(np.abs(likely[0] - likely[1]).mean(axis=1) / n)
     present = sets.any(axis=0)
     if metric in ("mean_average_precision", "roc_auc"):
-        return _by_rank(one[:, :, present], other[:, :, present], sets[:, present] > 0)
+        true = sets[:, present] > 0
+        return _by_rank(one[:, :, present], other[:, :, present], true, metric == "roc_auc")
     differ = (holding(one) != holding(other)).mean(axis=0)
     if metric == "subset_accuracy":
         return np.asarray(differ.max(axis=1) / n)
