@@ -116,12 +116,23 @@ def knn_predict(
     outputs: int,
     neighbours: int = 5,
     block_done: Callable[[], None] = lambda: None,
+    by_angle: bool = True,
 ) -> NDArray[np.float32]:
-    """Mean of the targets of the nearest neighbours by cosine similarity, shape (m, outputs):
-    class shares, shares of labels, or a mean number.
+    """Mean of the targets of the nearest neighbours, shape (m, outputs): class shares, shares of
+    labels, or a mean number.
 
     Goes through both in blocks, so that memory-mapped features are never copied whole; after each
     pair of blocks it calls ``block_done``.
+
+    Args:
+        train: Shape (n, d).
+        targets: Of n samples.
+        queries: Shape (m, d).
+        outputs: Columns of a prediction.
+        neighbours: At most so many.
+        block_done: See above.
+        by_angle: Near is what has a similar direction (cosine similarity), as suits features of a
+            network; else what is at a small Euclidean distance.
     """
     count = min(neighbours, len(targets))
     nearest = np.full((len(queries), count), -np.inf, dtype=np.float32)
@@ -129,10 +140,11 @@ def knn_predict(
     found = np.zeros((len(queries), outputs), dtype=np.float32)
     for first in range(0, len(queries), _QUERIES_AT_ONCE):
         rows = slice(first, first + _QUERIES_AT_ONCE)
-        wanted = _unit(queries[rows])
+        wanted = _unit(queries[rows]) if by_angle else queries[rows]
         for start in range(0, len(train), _NEIGHBOURS_AT_ONCE):
-            known = _unit(train[start : start + _NEIGHBOURS_AT_ONCE])
-            near = np.concatenate([nearest[rows], wanted @ known.T], axis=1)
+            known = train[start : start + _NEIGHBOURS_AT_ONCE]
+            similar = wanted @ _unit(known).T if by_angle else _nearness(wanted, known)
+            near = np.concatenate([nearest[rows], similar], axis=1)
             best = np.argpartition(-near, count - 1, axis=1)[:, :count]
             nearest[rows] = np.take_along_axis(near, best, axis=1)
             before = np.take_along_axis(places[rows], np.minimum(best, count - 1), axis=1)
@@ -141,6 +153,13 @@ def knn_predict(
             block_done()
         of_nearest = columns(targets[places[rows].ravel()], outputs)
         found[rows] = of_nearest.reshape(-1, count, outputs).mean(axis=1)
+    return found
+
+
+def _nearness(queries: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Negative squared distances but for what is the same for all of ``known``, shape (m, n)."""
+    lengths = np.einsum("nd,nd->n", known, known, dtype=np.float64)
+    found: NDArray[np.float32] = (2.0 * (queries @ known.T) - lengths).astype(np.float32)
     return found
 
 

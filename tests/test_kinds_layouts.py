@@ -30,6 +30,7 @@ def test_labels_of_a_cell(tmp_path: Path) -> None:
     found = read(path, task="multi-label")
     assert found.kind == "multi-label" and found.classes == ("a", "b", "c")
     assert [entry.values for entry in found.entries] == [(0.0, 1.0), (), (0.0,), (2.0,)]
+    assert found.notes == ("1 row(s) have an empty cell: none of the labels holds.",)
     assert found.entries[0].stratum == 1 and found.entries[1].stratum == 3
     assert found.quarantined == ()
 
@@ -81,7 +82,7 @@ def test_one_file_with_two_labels_is_set_aside(tmp_path: Path) -> None:
     [
         (["0.png,", "1.png,"], "multi-label", "At least one label must hold"),
         (["0.png,3", "1.png,3"], "regression", "must differ, but column 'label' has '3'"),
-        (["0.png,x", "1.png,y"], "regression", "is not a finite number"),
+        (["0.png,x", "1.png,y"], "regression", "in column .label., but none of the 2 rows"),
     ],
 )
 def test_what_cannot_be_learned_is_said(

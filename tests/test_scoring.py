@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn import metrics
+from sklearn.neighbors import KNeighborsRegressor
 
 from automl_transfer import scoring
 from automl_transfer.resampling import resampled_weights
@@ -157,3 +158,13 @@ def test_many_samples_are_resampled_less_often() -> None:
     assert sum(len(block) for block in resampled_weights(clusters, 30, 0)) == 30
     many = np.arange(400_000) % 50
     assert sum(len(block) for block in resampled_weights(many, 1000, 0)) == 200
+
+
+def test_neighbours_by_distance_are_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    train = generator.uniform(0, 255, size=(1500, 6)).astype(np.float32)
+    numbers = train.mean(axis=1).astype(np.float64)
+    queries = generator.uniform(0, 255, size=(40, 6)).astype(np.float32)
+    found = knn_predict(train, numbers, queries, 1, by_angle=False)
+    expected = KNeighborsRegressor(5).fit(train, numbers).predict(queries)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)

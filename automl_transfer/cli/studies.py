@@ -77,7 +77,7 @@ def _summary(path: Path) -> dict[str, Any]:
             "name": study.name,
             "state": state_words(study),
             "data": study.request.data,
-            "classes": len(data["classes"]) if data else None,
+            "classes": len(data["classes"]) if data and data.get("kind") != "regression" else None,
             "trials": len(rows),
             "states": dict(Counter(row.state for row in rows)),
             "metric": metric_of(study),

@@ -24,6 +24,8 @@ from automl_transfer.target import Kind
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 
 _SPLIT = "split"
+LABEL = "no usable label"
+"""Kind of a row whose label is what is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +66,22 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
         source = _source(file, root)
         reason = _trouble(name, label, kind, file, entries.get(source))
         if reason is not None:
-            quarantined.append(Quarantined(source=name or f"row {number}", reason=reason))
+            what = LABEL if name and trouble_with(label, kind) else ""
+            quarantined.append(
+                Quarantined(source=name or f"row {number}", reason=reason, kind=what)
+            )
         elif source in entries:
             repeated += 1
         else:
             entries[source] = Entry(path=file, source=source, label=label, part=part, group=group)
     if not entries:
-        raise DataError(_nothing(path, root, quarantined, noun))
+        raise DataError(_nothing(path, root, quarantined, noun, kind, options))
+    bad = sum(item.kind == LABEL for item in quarantined)
+    empty = sum(not entry.label for entry in entries.values())
+    labelled = [
+        *([f"{bad} row(s) have no label that can be used, and are left out."] if bad else []),
+        *([f"{empty} row(s) have an empty cell: none of the labels holds."] if empty else []),
+    ]
     notes = [f"{repeated} row(s) repeat an earlier one and are left out."] if repeated else []
     if table.split is not None and "" in table.columns[table.split]:
         count = Counter(table.columns[table.split])[""]
@@ -79,7 +90,7 @@ def read_manifest(path: Path, options: DataOptions, noun: str) -> Listing:
         root=root,
         entries=entries.values(),
         layout="manifest" if table.split is None else "manifest with parts",
-        notes=notes,
+        notes=[*labelled, *notes],
         quarantined=quarantined,
         noun=noun,
         kind=kind,
@@ -153,10 +164,23 @@ def _parts(table: _Table, path: Path) -> list[Part | None]:
     return [part_named(value) if value else "train" for value in values]
 
 
-def _nothing(path: Path, root: Path, quarantined: Sequence[Quarantined], noun: str) -> str:
+def _nothing(
+    path: Path,
+    root: Path,
+    quarantined: Sequence[Quarantined],
+    noun: str,
+    kind: Kind,
+    options: DataOptions,
+) -> str:
     if not quarantined:
         return f"A manifest must have a row for each {noun}, but {str(path)!r} has none."
     first = [f"{item.source!r}: {item.reason}" for item in quarantined]
+    if all(item.kind == LABEL for item in quarantined):
+        return (
+            f"The labels of a {kind} task must be in column {options.label_column!r}, but none of "
+            f"the {len(quarantined)} rows of {str(path)!r} has one that can be used "
+            f"({shorten(first, 3)}). Name another column with --label-column, or another --task."
+        )
     return (
         f"A manifest must name {noun}s that exist, but all {len(quarantined)} rows of "
         f"{str(path)!r} fail ({shorten(first, 3)}). Its paths are taken relative to "

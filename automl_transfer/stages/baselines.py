@@ -148,7 +148,12 @@ def _raw(context: Context, yardstick: Yardstick) -> Made:
         blocks = [score[start : start + RAW_BLOCK] for start in range(0, len(score), RAW_BLOCK)]
         shares = [
             knn_predict(
-                known, targets[learn], _raw_features(context, block), context.task.target.outputs
+                known,
+                targets[learn],
+                _raw_features(context, block),
+                context.task.target.outputs,
+                # Of raw inputs the size says as much as the direction: how bright an image is.
+                by_angle=False,
             )
             for block in blocks
         ]
