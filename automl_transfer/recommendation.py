@@ -325,6 +325,8 @@ class Recommendation:
     """How many are finished, pruned, failed."""
     confirmation: Confirmation | None = None
     """None: there was no time for it; a note says so."""
+    cost: Cost | None = None
+    """Of the winner; None: there was no time to measure it."""
     ensemble: Ensemble | None = None
     """None: no average of finalists does better than a single one where its weights are chosen."""
     learning: LearningCurve | None = None

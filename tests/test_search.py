@@ -153,6 +153,23 @@ def test_the_ranking_holds_finalists_and_then_the_others_best_first(finished: To
         assert row.interval.low <= row.value <= row.interval.high
 
 
+def test_the_answer_says_what_it_costs_also_without_finalists(
+    finished: ToySearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = finished.study().recommendation
+    assert known is not None and known.confirmation is not None
+    costs = {one.number: one.cost for one in known.confirmation.finalists}
+    assert known.cost is not None and known.cost == costs[known.winner.number]
+    monkeypatch.setattr("automl_transfer.stages.recommend.confirmation", lambda context: None)
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(trials=3))
+    alone = toy.study().recommendation
+    assert alone is not None and alone.confirmation is None
+    assert alone.cost is not None and alone.cost.latency > 0
+    report = (toy.study().files.path / "report.md").read_text(encoding="utf-8")
+    assert "latency was not measured" not in report and "for one sample" in report
+
+
 def test_the_test_part_is_opened_once_and_never_trained_on(finished: ToySearch) -> None:
     recommendation = finished.study().recommendation
     assert recommendation is not None

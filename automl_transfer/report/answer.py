@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from automl_transfer.recommendation import HeldOutScore, Recommendation
+from automl_transfer.recommendation import Cost, HeldOutScore, Recommendation
 from automl_transfer.report.blocks import Block, Facts, Heading, Paragraph, Table, columns
 from automl_transfer.report.certainty import how_sure, is_held_out, place, winner_of
 from automl_transfer.report.figures import (
@@ -64,7 +64,7 @@ def answer_section(recommendation: Recommendation, data: Mapping[str, Any] | Non
 def cost_section(recommendation: Recommendation) -> list[Block]:
     """What the search and its winner cost."""
     winner = recommendation.winner
-    finalist = winner_of(recommendation)
+    cost = _known_cost(recommendation)
     rows = [
         ("the whole search", duration(recommendation.seconds)),
         ("its budget", recommendation.budget or NOTHING),
@@ -75,8 +75,7 @@ def cost_section(recommendation: Recommendation) -> list[Block]:
             trained(winner.trainable_parameters, winner.total_parameters),
         ),
     ]
-    if finalist is not None and finalist.cost is not None:
-        cost = finalist.cost
+    if cost is not None:
         rows += [
             ("device of what follows", cost.device),
             ("latency is the", cost.statistic),
@@ -110,10 +109,16 @@ def held_out_words(metric: str, test: HeldOutScore) -> str:
     )
 
 
-def _cost(recommendation: Recommendation) -> str:
+def _known_cost(recommendation: Recommendation) -> Cost | None:
+    """Of the winner; answers of earlier versions have it among the finalists alone."""
     finalist = winner_of(recommendation)
-    if finalist is not None and finalist.cost is not None:
-        return cost_words(finalist.cost)
+    return recommendation.cost or (finalist.cost if finalist is not None else None)
+
+
+def _cost(recommendation: Recommendation) -> str:
+    cost = _known_cost(recommendation)
+    if cost is not None:
+        return cost_words(cost)
     return f"{took(recommendation.winner.seconds)} of training; latency was not measured."
 
 

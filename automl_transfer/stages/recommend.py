@@ -8,19 +8,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.budget import crowding
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.events import Event, Note, Recommended, StageStarted
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import (
     Baseline,
     Confirmation,
+    Cost,
     Interval,
     RankedTrial,
     Recommendation,
 )
 from automl_transfer.scoring import intervals
 from automl_transfer.stages.baselines import baselines
-from automl_transfer.stages.confirmation import confirmation
+from automl_transfer.stages.closing import closing_seconds
+from automl_transfer.stages.confirmation import confirmation, measured
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.costs import ruled_out
 from automl_transfer.stages.ensembles import ensemble_or_note
@@ -32,6 +35,8 @@ from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
 from automl_transfer.stages.yardstick import yardstick
 
+MEASURING = 3.0
+"""Seconds on an idle core to measure what a model costs, about."""
 WITH_INTERVAL = 50
 """Rows of the ranking that get a bootstrap interval."""
 
@@ -71,6 +76,7 @@ def recommend(context: Context) -> Iterator[Event]:
     scored = held_out(context, made.model, candidate, winner, measure, learnt=learnt)
     give_back_freed()
     write_model(context, made.model, winner, candidate, scored.temperature)
+    cost = _cost(context, found, winner)
     yardsticks = []
     for event in baselines(context, measure, winner, scored):
         if isinstance(event, Baseline):
@@ -94,6 +100,7 @@ def recommend(context: Context) -> Iterator[Event]:
         ranking=ranking,
         trials=Counter(row.state for row in context.outcomes),
         confirmation=found,
+        cost=cost,
         ensemble=ensemble_or_note(context, found),
         learning=learning,
         why_not=tuple(context.why_not),
@@ -106,6 +113,16 @@ def recommend(context: Context) -> Iterator[Event]:
     )
     context.files.write_recommendation(recommendation)
     yield Recommended(recommendation=recommendation)
+
+
+def _cost(context: Context, found: Confirmation | None, winner: Outcome) -> Cost | None:
+    """What the winner costs, as it was measured among the finalists, or else now."""
+    known = [one.cost for one in (found.finalists if found else ()) if one.number == winner.number]
+    if known and known[0] is not None:
+        return known[0]
+    if context.watch.left <= MEASURING * crowding() + closing_seconds():
+        return None
+    return measured(context, winner)
 
 
 def _suspects(context: Context) -> Iterator[Event]:
