@@ -33,10 +33,9 @@ from automl_transfer.stages.learning import learning_curve_or_note
 from automl_transfer.stages.mislabelled import mislabelled
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
+from automl_transfer.stages.reserve import TIMED, TIMED_SAMPLES
 from automl_transfer.stages.yardstick import yardstick
 
-MEASURING = 3.0
-"""Seconds on an idle core to measure what a model costs, about."""
 WITH_INTERVAL = 50
 """Rows of the ranking that get a bootstrap interval."""
 
@@ -120,7 +119,9 @@ def _cost(context: Context, found: Confirmation | None, winner: Outcome) -> Cost
     known = [one.cost for one in (found.finalists if found else ()) if one.number == winner.number]
     if known and known[0] is not None:
         return known[0]
-    if context.watch.left <= MEASURING * crowding() + closing_seconds():
+    speed = context.candidates[winner.configuration.backbone].seconds_per_sample
+    needed = TIMED * crowding() + TIMED_SAMPLES * speed
+    if context.watch.left <= needed + closing_seconds():
         return None
     return measured(context, winner)
 
