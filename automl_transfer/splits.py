@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits, given_parts
 from automl_transfer.errors import DataError
-from automl_transfer.target import Kind, outputs_of
+from automl_transfer.target import Kind, outputs_of, word_of
 from automl_transfer.units import units as make_units
 
 TEST_SHARE = 0.2
@@ -249,7 +249,7 @@ def _require_training(
     )
     missing = [repr(name) for label, name in enumerate(classes) if label in present - trained]
     if missing:
-        what = "label" if kind == "multi-label" else "class"
+        what = word_of(kind)
         why = (
             f" {moved} given ones are not used, since identical files are in a held-out part."
             if moved

@@ -103,6 +103,11 @@ def outputs_of(kind: Kind, stratum: int, values: Sequence[float]) -> tuple[int, 
     return (stratum,) if kind == "single-label" else (0,)
 
 
+def word_of(kind: Kind) -> str:
+    """What names are of, in words: ``class``, ``label`` or ``number``."""
+    return {"single-label": "class", "multi-label": "label", "regression": "number"}[kind]
+
+
 def unit_of(targets: Targets) -> tuple[float, float]:
     """Mean and standard deviation of numbers; of equal ones, the deviation counts as 1."""
     deviation = float(np.std(targets))

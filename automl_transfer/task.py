@@ -41,10 +41,15 @@ class Task:
         return self.target.names
 
     @property
+    def unit(self) -> float:
+        """What is a large difference in the metric: 1; of an error in the unit of the target, the
+        target's standard deviation."""
+        return self.target.scale if self.metric in ("neg_mae", "neg_rmse") else 1.0
+
+    @property
     def point(self) -> float:
-        """A point of the metric: a hundredth; of an error in the unit of the target, a hundredth
-        of the target's standard deviation."""
-        return 0.01 * (self.target.scale if self.metric in ("neg_mae", "neg_rmse") else 1.0)
+        """A hundredth of :attr:`unit`."""
+        return 0.01 * self.unit
 
 
 def require_metric(wanted: str, kind: Kind | None = None) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.metrics.multi_label import holding, log_likelihood
+from automl_transfer.metrics import holding, multi_label, single_label
 from automl_transfer.metrics.regression import residuals
 from automl_transfer.target import Targets, kind_of
-
-_TINY = 1e-7
 
 
 def worth(
@@ -93,7 +91,8 @@ def _of_sets(
     n = len(sets)
     if metric == "neg_log_loss":
         likely = [
-            np.mean([log_likelihood(p, sets) for p in each], axis=0) for each in (one, other)
+            np.mean([multi_label.log_likelihood(p, sets) for p in each], axis=0)
+            for each in (one, other)
         ]
         return np.asarray(np.abs(likely[0] - likely[1]).mean(axis=1) / n)
     present = sets.any(axis=0)
@@ -136,9 +135,8 @@ def _differ(
 ) -> NDArray[np.float64]:
     """How much they differ on each sample, shape (n,), mean of the repeats."""
     if metric == "neg_log_loss":
-        rows = np.arange(len(labels))
         logs = [
-            np.log(np.clip(each[:, rows, labels].astype(np.float64), _TINY, 1)).mean(axis=0)
+            np.mean([single_label.log_likelihood(p, labels) for p in each], axis=0)
             for each in (one, other)
         ]
         return np.asarray(np.abs(logs[0] - logs[1]))

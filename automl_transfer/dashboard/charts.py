@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 50
 """Lines in one chart; more cannot be told apart."""
+_PLACE = "indexof(['train', 'val', 'test'], datum.part)"
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999"]
 """Told apart by colour-blind readers (Okabe and Ito, Color Universal Design, 2008)."""
 _DASHES = {"finished": [1, 0], "running": [6, 3], "pruned": [2, 2], "failed": [1, 4]}
@@ -85,6 +86,16 @@ def curves(
     return alt.layer(lines, base.mark_point(filled=True, size=25)).properties(height=380)
 
 
+def _by_part() -> dict[str, Any]:
+    """Colour and order of what is stacked by part; the chart has :data:`_PLACE`."""
+    import altair as alt
+
+    colour = alt.Color(
+        "part:N", title="part", sort=["train", "val", "test"], scale=alt.Scale(range=_COLOURS)
+    )
+    return {"color": colour, "order": "place:Q"}
+
+
 def numbers(frame: pd.DataFrame) -> alt.Chart:
     """How often numbers to predict occur, stacked by part.
 
@@ -96,15 +107,11 @@ def numbers(frame: pd.DataFrame) -> alt.Chart:
     chart: alt.Chart = (
         alt.Chart(frame)
         .mark_bar()
+        .transform_calculate(place=_PLACE)
         .encode(
             x=alt.X("number:Q", bin=alt.Bin(maxbins=40), title="number to predict"),
             y=alt.Y("count():Q", title="samples"),
-            color=alt.Color(
-                "part:N",
-                title="part",
-                sort=["train", "val", "test"],
-                scale=alt.Scale(range=_COLOURS),
-            ),
+            **_by_part(),
         )
     )
     return chart
@@ -124,17 +131,11 @@ def class_sizes(frame: pd.DataFrame) -> alt.Chart:
     chart: alt.Chart = (
         alt.Chart(long)
         .mark_bar()
-        .transform_calculate(place="indexof(['train', 'val', 'test'], datum.part)")
+        .transform_calculate(place=_PLACE)
         .encode(
             y=alt.Y("class:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)),
             x=alt.X("samples:Q", title="samples"),
-            color=alt.Color(
-                "part:N",
-                title="part",
-                sort=["train", "val", "test"],
-                scale=alt.Scale(range=_COLOURS),
-            ),
-            order="place:Q",
+            **_by_part(),
             tooltip=["class:N", "part:N", "samples:Q"],
         )
         .properties(height=alt.Step(24))

@@ -10,7 +10,7 @@ from automl_transfer.dataset import Quarantined
 from automl_transfer.errors import DataError
 from automl_transfer.layouts.entry import Entry
 from automl_transfer.layouts.labelling import Labelling, labelled, trouble_with
-from automl_transfer.target import Kind, outputs_of
+from automl_transfer.target import Kind, outputs_of, word_of
 
 MIN_PER_CLASS = 5
 """Different usable samples a class or label must have: with fewer, it cannot be in every part."""
@@ -178,7 +178,7 @@ def _require_training(found: Labelling, noun: str) -> None:
     }
     missing = [name for place, name in enumerate(found.names) if place not in present]
     if missing:
-        what = "label" if found.kind == "multi-label" else "class"
+        what = word_of(found.kind)
         raise DataError(
             f"Every {what} must have {noun}s in the training part, but "
             f"{shorten([repr(name) for name in missing])} only occur elsewhere. Move some of "

@@ -55,8 +55,16 @@ def _macro_f1(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) ->
 
 
 def _neg_log_loss(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:
+    return mean(log_likelihood(probabilities, labels))
+
+
+def log_likelihood(
+    probabilities: NDArray[np.floating], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Logarithm of the probability of what is true, shape (n,)."""
     chance = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return mean(np.log(np.clip(chance, _TINY, 1)))
+    found: NDArray[np.float64] = np.log(np.clip(chance, _TINY, 1))
+    return found
 
 
 def _roc_auc(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Evaluate:

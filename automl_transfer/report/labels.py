@@ -20,6 +20,7 @@ from automl_transfer.report.figures import (
     metric_words,
     score,
 )
+from automl_transfer.target import word_of
 
 SHOWN = 5
 """Classes in the table."""
@@ -43,9 +44,7 @@ def labels_section(recommendation: Recommendation, classes: Sequence[str]) -> li
         _points(curve, metric),
     ]
     if len(curve.classes) > 1:
-        blocks += _classes(
-            curve, classes, "label" if recommendation.kind == "multi-label" else "class"
-        )
+        blocks += _classes(curve, classes, word_of(recommendation.kind))
     return [
         *blocks,
         Paragraph(text=_larger(curve.larger, metric)),

@@ -159,7 +159,7 @@ def _curve(
         base=samples,
         targets=[factor * samples for factor in FACTORS],
         best=best_possible(metric),
-        unit=100 * context.task.point,
+        unit=context.task.unit,
     )
     return LearningCurve(
         backbone=candidate.card.id,

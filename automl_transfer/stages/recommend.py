@@ -33,7 +33,7 @@ from automl_transfer.stages.learning import learning_curve_or_note
 from automl_transfer.stages.mislabelled import mislabelled
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
-from automl_transfer.stages.reserve import TIMED, TIMED_SAMPLES
+from automl_transfer.stages.reserve import measuring_seconds
 from automl_transfer.stages.yardstick import yardstick
 
 WITH_INTERVAL = 50
@@ -120,8 +120,7 @@ def _cost(context: Context, found: Confirmation | None, winner: Outcome) -> Cost
     if known and known[0] is not None:
         return known[0]
     speed = context.candidates[winner.configuration.backbone].seconds_per_sample
-    needed = TIMED * crowding() + TIMED_SAMPLES * speed
-    if context.watch.left <= needed + closing_seconds():
+    if context.watch.left <= measuring_seconds(speed, crowding()) + closing_seconds():
         return None
     return measured(context, winner)
 

@@ -60,6 +60,16 @@ NOTHING = Reserve(confirm=0.0, refit=0.0, others=0.0)
 """Of a search without a time budget."""
 
 
+def measuring_seconds(each: float, crowded: float = 1.0) -> float:
+    """Seconds to measure what a model costs, at least.
+
+    Args:
+        each: Of its passes, for a sample, as measured.
+        crowded: How many times longer than on an idle core all else takes.
+    """
+    return TIMED * crowded + TIMED_SAMPLES * each
+
+
 def reserve(context: Context) -> Reserve:
     """What the end will take if the trials that lead now go on leading.
 
@@ -107,7 +117,7 @@ def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
         + rows
         + learning_seconds(context)
         # Costs are measured for each backbone among the finalists.
-        + sum(TIMED + TIMED_SAMPLES * one for one in sorted(each)[-LEAST:])
+        + sum(measuring_seconds(one) for one in sorted(each)[-LEAST:])
         + closing_seconds()
         + VARIES * budget
         + dear_seconds(context, default(context), first)

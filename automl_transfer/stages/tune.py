@@ -188,7 +188,7 @@ class _Stage:
         spent = (context.watch.elapsed - self._begun) / start if math.isfinite(start) else 0.0
         floor = min(frozen.values(), default=0.0)
         # What strategies are expected to gain is written for metrics from 0 to 1.
-        unit = 100 * context.task.point
+        unit = context.task.unit
         arms = [
             Arm(
                 backbone=recipe.backbone,

@@ -32,10 +32,9 @@ class Link(ABC):
         return targets
 
     @abstractmethod
-    def predictions(self, scores: torch.Tensor, dim: int = 1) -> torch.Tensor:
-        """Predictions of scores, of the same shape, in float32; outputs along ``dim``."""
+    def predictions(self, scores: torch.Tensor) -> torch.Tensor:
+        """Predictions of scores, of the same shape, (n, c) or (n, c, R), in float32."""
 
-    @abstractmethod
     def loss(
         self,
         scores: torch.Tensor,
@@ -53,6 +52,12 @@ class Link(ABC):
                 part, or None; of no use to other kinds.
             label_smoothing: Share of the target that is spread evenly; numbers have none.
         """
+        return self.losses(
+            scores.unsqueeze(2),
+            learned,
+            class_weights=None if class_weights is None else class_weights.unsqueeze(0),
+            label_smoothing=scores.new_tensor([label_smoothing]) if label_smoothing else None,
+        )[0]
 
     @abstractmethod
     def losses(
@@ -76,9 +81,9 @@ class Link(ABC):
 class SoftmaxLink(Link):
     """Of classes."""
 
-    def predictions(self, scores: torch.Tensor, dim: int = 1) -> torch.Tensor:
+    def predictions(self, scores: torch.Tensor) -> torch.Tensor:
         """Class probabilities."""
-        return scores.float().softmax(dim=dim)
+        return scores.float().softmax(dim=1)
 
     def loss(
         self,
@@ -126,25 +131,13 @@ class SoftmaxLink(Link):
 class LogisticLink(Link):
     """Of labels, each for itself."""
 
-    def predictions(self, scores: torch.Tensor, dim: int = 1) -> torch.Tensor:
+    def predictions(self, scores: torch.Tensor) -> torch.Tensor:
         """A probability for each label."""
         return scores.float().sigmoid()
 
     def learned(self, targets: torch.Tensor) -> torch.Tensor:
         """Zeros and ones as numbers."""
         return targets.float()
-
-    def loss(
-        self,
-        scores: torch.Tensor,
-        learned: torch.Tensor,
-        *,
-        class_weights: torch.Tensor | None = None,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
-        """Binary cross-entropy, mean over the labels; smoothed towards one half."""
-        wanted = learned * (1 - label_smoothing) + 0.5 * label_smoothing
-        return functional.binary_cross_entropy_with_logits(scores, wanted)
 
     def losses(
         self,
@@ -165,24 +158,13 @@ class LogisticLink(Link):
 class IdentityLink(Link):
     """Of numbers, which are learned less their mean and in units of their deviation."""
 
-    def predictions(self, scores: torch.Tensor, dim: int = 1) -> torch.Tensor:
+    def predictions(self, scores: torch.Tensor) -> torch.Tensor:
         """Numbers in the unit of the targets."""
         return scores.float() * self.target.scale + self.target.mean
 
     def learned(self, targets: torch.Tensor) -> torch.Tensor:
         """Shape (n,), in float32, with mean 0 and deviation 1 over the training part."""
         return ((targets.double() - self.target.mean) / self.target.scale).float()
-
-    def loss(
-        self,
-        scores: torch.Tensor,
-        learned: torch.Tensor,
-        *,
-        class_weights: torch.Tensor | None = None,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
-        """Squared error."""
-        return functional.mse_loss(scores.squeeze(1), learned)
 
     def losses(
         self,
