@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from automl_transfer.dashboard.wording import is_share, metric_words
+from automl_transfer.dashboard.wording import in_per_cent, metric_words
 
 if TYPE_CHECKING:
     import altair as alt
@@ -169,12 +169,12 @@ def _value(metric: str) -> alt.Y:
         "value:Q",
         title=f"{metric_words(metric)} on validation data",
         scale=alt.Scale(zero=False),
-        axis=alt.Axis(format=".0%" if is_share(metric) else "~g"),
+        axis=alt.Axis(format=".0%" if in_per_cent(metric) else "~g"),
     )
 
 
 def _value_tooltip(metric: str) -> alt.Tooltip:
     import altair as alt
 
-    shown = ".2%" if is_share(metric) else ".4f"
+    shown = ".2%" if in_per_cent(metric) else ".4f"
     return alt.Tooltip("value:Q", format=shown, title=metric_words(metric))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from automl_transfer.dashboard.wording import is_share
+from automl_transfer.dashboard.wording import in_per_cent
 
 _KNOWN = frozenset(inspect.signature(st.dataframe).parameters)
 
@@ -27,9 +27,9 @@ def table(frame: pd.DataFrame, **options: Any) -> None:
 
 def scaled(values: pd.Series, metric: str) -> pd.Series:
     """Values of a metric as :func:`number_format` prints them: shares become per cent."""
-    return values * 100 if is_share(metric) else values
+    return values * 100 if in_per_cent(metric) else values
 
 
 def number_format(metric: str) -> str:
     """The format of a column of :func:`scaled` values."""
-    return "%.1f %%" if is_share(metric) else "%.4f"
+    return "%.1f %%" if in_per_cent(metric) else "%.4f"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
-from automl_transfer.report.figures import counted, interval, is_share, metric_words, outputs
+from automl_transfer.report.figures import counted, in_per_cent, interval, metric_words, outputs
 from automl_transfer.report.figures import score as score_text
 from automl_transfer.report.text import plain
 from automl_transfer.report.text import plain_lines as printable
@@ -20,8 +20,8 @@ __all__ = [
     "ago",
     "code_span",
     "counted",
+    "in_per_cent",
     "interval_text",
-    "is_share",
     "metric_words",
     "outputs",
     "plain",

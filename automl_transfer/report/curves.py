@@ -16,7 +16,7 @@ from automl_transfer.report.blocks import (
     Table,
     columns,
 )
-from automl_transfer.report.figures import is_share, metric_words, score
+from automl_transfer.report.figures import in_per_cent, metric_words, score
 from automl_transfer.report.ranking import epochs
 from automl_transfer.report.trial import sparkline
 
@@ -61,7 +61,7 @@ def curves_section(recommendation: Recommendation, outcomes: Sequence[Outcome]) 
             description=f"{metric_words(metric).capitalize()} on the validation part by epoch, "
             "a line for each trial of the table above.",
             x=Axis(name="epoch"),
-            y=Axis(name=metric_words(metric), share=is_share(metric)),
+            y=Axis(name=metric_words(metric), share=in_per_cent(metric)),
             series=tuple(
                 Series(
                     name=f"trial {row.number}: {row.configuration.title}",

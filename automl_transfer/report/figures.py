@@ -42,7 +42,7 @@ def metric_words(metric: str) -> str:
     return METRIC_WORDS.get(metric, plain(metric))
 
 
-def is_share(metric: str) -> bool:
+def in_per_cent(metric: str) -> bool:
     """Whether the metric runs from 0 to 1 and is shown in per cent."""
     return metric in _SHARES
 
@@ -60,12 +60,12 @@ def score(metric: str, value: float | None) -> str:
     """``94.1 %`` for metrics from 0 to 1, ``-0.213`` for others, a dash for None."""
     if value is None:
         return NOTHING
-    return f"{100 * value:.1f} %" if is_share(metric) else _plain_number(metric, value)
+    return f"{100 * value:.1f} %" if in_per_cent(metric) else _plain_number(metric, value)
 
 
 def between(metric: str, ends: Interval) -> str:
     """``92.7 to 95.3`` in hundredths for metrics from 0 to 1, ``0.871 to 0.902`` for others."""
-    if is_share(metric):
+    if in_per_cent(metric):
         return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
     return f"{_plain_number(metric, ends.low)} to {_plain_number(metric, ends.high)}"
 
@@ -74,13 +74,13 @@ def interval(metric: str, ends: Interval | None) -> str:
     """``92.7 to 95.3 %``, or a dash."""
     if ends is None:
         return NOTHING
-    return between(metric, ends) + (" %" if is_share(metric) else "")
+    return between(metric, ends) + (" %" if in_per_cent(metric) else "")
 
 
 def difference(metric: str, value: float, sign: bool = False) -> str:
     """How far apart two scores are: ``1.8 points`` of per cent, or ``0.034``."""
     form = "+" if sign else ""
-    if is_share(metric):
+    if in_per_cent(metric):
         return f"{100 * value:{form}.1f} points"
     return _plain_number(metric, value, form)
 
@@ -89,7 +89,7 @@ def differences(metric: str, ends: Interval | None) -> str:
     """``0.9 to 2.6 points``, or a dash."""
     if ends is None:
         return NOTHING
-    return between(metric, ends) + (" points" if is_share(metric) else "")
+    return between(metric, ends) + (" points" if in_per_cent(metric) else "")
 
 
 def share(value: float) -> str:

@@ -20,8 +20,8 @@ from automl_transfer.report.figures import (
     NOTHING,
     between,
     differences,
+    in_per_cent,
     interval,
-    is_share,
     latency,
     metric_words,
     rate,
@@ -121,7 +121,7 @@ def finalists_table(recommendation: Recommendation, found: Confirmation) -> Tabl
             "when chosen>?",
             f"{metric_words(metric)}, confirmed>",
             "95 % interval>",
-            f"behind the best{' (points)' if is_share(metric) else ''}>?",
+            f"behind the best{' (points)' if in_per_cent(metric) else ''}>?",
             "P(best)>",
             "latency>",
             "in batches>?",
@@ -162,7 +162,7 @@ def front_chart(metric: str, finalists: Sequence[Finalist]) -> Chart | None:
         "On the front, from the fastest: trials "
         f"{', '.join(str(row.number) for row, _ in front)}.",
         x=Axis(name="milliseconds for a batch of one", logarithmic=wide),
-        y=Axis(name=metric_words(metric), share=is_share(metric)),
+        y=Axis(name=metric_words(metric), share=in_per_cent(metric)),
         series=(
             Series(
                 name="Pareto front",
