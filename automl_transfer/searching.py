@@ -28,6 +28,7 @@ from automl_transfer.request import SearchRequest, hide_password, parse_devices,
 from automl_transfer.stages.bracket import reserved
 from automl_transfer.stages.confirm import confirm
 from automl_transfer.stages.context import Context, cache_directory
+from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
@@ -185,6 +186,7 @@ def _stages(context: Context) -> Iterator[Event]:
         if context.workers is not None and context.workers.sharing > 1:
             machine += f", shared by {context.workers.sharing} processes"
         context.speeds = Speeds(cache_directory() / "speeds.json", machine)
+        context.forecast = Forecast(context)
         for event in _in_turn(context):
             if isinstance(event, StageStarted):
                 give_back_freed()

@@ -24,6 +24,7 @@ from automl_transfer.plugins import load_registry
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.request import SearchRequest
 from automl_transfer.searching import run_search
+from automl_transfer.stages import confirm
 from automl_transfer.testing import toy as toys
 from tests.toy_search import ToySearch
 
@@ -157,6 +158,45 @@ def test_what_the_final_does_not_need_goes_to_fine_tuning(timed: ToySearch) -> N
     _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
     assert answer.confirmation is not None
     assert 0.85 * 600 <= timed.study().status["spent"] <= 1.05 * 600
+
+
+@pytest.mark.parametrize("foreseen", [True, False])
+def test_a_finalist_that_takes_too_long_does_not_keep_the_others_from_fresh_folds(
+    timed: ToySearch, monkeypatch: pytest.MonkeyPatch, foreseen: bool
+) -> None:
+    def short(context: Any, reserve: float) -> Iterator[Event]:
+        assert context.watch.left - reserve > 10
+        return confirm.confirm(context, context.watch.left - 10)
+
+    monkeypatch.setattr(searching, "confirm", short)
+    if not foreseen:
+        monkeypatch.setattr(confirm, "_predicted", lambda *_: 0.0)
+    networks = {"small": {"seconds": 0.4}}
+    _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
+    assert answer.confirmation is not None
+    finalists = {one.configuration.strategy for one in answer.confirmation.finalists}
+    assert finalists == {"frozen"} and len(answer.confirmation.finalists) == 2
+    assert answer.confirmation.folds == (10 if foreseen else 1)
+    (note,) = [note for note in answer.notes if "set aside" in note]
+    assert "ridge, last-stages; about" in note and "larger --budget" in note
+
+
+def test_a_fine_tune_that_leads_and_takes_too_long_is_not_set_aside_for_others(
+    timed: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(context: Any, reserve: float) -> Iterator[Event]:
+        best = max(context.outcomes, key=lambda row: row.seconds)
+        context.outcomes = [
+            replace(row, value=0.99) if row is best else row for row in context.outcomes
+        ]
+        return confirm.confirm(context, context.watch.left - 10)
+
+    monkeypatch.setattr(searching, "confirm", short)
+    networks = {"small": {"seconds": 0.4}}
+    _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
+    assert answer.confirmation is None
+    assert answer.winner.configuration.strategy == "last-stages"
+    assert any("no time to train the finalists again" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize(("budget", "sizes"), [(60.0, {96}), (600.0, {96, 224})])

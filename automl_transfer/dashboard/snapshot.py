@@ -21,6 +21,7 @@ from automl_transfer.errors import AutomlTransferError, StudyError
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.request import SearchRequest, hide_password
+from automl_transfer.stages.context import finished
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
 Standing = Literal["running", "quiet", "interrupted", "finished", "failed", "unknown"]
@@ -93,14 +94,7 @@ class Snapshot:
     @property
     def best_first(self) -> list[Outcome]:
         """Finished trials, in the order of the search: value, then what trains less."""
-        return sorted(
-            (trial for trial in self.trials if trial.state == "finished"),
-            key=lambda trial: (
-                -(trial.value if trial.value is not None else float("-inf")),
-                trial.proof.trainable_parameters if trial.proof else 0,
-                trial.number,
-            ),
-        )
+        return finished(self.trials)
 
     @property
     def counts(self) -> Counter[str]:

@@ -115,6 +115,22 @@ def tuned_again(
     return result.probabilities
 
 
+def again_seconds(context: Context, row: Outcome, learn: int) -> float:
+    """Expected seconds to train a trial's configuration once more.
+
+    Not what the trial took: what crosses the border of its frozen part is computed by now.
+
+    Args:
+        context: Of the search.
+        row: A trial that has ended well.
+        learn: Samples to learn from.
+    """
+    more = learn / max(1, len(context.splits.train))
+    if context.is_frozen(row.configuration):
+        return row.seconds * more
+    return context.forecast.seconds(row.configuration, max(1, round(row.steps * more)))
+
+
 def ended(run: Generator[Any, Any, T]) -> T:
     """What a generator returns, whatever it yields."""
     while True:

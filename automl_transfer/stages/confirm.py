@@ -21,7 +21,7 @@ from automl_transfer.comparison import Comparison
 from automl_transfer.errors import TrialError, reason_of
 from automl_transfer.events import Event, Note, Progress, StageStarted
 from automl_transfer.outcome import Outcome
-from automl_transfer.stages.again import Probabilities, heads_again, tuned_again
+from automl_transfer.stages.again import Probabilities, again_seconds, heads_again, tuned_again
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.context import Context, finished
 from automl_transfer.stages.finalists import choose_finalists, usable
@@ -96,19 +96,24 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
     rows = choose_finalists(context, usable(context, finished(context.outcomes)))
     if not rows or context.answered:
         return
-    rounds = plan_rounds(context, rows)
     yield StageStarted(stage=NAME, detail=f"{len(rows)} finalists on fresh folds")
+    rows, aside = _in_time(context, rows, reserve)
+    rounds = plan_rounds(context, rows) if rows else []
     session = _Session(context, rows, rounds, reserve)
     for place, one in enumerate(rounds):
         yield Progress(what="fresh folds", done=place, total=len(rounds))
         if not session.fits(one) or not session.do(one):
             break
     context.confirmed = session.result()
+    if context.confirmed is not None and (aside := [*aside, *session.too_late]):
+        text = _told(context, aside, rounds[0])
+        context.notes.append(text)
+        yield Note(text=text)
     for number, text in session.dropped.items():
         context.failed_again.add(number)
         context.notes.append(text)
         yield Note(text=text, level="warning")
-    if context.confirmed is None and session.all_failed:
+    if context.confirmed is None and session.dropped and session.all_failed:
         text = (
             "No finalist could be trained again: the answer is the best on the validation part of "
             "the others, if there are any, and its score is that on which it was chosen."
@@ -123,6 +128,43 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
         )
         context.notes.append(text)
         yield Note(text=text)
+
+
+def _in_time(
+    context: Context, rows: list[Outcome], reserve: float
+) -> tuple[list[Outcome], list[Outcome]]:
+    """Those for a fold of which there is time, and those that are set aside for them.
+
+    The slowest go first, but never the best: the others could only be compared with each other.
+    """
+    if context.request.budget_seconds is None:
+        return rows, []
+    first = plan_rounds(context, rows)[0]
+    left = context.watch.left - reserve
+    kept = list(rows)
+    while MARGIN * _predicted(context, kept, first) > left:
+        if len(kept) == 1:
+            return [], rows
+        kept.remove(max(kept[1:], key=lambda row: again_seconds(context, row, len(first.learn))))
+    return kept, [row for row in rows if row not in kept]
+
+
+def _predicted(context: Context, rows: Sequence[Outcome], one: Round) -> float:
+    """Seconds of a round before any has been done."""
+    return 1.0 + sum(again_seconds(context, row, len(one.learn)) for row in rows)
+
+
+def _told(context: Context, aside: Sequence[Outcome], one: Round) -> str:
+    named = ", ".join(
+        f"trial {row.number} ({row.configuration.title}; about "
+        f"{again_seconds(context, row, len(one.learn)):.0f} s a fold)"
+        for row in aside
+    )
+    return (
+        f"Not all finalists could be trained again on fresh folds in the time that was left: "
+        f"{named} {'was' if len(aside) == 1 else 'were'} set aside, and the answer is one of the "
+        "others. A larger --budget compares them all."
+    )
 
 
 def plan_rounds(context: Context, rows: Sequence[Outcome]) -> list[Round]:
@@ -165,6 +207,8 @@ class _Session:
         self._done: list[tuple[Round, dict[int, Probabilities]]] = []
         self._spent = 0.0
         self.dropped: dict[int, str] = {}
+        self.too_late: list[Outcome] = []
+        """For which the time ran out in the first round."""
 
     @property
     def all_failed(self) -> bool:
@@ -176,13 +220,12 @@ class _Session:
         if self._context.request.budget_seconds is None:
             return True
         left = self._context.watch.left - self._reserve
-        each = self._spent / len(self._done) if self._done else self._predicted(one)
+        each = (
+            self._spent / len(self._done)
+            if self._done
+            else _predicted(self._context, self._rows, one)
+        )
         return MARGIN * each <= left
-
-    def _predicted(self, one: Round) -> float:
-        """Seconds of the first round."""
-        more = len(one.learn) / max(1, len(self._context.splits.train))
-        return 1.0 + sum(row.seconds * more for row in self._rows)
 
     def do(self, one: Round) -> bool:
         """Trains all finalists on a fold; False if the time ran out or none is left."""
@@ -196,11 +239,13 @@ class _Session:
             seed = trial_seed(self._context.request.seed, number)
             try:
                 results = self._trained(group, one, seed, frozen)
-            except OutOfTimeError:
-                return False
-            for row, result in zip(group, results, strict=True):
-                if isinstance(result, OutOfTimeError):
+            except OutOfTimeError as error:
+                results = [error]
+            if any(isinstance(result, OutOfTimeError) for result in results):
+                if self._done or not self._goes_on_with(found):
                     return False
+                break
+            for row, result in zip(group, results, strict=True):
                 if not isinstance(result, Exception) and np.isfinite(result).all():
                     found[row.number] = result
                 elif not one.halved:
@@ -210,6 +255,14 @@ class _Session:
             return False
         self._done.append((one, found))
         self._spent += time.monotonic() - started
+        return True
+
+    def _goes_on_with(self, found: Mapping[int, Probabilities]) -> bool:
+        """Sets those aside for which the time ran out, if the best is not among them."""
+        if not self._rows or self._rows[0].number not in found:
+            return False
+        self.too_late = [row for row in self._rows if row.number not in found]
+        self._rows = [row for row in self._rows if row.number in found]
         return True
 
     def _groups(self) -> list[tuple[list[Outcome], bool]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from automl_transfer.stages.confirm import Confirmed
+    from automl_transfer.stages.forecast import Forecast
     from automl_transfer.stages.workers import Workers
     from automl_transfer.training.activation_store import ActivationStore
     from automl_transfer.training.array_cache import ArrayCache
@@ -222,6 +223,8 @@ class Context(Bench):
     """Numbers below it are of trials that an earlier session has begun."""
     generation: int = 0
     speeds: Speeds = field(init=False)
+    forecast: Forecast = field(init=False)
+    """Of fine-tunes; learns from each."""
     confirmed: Confirmed | None = None
     """What the finalists predicted on fresh folds; None: there was no time for it."""
     failed_again: set[int] = field(default_factory=set)
@@ -261,12 +264,13 @@ class Context(Bench):
 
 
 def finished(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Finished trials, best first; ties go to what trains less, then to the earlier trial."""
+    """Finished trials, best first; ties go to what trains less, and not as long."""
     return sorted(
         (outcome for outcome in outcomes if outcome.state == "finished"),
         key=lambda outcome: (
             -(outcome.value if outcome.value is not None else float("-inf")),
             outcome.proof.trainable_parameters if outcome.proof else 0,
+            outcome.steps,
             outcome.number,
         ),
     )

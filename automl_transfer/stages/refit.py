@@ -12,8 +12,9 @@ from automl_transfer.errors import TrialError
 from automl_transfer.events import Event, Progress
 from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
-from automl_transfer.stages.again import ended
+from automl_transfer.stages.again import again_seconds, ended
 from automl_transfer.stages.checkpoint import kept
+from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
 from automl_transfer.stages.head_building import head_builder
@@ -39,10 +40,10 @@ def make_model(
 ) -> Generator[Event, None, Made]:
     """Refits the winner on train and validation if the time allows it, else restores it."""
     train_size, development = len(context.splits.train), len(context.splits.development)
-    needed = winner.seconds * development / train_size * MARGIN
-    # What scoring the test part still needs was kept back for it, not for the refit.
-    test_seconds = 2 * candidate.seconds_per_sample * len(context.splits.test)
-    left = context.watch.left - test_seconds
+    needed = MARGIN * again_seconds(context, winner, development)
+    # What scoring the test part and writing the answer need was kept back for them.
+    end = 2 * candidate.seconds_per_sample * len(context.splits.test) + closing_seconds()
+    left = context.watch.left - end
     restored = kept(context, winner.number)
     if needed > left and restored is not None:
         reason = (
@@ -62,7 +63,7 @@ def make_model(
         epochs=winner.epochs,
         steps=round(winner.steps * development / train_size) or None,
         seed=winner.seed,
-        should_stop=lambda: restored is not None and context.watch.left < test_seconds,
+        should_stop=lambda: restored is not None and context.watch.left < end,
     )
     try:
         result = ended(run)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from automl_transfer.budget import crowding
 from automl_transfer.outcome import Outcome
+from automl_transfer.stages import refit
+from automl_transfer.stages.again import again_seconds
 from automl_transfer.stages.baselines import RAW_LIMIT, default
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.confirm import FOLDS, MARGIN, REPEATS, SHARE, SHARE_ALONE
@@ -82,10 +84,10 @@ def reserve(context: Context) -> Reserve:
     leaders = usable(context, finished(context.outcomes))[:LEAST]
     others = _others(context, budget, leaders)
     most = MOST * budget
-    refit = min(_refit(context, budget, leaders), max(0.0, most - others))
+    for_refit = min(_refit(context, budget, leaders), max(0.0, most - others))
     return Reserve(
         confirm=min(_confirm(context, budget, leaders), _confirm_share(context) * budget),
-        refit=refit,
+        refit=for_refit,
         others=min(others, most),
     )
 
@@ -130,7 +132,8 @@ def _refit(context: Context, budget: float, leaders: list[Outcome]) -> float:
     first = leaders[0]
     if context.is_frozen(first.configuration):
         return min(REFIT_SHARE * budget, _fold(context, leaders))
-    return min(REFIT_SHARE * budget, MARGIN * _more(context) * first.seconds)
+    again = again_seconds(context, first, len(context.splits.development))
+    return min(REFIT_SHARE * budget, refit.MARGIN * again)
 
 
 def _confirm(context: Context, budget: float, leaders: list[Outcome]) -> float:

@@ -20,7 +20,7 @@ from automl_transfer.stages.advancing import OpenTrial
 from automl_transfer.stages.arms import Arm, ranked
 from automl_transfer.stages.bracket import Bracket, run, unpark
 from automl_transfer.stages.context import Candidate, Context, finished
-from automl_transfer.stages.forecast import Forecast, together
+from automl_transfer.stages.forecast import together
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import ladder, shortened
 from automl_transfer.stages.proposals import Proposals
@@ -108,7 +108,7 @@ class _Stage:
         self._space = space
         self._asked = reserve
         self._end = reserve()
-        self._forecast = Forecast(context)
+        self._forecast = context.forecast
         self._begun = context.watch.elapsed
         self._refused: dict[str, float] = {}
         self._synchronous = context.registry.pruner(context.request.pruner).synchronous
