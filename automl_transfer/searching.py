@@ -33,7 +33,7 @@ from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend
-from automl_transfer.stages.reserve import reserve, reserve_if_it_wins
+from automl_transfer.stages.reserve import end_if_one_wins, reserve, reserve_if_it_wins
 from automl_transfer.stages.screen import screen, screen_late
 from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
 from automl_transfer.stages.speeds import Speeds
@@ -234,7 +234,7 @@ def _in_turn(context: Context) -> Iterator[Event]:
     yield from screen_late(context, first_answer, reserve(context).seconds)
     if context.request.budget_seconds is not None:
         yield from heads(context, reserve(context).seconds, leftover=True)
-    yield from confirm(context, reserve(context).end)
+    yield from confirm(context, partial(end_if_one_wins, context, reserve(context)))
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):

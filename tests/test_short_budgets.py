@@ -164,9 +164,10 @@ def test_what_the_final_does_not_need_goes_to_fine_tuning(timed: ToySearch) -> N
 def test_a_finalist_that_takes_too_long_does_not_keep_the_others_from_fresh_folds(
     timed: ToySearch, monkeypatch: pytest.MonkeyPatch, foreseen: bool
 ) -> None:
-    def short(context: Any, reserve: float) -> Iterator[Event]:
-        assert context.watch.left - reserve > 10
-        return confirm.confirm(context, context.watch.left - 10)
+    def short(context: Any, reserve: confirm.Ending) -> Iterator[Event]:
+        end = context.watch.left - 10
+        assert end > reserve([])
+        return confirm.confirm(context, lambda _: end)
 
     monkeypatch.setattr(searching, "confirm", short)
     if not foreseen:
@@ -184,12 +185,13 @@ def test_a_finalist_that_takes_too_long_does_not_keep_the_others_from_fresh_fold
 def test_a_fine_tune_that_leads_and_takes_too_long_is_not_set_aside_for_others(
     timed: ToySearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(context: Any, reserve: float) -> Iterator[Event]:
+    def short(context: Any, reserve: confirm.Ending) -> Iterator[Event]:
         best = max(context.outcomes, key=lambda row: row.seconds)
         context.outcomes = [
             replace(row, value=0.99) if row is best else row for row in context.outcomes
         ]
-        return confirm.confirm(context, context.watch.left - 10)
+        end = context.watch.left - 10
+        return confirm.confirm(context, lambda _: end)
 
     monkeypatch.setattr(searching, "confirm", short)
     networks = {"small": {"seconds": 0.4}}

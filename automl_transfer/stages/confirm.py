@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,6 +51,9 @@ _SALT = 1 << 20
 _HALVED = 1 << 16
 """As much further on are the seeds of models that learn from a half."""
 
+Ending = Callable[[Sequence[Outcome]], float]
+"""Seconds to leave for the end of the search if any of these may win."""
+
 
 @dataclass(kw_only=True)
 class Confirmed:
@@ -85,12 +88,12 @@ class Confirmed:
         return 1 + max(one.repeat for one in self.rounds)
 
 
-def confirm(context: Context, reserve: float) -> Iterator[Event]:
+def confirm(context: Context, reserve: Ending) -> Iterator[Event]:
     """Trains the finalists again; leaves :class:`Confirmed` in the context.
 
     Args:
         context: After all trials.
-        reserve: Seconds to leave for the end of the search.
+        reserve: What to leave for the end of the search.
     """
     context.confirmed = None
     rows = choose_finalists(context, usable(context, finished(context.outcomes)))
@@ -131,7 +134,7 @@ def confirm(context: Context, reserve: float) -> Iterator[Event]:
 
 
 def _in_time(
-    context: Context, rows: list[Outcome], reserve: float
+    context: Context, rows: list[Outcome], reserve: Ending
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Those for a fold of which there is time, and those that are set aside for them.
 
@@ -140,9 +143,8 @@ def _in_time(
     if context.request.budget_seconds is None:
         return rows, []
     first = plan_rounds(context, rows)[0]
-    left = context.watch.left - reserve
     kept = list(rows)
-    while MARGIN * _predicted(context, kept, first) > left:
+    while MARGIN * _predicted(context, kept, first) > context.watch.left - reserve(kept):
         if len(kept) == 1:
             return [], rows
         kept.remove(max(kept[1:], key=lambda row: again_seconds(context, row, len(first.learn))))
@@ -198,7 +200,7 @@ class _Session:
         context: Context,
         rows: Sequence[Outcome],
         plan: Sequence[Round],
-        reserve: float,
+        reserve: Ending,
     ) -> None:
         self._context = context
         self._planned = Counter(one.repeat for one in plan if not one.halved)
@@ -219,7 +221,7 @@ class _Session:
         """Whether there is time for it."""
         if self._context.request.budget_seconds is None:
             return True
-        left = self._context.watch.left - self._reserve
+        left = self._context.watch.left - self._reserve(self._rows)
         each = (
             self._spent / len(self._done)
             if self._done
@@ -283,9 +285,10 @@ class _Session:
 
         context = self._context
         candidate = context.candidates[group[0].configuration.backbone]
+        end = self._reserve(self._rows)
 
         def late() -> bool:
-            return context.watch.left <= self._reserve
+            return context.watch.left <= end
 
         if frozen:
             return heads_again(

@@ -25,6 +25,8 @@ _STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+_ATTEMPT = 1 << 32
+"""Numbers of trials end below it."""
 _PATIENCE = 40
 """Proposals in a row that may be repeats or out of the space before it counts as exhausted."""
 
@@ -94,19 +96,22 @@ class Proposals:
         self._opened(number, trial, configuration)
         return True
 
-    def next(self, number: int, fixed: Mapping[str, str] | None = None) -> Configuration | None:
+    def next(
+        self, number: int, fixed: Mapping[str, str] | None = None, attempt: int = 0
+    ) -> Configuration | None:
         """Opens a trial for the sampler's next configuration that is new.
 
         Args:
             number: Of the trial.
             fixed: Choices that are made already: ``backbone``, ``head``, ``strategy``.
+            attempt: How many were put back for this trial.
 
         Returns:
             None when the space, as far as ``fixed`` leaves it open, seems exhausted.
         """
         chosen = dict(fixed or {})
-        self._study.sampler = self._sampler(number, chosen)
-        for attempt in range(_PATIENCE):
+        self._study.sampler = self._sampler(number, chosen, attempt)
+        for repeat in range(_PATIENCE):
             trial = self._study.ask()
             configuration = self._wide.suggest(trial)
             if not self.tried(configuration) and self.space.holds(configuration):
@@ -115,9 +120,9 @@ class Proposals:
             # Told as failed, which samplers pass over: a repeat must not count twice, nor make a
             # difference to the study that the rows rebuild.
             self._study.tell(trial, state=TrialState.FAIL)
-            if attempt == _PATIENCE // 2:
+            if repeat == _PATIENCE // 2:
                 self._study.sampler = self._elsewhere(number, chosen, at_random=True)
-            elif attempt < _PATIENCE // 2 and configuration.backbone not in self.space.backbones:
+            elif repeat < _PATIENCE // 2 and configuration.backbone not in self.space.backbones:
                 self._study.sampler = self._elsewhere(number, chosen, at_random=False)
         return None
 
@@ -146,8 +151,11 @@ class Proposals:
         else:
             self._study.tell(trial, state=state)
 
-    def _sampler(self, number: int, fixed: Mapping[str, str]) -> optuna.samplers.BaseSampler:
-        built = self._build(seed=trial_seed(self._seed, number), startup=self._startup)
+    def _sampler(
+        self, number: int, fixed: Mapping[str, str], attempt: int = 0
+    ) -> optuna.samplers.BaseSampler:
+        seed = trial_seed(self._seed, number + attempt * _ATTEMPT)
+        built = self._build(seed=seed, startup=self._startup)
         return _with(built, fixed)
 
     def _elsewhere(

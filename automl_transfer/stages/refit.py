@@ -14,7 +14,6 @@ from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.again import again_seconds, ended
 from automl_transfer.stages.checkpoint import kept
-from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train
 from automl_transfer.stages.head_building import head_builder
@@ -35,20 +34,34 @@ class Made:
     reason: str
 
 
+def needed(context: Context, row: Outcome) -> float:
+    """Seconds that must be left for a trial's configuration to be trained on all of it."""
+    return MARGIN * again_seconds(context, row, len(context.splits.development))
+
+
+def restorable(context: Context, row: Outcome) -> bool:
+    """Whether a trial's model need not be trained again to be delivered."""
+    return kept(context, row.number) is not None
+
+
 def make_model(
-    context: Context, winner: Outcome, candidate: Candidate
+    context: Context, winner: Outcome, candidate: Candidate, end: float
 ) -> Generator[Event, None, Made]:
-    """Refits the winner on train and validation if the time allows it, else restores it."""
+    """Refits the winner on train and validation if the time allows it, else restores it.
+
+    Args:
+        context: Of the search.
+        winner: The trial that is recommended.
+        candidate: Its backbone.
+        end: Seconds to leave for what follows.
+    """
     train_size, development = len(context.splits.train), len(context.splits.development)
-    needed = MARGIN * again_seconds(context, winner, development)
-    # What scoring the test part and writing the answer need was kept back for them.
-    end = 2 * candidate.seconds_per_sample * len(context.splits.test) + closing_seconds()
-    left = context.watch.left - end
+    wanted, left = needed(context, winner), context.watch.left - end
     restored = kept(context, winner.number)
-    if needed > left and restored is not None:
+    if wanted > left and restored is not None:
         reason = (
             f"restored as trial {winner.number} left it, trained on the training part only: "
-            f"training it again on all development data needs about {needed:.0f} s, "
+            f"training it again on all development data needs about {wanted:.0f} s, "
             f"and {max(0.0, left):.0f} s of the budget were left"
         )
         return _restore(context, candidate, winner, restored, reason)

@@ -7,12 +7,12 @@ by then will take.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automl_transfer.budget import crowding
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages import refit
-from automl_transfer.stages.again import again_seconds
 from automl_transfer.stages.baselines import RAW_LIMIT, default
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.confirm import FOLDS, MARGIN, REPEATS, SHARE, SHARE_ALONE
@@ -45,12 +45,14 @@ class Reserve:
     confirm: float
     refit: float
     others: float
-    """The test part, baselines, costs, the learning curve, the report."""
+    """The test part, cheap baselines, costs, the learning curve, the report."""
+    dear: float
+    """Baselines that are trained."""
 
     @property
     def end(self) -> float:
         """What follows the stage confirm."""
-        return self.refit + self.others
+        return self.refit + self.others + self.dear
 
     @property
     def seconds(self) -> float:
@@ -58,7 +60,7 @@ class Reserve:
         return self.confirm + self.end
 
 
-NOTHING = Reserve(confirm=0.0, refit=0.0, others=0.0)
+NOTHING = Reserve(confirm=0.0, refit=0.0, others=0.0, dear=0.0)
 """Of a search without a time budget."""
 
 
@@ -82,13 +84,15 @@ def reserve(context: Context) -> Reserve:
     if budget is None:
         return NOTHING
     leaders = usable(context, finished(context.outcomes))[:LEAST]
-    others = _others(context, budget, leaders)
     most = MOST * budget
-    for_refit = min(_refit(context, budget, leaders), max(0.0, most - others))
+    others = min(_others(context, budget), most)
+    first = leaders[0] if leaders else None
+    dear = min(dear_seconds(context, default(context), first), most - others)
     return Reserve(
         confirm=min(_confirm(context, budget, leaders), _confirm_share(context) * budget),
-        refit=for_refit,
-        others=min(others, most),
+        refit=min(_refit(context, budget, leaders), most - others - dear),
+        others=others,
+        dear=dear,
     )
 
 
@@ -105,15 +109,30 @@ def reserve_if_it_wins(context: Context, kept: Reserve, seconds: float) -> float
         return 0.0
     again = MARGIN * _more(context) * seconds
     confirm = max(kept.confirm, min(_confirm_share(context) * budget, again))
-    return confirm + max(kept.refit, min(REFIT_SHARE * budget, again)) + kept.others
+    return confirm + max(kept.refit, min(REFIT_SHARE * budget, again)) + kept.others + kept.dear
 
 
-def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
+def end_if_one_wins(context: Context, kept: Reserve, rows: Sequence[Outcome]) -> float:
+    """What follows the stage confirm if any of these may win there.
+
+    A fine-tune of which no model is kept has to be trained again, whatever its share.
+
+    Args:
+        context: Of the search.
+        kept: What is kept as it stands.
+        rows: Finalists.
+    """
+    if context.request.budget_seconds is None:
+        return 0.0
+    needed = [refit.needed(context, row) for row in rows if not refit.restorable(context, row)]
+    return max([kept.refit, *needed]) + kept.others + kept.dear
+
+
+def _others(context: Context, budget: float) -> float:
     each = [candidate.seconds_per_sample for candidate in context.candidates.values()]
     # The winner's pass, and the default backbone's if it is another.
     test = min(2, len(each)) * max(each, default=0.0) * len(context.splits.test)
     rows = ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
-    first = leaders[0] if leaders else None
     return (
         test
         + rows
@@ -122,7 +141,6 @@ def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
         + sum(measuring_seconds(one) for one in sorted(each)[-LEAST:])
         + closing_seconds()
         + VARIES * budget
-        + dear_seconds(context, default(context), first)
     )
 
 
@@ -132,8 +150,7 @@ def _refit(context: Context, budget: float, leaders: list[Outcome]) -> float:
     first = leaders[0]
     if context.is_frozen(first.configuration):
         return min(REFIT_SHARE * budget, _fold(context, leaders))
-    again = again_seconds(context, first, len(context.splits.development))
-    return min(REFIT_SHARE * budget, refit.MARGIN * again)
+    return min(REFIT_SHARE * budget, refit.needed(context, first))
 
 
 def _confirm(context: Context, budget: float, leaders: list[Outcome]) -> float:

@@ -38,6 +38,8 @@ FAILURES = 3
 """After so many failed trials, and none that was not, an arm is left alone."""
 OF_AN_ARM = 3
 """Proposals of the sampler for one arm in one batch."""
+ATTEMPTS = 12
+"""Proposals of the sampler of which one may fit: deeper ones take several times longer."""
 SHARE_OF_ONE = 0.3
 """Of the time for tuning that one trial of a cheap arm may take; sets the full length."""
 SPREAD = 3.0
@@ -144,8 +146,10 @@ class _Stage:
             number = context.next_number
             most = int(min(self._batch_size(), context.trials_left()))
             for arm in self._arms(rungs):
-                # A recipe of each arm; of an arm that has had them, several proposals.
-                for _ in range(max(len(self._queue(arm)), 0) or OF_AN_ARM):
+                # A recipe of each arm; of an arm that has had it, several proposals.
+                queue = self._queue(arm)
+                several = max(len(queue), OF_AN_ARM) if self._is_begun(arm) else len(queue)
+                for _ in range(several):
                     if len(trials) >= most:
                         break
                     configuration = self._open(number, arm, rungs, planned, longest)
@@ -237,17 +241,26 @@ class _Stage:
                     return configuration
             else:
                 self._refuse(configuration, rungs)
-        if self._queue(arm):
+        if not self._is_begun(arm):
             return None  # its default does not fit: nor will others
-        configuration_ = self._proposals.next(
-            number, {"backbone": arm.backbone, "strategy": arm.strategy}
-        )
-        if configuration_ is None:
-            return None
-        if self._fits(configuration_, rungs, planned, longest):
-            return configuration_
-        self._proposals.put_back(number)
+        for attempt in range(ATTEMPTS):
+            proposed = self._proposals.next(
+                number, {"backbone": arm.backbone, "strategy": arm.strategy}, attempt
+            )
+            if proposed is None:
+                return None
+            if self._fits(proposed, rungs, planned, longest):
+                return proposed
+            self._proposals.put_back(number)
         return None
+
+    def _is_begun(self, arm: Arm) -> bool:
+        """Whether the default of an arm has been tried."""
+        return all(
+            self._proposals.tried(recipe)
+            for recipe in self._recipes
+            if recipe.backbone == arm.backbone and recipe.strategy == arm.strategy
+        )
 
     def _queue(self, arm: Arm) -> list[Configuration]:
         """What is worth trying in an arm: its default, then neighbours of the best two trials."""
