@@ -73,6 +73,8 @@ class Candidate:
     """The ranker's; higher is better."""
     seconds_per_sample: float
     """Of a frozen forward pass, as measured here."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Of that, what each stage takes, by its name; empty where it was not measured."""
 
     def features_at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Frozen features of samples of the development part, in the order of ``positions``; a

@@ -41,7 +41,7 @@ class Reach:
     """Which part of a network a plan trains."""
 
     share: float
-    """Of the stages, from the first that trains to the end."""
+    """Of a pass, from the first stage that trains to the end."""
     first: str
     """The first stage that trains."""
     kept: bool
@@ -133,8 +133,9 @@ class Forecast:
             trains = set(names)
         first = next((place for place, name in enumerate(names) if name in trains), 0)
         views = self._views(candidate, configuration)
+        each = candidate.shares or dict.fromkeys(names, 1 / max(1, len(names)))
         return Reach(
-            share=(len(names) - first) / max(1, len(names)),
+            share=sum(each[name] for name in names[first:]),
             first=names[first] if names else "",
             kept=first > 0 and views > 0,
             views=max(1, views),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -269,6 +269,7 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
         positions=positions,
         score=score,
         seconds_per_sample=speed or look.seconds_per_sample,
+        shares=_shares(context, look, backbone),
     )
 
 
@@ -279,12 +280,32 @@ def keep(context: Context, event: BackboneScreened) -> BackboneScreened:
     return event
 
 
+def _shares(context: Context, look: Look, backbone: Backbone) -> Mapping[str, float]:
+    """Where a pass spends its time, for a search by the clock that will fine-tune."""
+    if not context.watch.timed or not _is_time_to_tune(context, look):
+        return {}
+    from automl_transfer.training.stage_times import SAMPLES, stage_shares
+
+    rows = context.rows(context.encoder(look.card))
+    batch = rows.encoder.batch(rows.rows(context.splits.development[:SAMPLES]))
+    try:
+        return stage_shares(backbone, look.stages, batch, context.device)
+    except Exception as error:  # a forecast may be worse for it, the search may not end
+        _LOG.debug("The stages of %s could not be timed: %s", look.card.id, error)
+        return {}
+
+
+def _is_time_to_tune(context: Context, look: Look) -> bool:
+    trains = any(card.trains_backbone for card in context.strategies)
+    return trains and context.watch.left >= WORTH_A_TAP * remaining(context, look)
+
+
 def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
     """Keeps what fine-tuning of the last stages will ask for, if it will be tried.
 
     The same passes compute it; without it the frozen part would see each sample again.
     """
-    if context.watch.left < WORTH_A_TAP * remaining(context, look):
+    if not _is_time_to_tune(context, look):
         return None  # to find where to listen takes passes, too, and none will ask for it
     from automl_transfer.space import Space
     from automl_transfer.training.stages import stage_views

@@ -85,7 +85,7 @@ def reserve(context: Context) -> Reserve:
         return NOTHING
     leaders = usable(context, finished(context.outcomes))[:LEAST]
     most = MOST * budget
-    others = min(_others(context, budget), most)
+    others = min(_others(context, budget, leaders), most)
     first = leaders[0] if leaders else None
     dear = min(dear_seconds(context, default(context), first), most - others)
     return Reserve(
@@ -128,10 +128,17 @@ def end_if_one_wins(context: Context, kept: Reserve, rows: Sequence[Outcome]) ->
     return max([kept.refit, *needed]) + kept.others + kept.dear
 
 
-def _others(context: Context, budget: float) -> float:
-    each = [candidate.seconds_per_sample for candidate in context.candidates.values()]
-    # The winner's pass, and the default backbone's if it is another.
-    test = min(2, len(each)) * max(each, default=0.0) * len(context.splits.test)
+def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
+    # Before there is a trial any backbone may lead.
+    leading = {row.configuration.backbone for row in leaders} or set(context.candidates)
+    each = [context.candidates[name].seconds_per_sample for name in leading]
+    usual = default(context)
+    passes = max(each, default=0.0)
+    if leading != {usual.card.id} or any(
+        not context.is_frozen(row.configuration) for row in leaders
+    ):
+        passes += usual.seconds_per_sample  # the winner's pass does not give its frozen features
+    test = passes * len(context.splits.test)
     rows = ROW * (len(context.splits.test) + min(RAW_LIMIT, len(context.splits.development)))
     return (
         test
