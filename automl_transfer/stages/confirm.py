@@ -24,7 +24,7 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.stages.again import Probabilities, again_seconds, heads_again, tuned_again
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.context import Context, finished
-from automl_transfer.stages.finalists import choose_finalists, usable
+from automl_transfer.stages.finalists import choose_finalists, kind, usable
 from automl_transfer.stages.proposals import trial_seed
 from automl_transfer.stages.rounds import Round, planned, predicted, withheld
 from automl_transfer.withheld import Withheld
@@ -46,6 +46,8 @@ SHARE, SHARE_ALONE = 0.08, 0.12
 it."""
 MARGIN = 1.2
 """A fold is begun only if this many times its predicted time is left."""
+NOTHING = 0.05
+"""Of the time of a fold: a finalist that takes less is not set aside."""
 _SALT = 1 << 20
 """Numbers of trials end below it: seeds of folds are none of a trial's."""
 _HALVED = 1 << 16
@@ -96,11 +98,14 @@ def confirm(context: Context, reserve: Ending) -> Iterator[Event]:
         reserve: What to leave for the end of the search.
     """
     context.confirmed = None
-    rows = choose_finalists(context, usable(context, finished(context.outcomes)))
-    if not rows or context.answered:
+    best = usable(context, finished(context.outcomes))
+    if not best or context.answered:
         return
-    yield StageStarted(stage=NAME, detail=f"{len(rows)} finalists on fresh folds")
-    rows, aside = _in_time(context, rows, reserve)
+    rows, aside = _finalists(context, best, reserve)
+    if not rows and not aside:
+        return
+    detail = f"{len(rows)} finalists on fresh folds" if rows else "no time for fresh folds"
+    yield StageStarted(stage=NAME, detail=detail)
     rounds = plan_rounds(context, rows) if rows else []
     session = _Session(context, rows, rounds, reserve)
     for place, one in enumerate(rounds):
@@ -133,21 +138,39 @@ def confirm(context: Context, reserve: Ending) -> Iterator[Event]:
         yield Note(text=text)
 
 
+def _finalists(
+    context: Context, best: Sequence[Outcome], reserve: Ending
+) -> tuple[list[Outcome], list[Outcome]]:
+    """Finalists for which there is time, and those whose places others take for lack of it."""
+    rows, aside = _in_time(context, choose_finalists(context, best), reserve)
+    late = aside
+    while rows and late:
+        slow = {kind(row) for row in late}
+        best = [row for row in best if kind(row) not in slow]
+        rows, late = _in_time(context, choose_finalists(context, best), reserve)
+    return rows, aside
+
+
 def _in_time(
     context: Context, rows: list[Outcome], reserve: Ending
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Those for a fold of which there is time, and those that are set aside for them.
 
     The slowest go first, but never the best: the others could only be compared with each other.
+    Nor those that take next to nothing: that would change nothing.
     """
-    if context.request.budget_seconds is None:
+    if context.request.budget_seconds is None or not rows:
         return rows, []
     first = plan_rounds(context, rows)[0]
+    takes = {row.number: again_seconds(context, row, len(first.learn)) for row in rows}
     kept = list(rows)
-    while MARGIN * _predicted(context, kept, first) > context.watch.left - reserve(kept):
-        if len(kept) == 1:
+    while (needed := MARGIN * _predicted(context, kept, first)) > (
+        context.watch.left - reserve(kept)
+    ):
+        slowest = max(kept[1:], key=lambda row: takes[row.number], default=None)
+        if slowest is None or takes[slowest.number] < NOTHING * needed:
             return [], rows
-        kept.remove(max(kept[1:], key=lambda row: again_seconds(context, row, len(first.learn))))
+        kept.remove(slowest)
     return kept, [row for row in rows if row not in kept]
 
 

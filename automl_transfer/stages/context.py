@@ -72,9 +72,14 @@ class Candidate:
     score: float
     """The ranker's; higher is better."""
     seconds_per_sample: float
-    """Of a frozen forward pass, as measured here."""
-    shares: Mapping[str, float] = field(default_factory=dict)
-    """Of that, what each stage takes, by its name; empty where it was not measured."""
+    """Of a frozen forward pass, as measured here, with what it takes to prepare a sample."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Of a forward pass alone, by stage; empty where it was not measured."""
+
+    @property
+    def forward_seconds(self) -> float:
+        """Of a forward pass of a sample that is prepared."""
+        return sum(self.stage_seconds.values()) or self.seconds_per_sample
 
     def features_at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Frozen features of samples of the development part, in the order of ``positions``; a

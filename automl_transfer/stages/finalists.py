@@ -45,7 +45,7 @@ def choose_finalists(context: Context, best: Sequence[Outcome]) -> list[Outcome]
     """
     different = [
         row
-        for row in of_different_kinds(best, _kind)[: 2 * LOOKED_AT]
+        for row in of_different_kinds(best, kind)[: 2 * LOOKED_AT]
         if ruled_out(context, row, f"trial {row.number} ({row.configuration.title})") is None
     ][:LOOKED_AT]
     if not different:
@@ -81,7 +81,8 @@ def shortlist(different: Sequence[T], tied: Sequence[bool], cost: Callable[[T], 
     return [*different[:LEAST], *sorted(others, key=cost)[: MOST - LEAST]]
 
 
-def _kind(row: Outcome) -> Hashable:
+def kind(row: Outcome) -> Hashable:
+    """What differs between finalists: hyper-parameters alone do not count."""
     chosen = row.configuration
     return chosen.backbone, chosen.head, chosen.strategy
 

@@ -22,7 +22,7 @@ BEGIN = 1.0
 """Seconds to build a network, fit its head and prove its freeze."""
 SURE = 1.65
 """Standard deviations of margin: 95 % of a normal distribution on one side."""
-UNMEASURED, MEASURED = 0.35, 0.1
+UNMEASURED, MEASURED = 0.25, 0.1
 """Standard deviation of the logarithm of actual over predicted time, to begin with."""
 TAPPED = 0.7
 """Of the plain view, activations that are there when a backbone has been screened."""
@@ -68,7 +68,7 @@ class Forecast:
         passes = before + (1 + BACKWARD) * reach.share
         # The pass was measured while nothing else ran on the device.
         crowd = 1 if self._context.workers is None else self._context.workers.sharing
-        return _batch(configuration) * candidate.seconds_per_sample * passes * crowd
+        return _batch(configuration) * candidate.forward_seconds * passes * crowd
 
     def seconds(self, configuration: Configuration, to: int, start: int = 0) -> float:
         """Expected seconds of a trial from one rung to another, its beginning included."""
@@ -86,7 +86,7 @@ class Forecast:
             samples += train * reach.views + val
             if (configuration.backbone, reach.first) in context.tapped:
                 samples -= TAPPED * (train + val)
-        return BEGIN + samples * candidate.seconds_per_sample
+        return BEGIN + samples * candidate.forward_seconds
 
     def safe(self, configuration: Configuration, to: int, start: int = 0) -> float:
         """Seconds that are enough nineteen times in twenty."""
@@ -133,9 +133,9 @@ class Forecast:
             trains = set(names)
         first = next((place for place, name in enumerate(names) if name in trains), 0)
         views = self._views(candidate, configuration)
-        each = candidate.shares or dict.fromkeys(names, 1 / max(1, len(names)))
+        each = candidate.stage_seconds or dict.fromkeys(names, 1.0)
         return Reach(
-            share=sum(each[name] for name in names[first:]),
+            share=sum(each[name] for name in names[first:]) / max(1e-9, sum(each.values())),
             first=names[first] if names else "",
             kept=first > 0 and views > 0,
             views=max(1, views),

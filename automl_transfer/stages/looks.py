@@ -269,7 +269,7 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
         positions=positions,
         score=score,
         seconds_per_sample=speed or look.seconds_per_sample,
-        shares=_shares(context, look, backbone),
+        stage_seconds=_stage_seconds(context, look, backbone),
     )
 
 
@@ -280,16 +280,17 @@ def keep(context: Context, event: BackboneScreened) -> BackboneScreened:
     return event
 
 
-def _shares(context: Context, look: Look, backbone: Backbone) -> Mapping[str, float]:
+def _stage_seconds(context: Context, look: Look, backbone: Backbone) -> Mapping[str, float]:
     """Where a pass spends its time, for a search by the clock that will fine-tune."""
     if not context.watch.timed or not _is_time_to_tune(context, look):
         return {}
-    from automl_transfer.training.stage_times import SAMPLES, stage_shares
+    from automl_transfer.training.stage_times import SAMPLES, stage_seconds
 
     rows = context.rows(context.encoder(look.card))
-    batch = rows.encoder.batch(rows.rows(context.splits.development[:SAMPLES]))
+    few = context.splits.development[:SAMPLES]
     try:
-        return stage_shares(backbone, look.stages, batch, context.device)
+        batch = rows.encoder.batch(rows.rows(few))
+        return stage_seconds(backbone, look.stages, batch, len(few), context.device)
     except Exception as error:  # a forecast may be worse for it, the search may not end
         _LOG.debug("The stages of %s could not be timed: %s", look.card.id, error)
         return {}

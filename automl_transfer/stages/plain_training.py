@@ -206,7 +206,7 @@ def _plain_head(context: Context) -> str:
 
 def _step(candidate: Candidate, configuration: Configuration) -> float:
     """Seconds of a step in which everything trains: a forward and a backward pass."""
-    return _batch(configuration) * candidate.seconds_per_sample * (1 + BACKWARD)
+    return _batch(configuration) * candidate.forward_seconds * (1 + BACKWARD)
 
 
 def _each(context: Context, configuration: Configuration) -> int:

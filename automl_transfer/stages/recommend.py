@@ -33,7 +33,7 @@ from automl_transfer.stages.learning import learning_curve_or_note
 from automl_transfer.stages.mislabelled import mislabelled
 from automl_transfer.stages.provenance import provenance
 from automl_transfer.stages.refit import make_model, write_model
-from automl_transfer.stages.reserve import measuring_seconds, reserve
+from automl_transfer.stages.reserve import measuring_seconds, reserve, varies
 from automl_transfer.stages.yardstick import yardstick
 
 WITH_INTERVAL = 50
@@ -69,7 +69,9 @@ def recommend(context: Context) -> Iterator[Event]:
         )
         context.notes.append(text)
         yield Note(text=text, level="warning")
-    made = yield from make_model(context, winner, candidate, reserve(context).others)
+    # What was kept for what varies is there for a refit that ends a little later.
+    end = reserve(context).others - varies(context)
+    made = yield from make_model(context, winner, candidate, end)
     measure = yardstick(context)
     learnt = len(context.splits.development if made.refitted else context.splits.train)
     scored = held_out(context, made.model, candidate, winner, measure, learnt=learnt)

@@ -128,6 +128,11 @@ def end_if_one_wins(context: Context, kept: Reserve, rows: Sequence[Outcome]) ->
     return max([kept.refit, *needed]) + kept.others + kept.dear
 
 
+def varies(context: Context) -> float:
+    """Seconds of what is kept that are for whatever takes longer than foreseen."""
+    return VARIES * (context.request.budget_seconds or 0.0)
+
+
 def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
     # Before there is a trial any backbone may lead.
     leading = {row.configuration.backbone for row in leaders} or set(context.candidates)
@@ -147,7 +152,7 @@ def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
         # Costs are measured for each backbone among the finalists.
         + sum(measuring_seconds(one) for one in sorted(each)[-LEAST:])
         + closing_seconds()
-        + VARIES * budget
+        + varies(context)
     )
 
 

@@ -410,13 +410,16 @@ class _Stage:
 
 
 def neighbours(configuration: Configuration, space: JointSpace) -> list[Configuration]:
-    """The same at a third and at three times the learning rate, one stage deeper, and with its
+    """The same one stage deeper, at a third and at three times the learning rate, and with its
     classes weighted otherwise.
 
-    Of the strategy's parameters ``lr`` and ``k``, where it has them, within their bounds.
+    Of the strategy's parameters ``k`` and ``lr``, where it has them, within their bounds. Deeper
+    first: where the last stage alone does not do better than the frozen network, no learning rate
+    made it, and a second stage did.
     """
     found: list[Configuration] = []
-    for param in space.strategies[configuration.strategy].params:
+    params = space.strategies[configuration.strategy].params
+    for param in sorted(params, key=lambda param: param.name != "k"):
         name = f"strategy/{configuration.strategy}/{param.name}"
         value = configuration.params.get(name)
         others: set[Scalar] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -17,26 +18,28 @@ from automl_transfer.training.device import autocast, to_device
 
 SAMPLES = 8
 """Of the batch that is timed."""
-_PASSES = 2
-"""The first warms up."""
+_PASSES = 3
+"""The first warms up; of the others the quickest counts."""
 
 
-def stage_shares(
+def stage_seconds(
     backbone: Backbone,
     stages: Sequence[Stage],
     batch: Batch,
+    samples: int,
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Share of a forward pass that each stage takes, by its name; they add up to 1.
+    """Seconds of a sample's forward pass that each stage takes, by its name.
 
     The number of a network's stages, or of their parameters, says little of that: the last of
-    nine may take a thirtieth or a fifth of the time.
+    eight may take a fiftieth or a third of the time.
 
     Args:
         backbone: On ``device``; it is left in eval mode.
         stages: Of the network, from input to output.
         batch: Encoded samples.
+        samples: How many.
         device: Where the network is.
         clock: Tells seconds.
 
@@ -55,7 +58,7 @@ def stage_shares(
     def noting(stage: str) -> Callable[[nn.Module, Any], None]:
         return lambda module, arguments: marks.append((now(), stage))
 
-    found = dict.fromkeys((stage.name for stage in stages), 0.0)
+    best = (math.inf, dict[str, float]())
     moved = to_device(batch, device)
     with contextlib.ExitStack() as stack:
         for path in units(backbone.module, stages):
@@ -67,11 +70,10 @@ def stage_shares(
             begun = now()
             with torch.inference_mode(), autocast(device):
                 backbone.features(moved)
-            end = now()
-    if not marks:
-        return {}
-    moments = pairwise([begun, *(moment for moment, _ in marks[1:]), end])
-    for (_, stage), (start, stop) in zip(marks, moments, strict=True):
-        found[stage] += stop - start
-    total = sum(found.values())
-    return {name: seconds / total for name, seconds in found.items()} if total else {}
+            moments = [begun, *(moment for moment, _ in marks[1:]), now()]
+            if marks and moments[-1] - begun < best[0]:
+                found = dict.fromkeys((stage.name for stage in stages), 0.0)
+                for (_, stage), (start, stop) in zip(marks, pairwise(moments), strict=True):
+                    found[stage] += (stop - start) / samples
+                best = (moments[-1] - begun, found)
+    return best[1]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from automl_transfer.contracts import Stage
-from automl_transfer.training.stage_times import stage_shares
+from automl_transfer.training.stage_times import stage_seconds
 from automl_transfer.training.stages import derive_stages
 from tests.training.workshop import CPU, backbone
 
@@ -45,9 +45,9 @@ def test_each_stage_has_its_share_of_the_time() -> None:
     clock = Clock()
     network = nn.Sequential(Slow(clock, 6.0), nn.ReLU(), Slow(clock, 3.0), Slow(clock, 1.0))
     stages = derive_stages(network)
-    found = stage_shares(backbone(network), stages, torch.zeros(2, 4), CPU, clock)
+    found = stage_seconds(backbone(network), stages, torch.zeros(5, 4), 5, CPU, clock)
     assert list(found) == [stage.name for stage in stages]
-    assert list(found.values()) == pytest.approx([0.6, 0.3, 0.1])
+    assert list(found.values()) == pytest.approx([1.2, 0.6, 0.2])
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
@@ -58,5 +58,5 @@ def test_what_runs_twice_counts_twice() -> None:
         Stage(name=name, tensors=(f"{name}.layer.weight", f"{name}.layer.bias"))
         for name in ("one", "two")
     ]
-    found = stage_shares(backbone(network), stages, torch.zeros(2, 4), CPU, clock)
+    found = stage_seconds(backbone(network), stages, torch.zeros(5, 4), 5, CPU, clock)
     assert found == pytest.approx({"one": 0.4, "two": 0.6})
