@@ -410,12 +410,13 @@ class _Stage:
 
 
 def neighbours(configuration: Configuration, space: JointSpace) -> list[Configuration]:
-    """The same one stage deeper, at a third and at three times the learning rate, and with its
+    """The same one stage deeper, at three times and at a third of the learning rate, and with its
     classes weighted otherwise.
 
-    Of the strategy's parameters ``k`` and ``lr``, where it has them, within their bounds. Deeper
-    first: where the last stage alone does not do better than the frozen network, no learning rate
-    made it, and a second stage did.
+    Of the strategy's parameters ``k`` and ``lr``, where it has them, within their bounds. In this
+    order, since a short search does not get through it: of four grids of both on real data (one
+    network, 120 to 152 steps) two were best a stage deeper, one at three times the rate, and one
+    at the default.
     """
     found: list[Configuration] = []
     params = space.strategies[configuration.strategy].params
@@ -430,7 +431,7 @@ def neighbours(configuration: Configuration, space: JointSpace) -> list[Configur
             others = {min(value + 1, param.high)}
         found += [
             replace(configuration, params={**configuration.params, name: other})
-            for other in sorted(others, key=float)
+            for other in sorted(others, key=float, reverse=True)
             if other != value
         ]
     return [*found, *class_weights.alternatives(configuration)]

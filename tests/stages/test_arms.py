@@ -170,8 +170,8 @@ def test_neighbours_lie_around_the_rate_and_one_stage_deeper() -> None:
     assert all(space.holds(configuration) for configuration in found)
     assert [configuration.of("strategy", "last") for configuration in found] == [
         {"k": 2, "lr": 4e-4, "weight_decay": 0.1},
-        {"k": 1, "lr": pytest.approx(4e-4 / 3), "weight_decay": 0.1},
         {"k": 1, "lr": 1e-3, "weight_decay": 0.1},
+        {"k": 1, "lr": pytest.approx(4e-4 / 3), "weight_decay": 0.1},
     ]
 
 
