@@ -25,7 +25,11 @@ LEAST_EPOCHS = 1
 """With less a fine-tune says nothing of what it could do, and is not run."""
 SHARE = 0.06
 """Of a time budget, kept for each of the two."""
+SHARE_OF_AN_EPOCH = 0.2
+"""Of a time budget, kept for the first epoch of the default fine-tune if it takes more: without it
+there is no telling what the search has gained."""
 _SAFE = 1.3
+_ROUNDING = 1e-6
 
 
 def dear_seconds(context: Context, usual: Candidate, winner: Outcome | None) -> float:
@@ -38,25 +42,34 @@ def dear_seconds(context: Context, usual: Candidate, winner: Outcome | None) -> 
         usual: The default backbone.
         winner: The trial that leads; None: there is none yet.
     """
-    kept = _kept(context, usual, EPOCHS * _each(context, _default(context, usual)))
+    kept = _default_seconds(context, usual)
     return kept + (0.0 if winner is None else scratch_seconds(context, winner))
+
+
+def _default_seconds(context: Context, usual: Candidate) -> float:
+    steps = EPOCHS * _each(context, _default(context, usual))
+    return _kept(context, usual, steps, SHARE_OF_AN_EPOCH)
 
 
 def scratch_seconds(context: Context, winner: Outcome) -> float:
     """Of :func:`dear_seconds`, those for the winner from scratch."""
     candidate = context.candidates[winner.configuration.backbone]
-    return _kept(context, candidate, _scratch_steps(context, candidate, winner))
+    return _kept(context, candidate, _scratch_steps(context, candidate, winner), SHARE)
 
 
-def _kept(context: Context, candidate: Candidate, steps: int) -> float:
+def _kept(context: Context, candidate: Candidate, steps: int, most: float) -> float:
+    """Seconds for as many steps as :data:`SHARE` allows, or for the first epoch if that is no more
+    than the share ``most``; their pass over the test part included."""
     budget = context.request.budget_seconds
     if budget is None or not fine_tunes(context):
         return 0.0
     configuration = _default(context, candidate)
     step = _SAFE * _step(candidate, configuration)
-    if LEAST_EPOCHS * _each(context, configuration) * step > SHARE * budget:
+    passes = candidate.seconds_per_sample * len(context.splits.test)
+    first = LEAST_EPOCHS * _each(context, configuration) * step + passes
+    if first > most * budget:
         return 0.0
-    return min(SHARE * budget, steps * step)
+    return max(first, min(SHARE * budget, steps * step + passes))
 
 
 def fine_tunes(context: Context) -> bool:
@@ -77,6 +90,7 @@ def default_fine_tune(
         name=DEFAULT_FINE_TUNE,
         what=f"{configuration.title}, all defaults, no search",
         wanted=EPOCHS * _each(context, configuration),
+        kept=_default_seconds(context, candidate),
         after=scratch_seconds(context, winner),
     )
 
@@ -98,6 +112,7 @@ def from_scratch(context: Context, yardstick: Yardstick, winner: Outcome) -> Mad
         what=f"{candidate.card.id} from random weights, as long as the winner trained, or an "
         "epoch if that is more",
         wanted=_scratch_steps(context, candidate, winner),
+        kept=scratch_seconds(context, winner),
         after=0.0,
     )
 
@@ -120,6 +135,7 @@ def _made(
     name: str,
     what: str,
     wanted: int,
+    kept: float,
     after: float,
 ) -> Made:
     if not fine_tunes(context):
@@ -134,11 +150,10 @@ def _made(
         passes = candidate.seconds_per_sample * len(score)
         # Its share, or what the search has left over.
         left = context.watch.left - closing_seconds() - passes
-        share = SHARE * context.request.budget_seconds - passes
-        room = min(left, max(share, left - after - learning_seconds(context))) / _SAFE
-        steps = min(wanted, math.floor(room / step))
+        room = min(left, max(kept - passes, left - after - learning_seconds(context)))
+        steps = min(wanted, math.floor(room / (_SAFE * step) + _ROUNDING))
         if steps < LEAST_EPOCHS * each:
-            needed = _SAFE * LEAST_EPOCHS * each * step + passes
+            needed = _SAFE * LEAST_EPOCHS * each * step
             return Made(
                 name=name,
                 description=f"not run: an epoch of {configuration.title} needs about "
