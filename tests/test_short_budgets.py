@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -251,3 +252,19 @@ def test_crowding_is_what_passes_while_this_thread_waits() -> None:
     assert crowding(lambda: next(passed), lambda: next(computed)) == pytest.approx(2.5)
     computed, passed = iter([0.0, 0.04, 0.04]), iter([0.0, 10.0])
     assert crowding(lambda: next(passed), lambda: next(computed)) == budget_module.MOST_CROWDED
+
+
+def test_an_arm_for_which_the_ladder_is_too_long_is_tried_for_as_long_as_fits(
+    timed: ToySearch,
+) -> None:
+    networks = {"small": {"seconds": 0.1}}
+    options = {"heads": ("ridge",), "strategies": ("frozen", "last-stages", "full")}
+    events, _ = _search(timed, 600.0, 240, networks, **options)
+    tuned = [row for row in timed.study().trials if row.stage == "tune"]
+    (rungs,) = re.findall(
+        r"rungs at (\d+)",
+        " ".join(event.detail for event in events if isinstance(event, StageStarted)),
+    )
+    dear = [row for row in tuned if row.configuration.strategy == "full"]
+    assert any(row.state == "finished" and 5 <= row.steps < int(rungs) for row in dear)
+    assert timed.study().status["spent"] <= 1.05 * 600

@@ -35,11 +35,14 @@ class Arm:
     """Best value of a frozen head on the backbone."""
     values: tuple[float, ...] = ()
     """Of its trials so far, at whatever length they were left."""
+    length: float = 1.0
+    """Of the next trial, as a share of what trials have where there is time for them."""
 
     @property
     def belief(self) -> tuple[float, float]:
         """Mean and standard deviation of the value of another trial."""
-        prior = self.frozen + PRIOR_GAIN.get(self.strategy, OTHERS)
+        gain = PRIOR_GAIN.get(self.strategy, OTHERS) * math.sqrt(self.length)
+        prior = self.frozen + gain
         # The prior counts as one trial: one bad learning rate must not condemn an arm.
         known = (prior, *self.values)
         mean = sum(known) / len(known)

@@ -40,6 +40,8 @@ OF_AN_ARM = 3
 """Proposals of the sampler for one arm in one batch."""
 ATTEMPTS = 12
 """Proposals of the sampler of which one may fit: deeper ones take several times longer."""
+SHARE_OF_DEAR = 0.5
+"""Of the time that is left, for a trial of an arm for which the ladder is too long."""
 SHARE_OF_ONE = 0.3
 """Of the time for tuning that one trial of a cheap arm may take; sets the full length."""
 SPREAD = 3.0
@@ -137,31 +139,42 @@ class _Stage:
 
     def batch(self) -> Bracket | None:
         """The next trials, or None when there is nothing left to try, or no time for it."""
-        context = self._context
         self._end = self._asked()
+        arms = self._arms()
+        # The most promising arm decides how long the trials of the batch are.
+        for rungs in dict.fromkeys(rungs for _, rungs in arms):
+            bracket = self._batch_of([arm for arm, own in arms if own == rungs], rungs)
+            if bracket is not None:
+                return bracket
         for rungs in self._lengths():
-            trials: list[OpenTrial] = []
-            planned: list[float] = []
-            longest = 0.0
-            number = context.next_number
-            most = int(min(self._batch_size(), context.trials_left()))
-            for arm in self._arms(rungs):
-                # A recipe of each arm; of an arm that has had it, several proposals.
-                queue = self._queue(arm)
-                several = max(len(queue), OF_AN_ARM) if self._is_begun(arm) else len(queue)
-                for _ in range(several):
-                    if len(trials) >= most:
-                        break
-                    configuration = self._open(number, arm, rungs, planned, longest)
-                    if configuration is None:
-                        break
-                    planned.append(self._forecast.safe(configuration, rungs[0]))
-                    longest = max(longest, self._rest(configuration, rungs))
-                    trials.append(OpenTrial(row=begun(context, configuration, number, NAME)))
-                    number += 1
-            if trials:
-                return Bracket(ladder=rungs, trials=trials)
+            bracket = self._batch_of([arm for arm, _ in arms], rungs)
+            if bracket is not None:
+                return bracket
         return None
+
+    def _batch_of(self, arms: Sequence[Arm], rungs: tuple[int, ...]) -> Bracket | None:
+        """Trials of some arms, the most promising first."""
+        context = self._context
+        trials: list[OpenTrial] = []
+        planned: list[float] = []
+        longest = 0.0
+        number = context.next_number
+        most = int(min(self._batch_size(), context.trials_left()))
+        for arm in arms:
+            # A recipe of each arm; of an arm that has had it, several proposals.
+            queue = self._queue(arm)
+            several = max(len(queue), OF_AN_ARM) if self._is_begun(arm) else len(queue)
+            for _ in range(several):
+                if len(trials) >= most:
+                    break
+                configuration = self._open(number, arm, rungs, planned, longest)
+                if configuration is None:
+                    break
+                planned.append(self._forecast.safe(configuration, rungs[0]))
+                longest = max(longest, self._rest(configuration, rungs))
+                trials.append(OpenTrial(row=begun(context, configuration, number, NAME)))
+                number += 1
+        return Bracket(ladder=rungs, trials=trials) if trials else None
 
     def _batch_size(self) -> int:
         """Trials of a batch; with a clock as many as keep all devices at work."""
@@ -171,8 +184,7 @@ class _Stage:
         return lanes * math.ceil(BATCH / lanes)
 
     def _lengths(self) -> Iterator[tuple[int, ...]]:
-        """The ladder, and shorter trainings for what is left at the end."""
-        yield self.ladder
+        """Shorter trainings for what is left at the end."""
         if self._context.request.budget_seconds is None or self._context.request.epochs:
             return
         window = self._context.watch.left - self._end(0.0)
@@ -184,8 +196,35 @@ class _Stage:
             if shorter is not None:
                 yield shorter
 
-    def _arms(self, rungs: tuple[int, ...]) -> list[Arm]:
+    def _length(self, recipe: Configuration) -> tuple[int, ...] | None:
+        """The ladder, or the one rung of what fits: an epoch at least, else None.
+
+        A dear arm is not left out because its trials would be shorter than those of cheap ones: an
+        epoch of a whole network may do more than ten of its last stage.
+        """
+        request, forecast = self._context.request, self._forecast
+        if request.budget_seconds is None or request.epochs:
+            return self.ladder
+        if self._fits(recipe, self.ladder, (), 0.0):
+            return self.ladder
+        room = self._context.watch.left - self._end(math.inf)
+        first, second = (forecast.safe(recipe, steps) for steps in (1, 2))
+        for share in (SHARE_OF_DEAR, 1.0):
+            affordable = 1 + (share * room - first) / max(1e-9, second - first)
+            shorter = shortened(self.ladder, affordable, self._each)
+            if shorter is not None:
+                return shorter
+        self._refuse(recipe, (self._each,))
+        return None
+
+    def _arms(self) -> list[tuple[Arm, tuple[int, ...]]]:
+        """Those of which a trial fits, the most promising first, and how long it would be."""
         context = self._context
+        found = {
+            (recipe.backbone, recipe.strategy): (recipe, rungs)
+            for recipe in self._recipes
+            if not self._is_broken(recipe) and (rungs := self._length(recipe)) is not None
+        }
         frozen = _best_frozen(context)
         best = finished(context.outcomes)
         start = self._context.watch.left - self._end(0.0) + context.watch.elapsed - self._begun
@@ -198,6 +237,7 @@ class _Stage:
                 backbone=recipe.backbone,
                 strategy=recipe.strategy,
                 cost=self._forecast.seconds(recipe, rungs[0]),
+                length=rungs[0] / self.ladder[0],
                 frozen=frozen.get(recipe.backbone, floor) / unit,
                 values=tuple(
                     row.value / unit
@@ -207,14 +247,14 @@ class _Stage:
                     and row.configuration.strategy == recipe.strategy
                 ),
             )
-            for recipe in self._recipes
-            if not self._is_broken(recipe)
+            for recipe, rungs in found.values()
         ]
         value = best[0].value if best else None
         if context.request.budget_seconds is None:
             # Without a clock, what a trial costs must not decide: it would differ by machine.
             arms = [replace(arm, cost=1.0) for arm in arms]
-        return ranked(arms, (floor if value is None else value) / unit, spent)
+        order = ranked(arms, (floor if value is None else value) / unit, spent)
+        return [(arm, found[arm.backbone, arm.strategy][1]) for arm in order]
 
     def _is_broken(self, recipe: Configuration) -> bool:
         """Whether an arm has failed time and again, and never given a value."""
