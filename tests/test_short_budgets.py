@@ -171,20 +171,22 @@ def test_what_the_final_does_not_need_goes_to_fine_tuning(timed: ToySearch) -> N
     assert 0.85 * 600 <= timed.study().status["spent"] <= 1.05 * 600
 
 
+TWO_BY_TWO = {"heads": ("ridge", "prototype"), "strategies": ("frozen", "last-stages")}
+
+
 @pytest.mark.parametrize("foreseen", [True, False])
 def test_a_finalist_that_takes_too_long_does_not_keep_the_others_from_fresh_folds(
     timed: ToySearch, monkeypatch: pytest.MonkeyPatch, foreseen: bool
 ) -> None:
     def short(context: Any, reserve: confirm.Ending) -> Iterator[Event]:
         end = context.watch.left - 10
-        assert end > reserve([])
         return confirm.confirm(context, lambda _: end)
 
     monkeypatch.setattr(searching, "confirm", short)
     if not foreseen:
         monkeypatch.setattr(confirm, "_predicted", lambda *_: 0.0)
-    networks = {"small": {"seconds": 0.4}}
-    _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
+    networks = {"small": {"seconds": 0.3}}
+    _, answer = _search(timed, 600.0, 240, networks, **TWO_BY_TWO)
     assert answer.confirmation is not None
     finalists = [one.configuration for one in answer.confirmation.finalists]
     assert {one.strategy for one in finalists} == {"frozen"}
@@ -206,8 +208,8 @@ def test_a_fine_tune_that_leads_and_takes_too_long_is_not_set_aside_for_others(
         return confirm.confirm(context, lambda _: end)
 
     monkeypatch.setattr(searching, "confirm", short)
-    networks = {"small": {"seconds": 0.4}}
-    _, answer = _search(timed, 600.0, 240, networks, heads=("ridge", "prototype"))
+    networks = {"small": {"seconds": 0.3}}
+    _, answer = _search(timed, 600.0, 240, networks, **TWO_BY_TWO)
     assert answer.confirmation is None
     assert answer.winner.configuration.strategy == "last-stages"
     assert any("no time to train the finalists again" in note for note in answer.notes)
@@ -257,7 +259,7 @@ def test_crowding_is_what_passes_while_this_thread_waits() -> None:
 def test_an_arm_for_which_the_ladder_is_too_long_is_tried_for_as_long_as_fits(
     timed: ToySearch,
 ) -> None:
-    networks = {"small": {"seconds": 0.1}}
+    networks = {"small": {"seconds": 0.05}}
     options = {"heads": ("ridge",), "strategies": ("frozen", "last-stages", "full")}
     events, _ = _search(timed, 600.0, 240, networks, **options)
     tuned = [row for row in timed.study().trials if row.stage == "tune"]
