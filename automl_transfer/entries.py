@@ -29,8 +29,14 @@ AnyCard: TypeAlias = (
 )
 CardT = TypeVar("CardT", bound=AnyCard, covariant=True)
 
-Stage = Literal["disabled", "import", "contract", "hooks", "call", "card", "duplicate"]
+Stage = Literal[
+    "disabled", "requirements", "import", "contract", "hooks", "call", "card", "duplicate"
+]
 """What a plugin failed at; ``disabled``: the user switched it off."""
+
+SLOW = 1.0
+"""Seconds of an import that are told of: all commands wait for it, ``--help`` of a plugin's
+commands too."""
 
 _LONGEST_REASON = 300
 
@@ -49,6 +55,20 @@ class Origin:
     def text(self) -> str:
         """``acme-transfer 1.2``."""
         return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A plugin that was let in."""
+
+    origin: Origin
+    seconds: float
+    """Its import took."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether people should be told."""
+        return self.seconds > SLOW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +148,23 @@ def one_line(error: BaseException | str) -> str:
 
 
 def set_aside(
-    origin: Origin, stage: Stage, error: BaseException | str, ids: tuple[str, ...] = ()
+    origin: Origin,
+    stage: Stage,
+    error: BaseException | str,
+    ids: tuple[str, ...] = (),
+    hint: str | None = None,
 ) -> Quarantine:
-    """The row that tells of a failure of ``origin``."""
-    if origin.first_party:
+    """The row that tells of a failure of ``origin``, with a hint that fits the stage if none is
+    given."""
+    if hint is not None:
+        pass
+    elif origin.first_party:
         hint = "This is a bug in automl-transfer; reinstall it, or report it."
     elif stage == "disabled":
-        hint = "Take it out of AUTOML_TRANSFER_DISABLE_PLUGINS (or AUTOML_TRANSFER_NO_PLUGINS)."
+        hint = (
+            "Take it out of AUTOML_TRANSFER_DISABLE_PLUGINS, or into AUTOML_TRANSFER_PLUGINS if "
+            "that is set (or unset AUTOML_TRANSFER_NO_PLUGINS)."
+        )
     else:
         hint = (
             f"Upgrade or uninstall {origin.distribution}, or set "

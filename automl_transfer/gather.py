@@ -26,6 +26,7 @@ from automl_transfer.entries import (
     Origin,
     Quarantine,
     Stage,
+    normalised,
     set_aside,
 )
 from automl_transfer.errors import AutomlTransferError, CardError
@@ -125,10 +126,22 @@ class Answer(Generic[T]):
 class HookCalls:
     """The hooks of the registered plugins; what goes wrong in them is kept in ``failures``."""
 
-    def __init__(self, manager: pluggy.PluginManager, origins: Mapping[str, Origin]) -> None:
-        """``origins`` maps the names under which plugins are registered to their origin."""
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        origins: Mapping[str, Origin],
+        prefer: Mapping[str, str] | None = None,
+    ) -> None:
+        """Calls nothing yet.
+
+        Args:
+            manager: With the plugins registered.
+            origins: Of each, by the name under which it is registered.
+            prefer: The distribution, normalised, that provides an id which several offer.
+        """
         self._manager = manager
         self._origins = origins
+        self._prefer = dict(prefer or {})
         self.failures: list[Quarantine] = []
 
     def _fail(
@@ -197,6 +210,12 @@ class HookCalls:
         members = {}
         for id, items in sorted(found.items()):
             by = [origins[item.distribution, item.plugin] for item in items]
+            chosen = [
+                item for item in items if normalised(item.distribution) == self._prefer.get(id)
+            ]
+            if len(items) > 1 and len(chosen) == 1:
+                members[id] = chosen[0]
+                continue
             ours = [item for item, origin in zip(items, by, strict=True) if origin.first_party]
             if len(items) == 1 or len(ours) == 1:
                 members[id] = ours[0] if ours else items[0]
@@ -211,7 +230,10 @@ class HookCalls:
                 continue
             names = " and ".join(dict.fromkeys(other.text for other in by))
             rest = "the built-in one is used" if keeper else "neither is used"
-            reason = f"The {kind.word} {id!r} is given {len(by)} times, by {names}; {rest}."
+            reason = (
+                f"The {kind.word} {id!r} is given {len(by)} times, by {names}; {rest}. Choose one "
+                f"with AUTOML_TRANSFER_PREFER_PLUGINS={id}={origin.distribution}."
+            )
             self._fail(origin, "duplicate", reason, (id,))
 
 

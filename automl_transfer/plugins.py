@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -11,17 +12,35 @@ import pluggy
 from pluggy import PluginValidationError
 
 from automl_transfer import __version__, hookspecs
-from automl_transfer.entries import Origin, Quarantine, Sources, Stage, normalised, set_aside
-from automl_transfer.errors import PluginError, did_you_mean
+from automl_transfer.entries import (
+    Loaded,
+    Origin,
+    Quarantine,
+    Sources,
+    Stage,
+    normalised,
+    set_aside,
+)
+from automl_transfer.errors import PluginError, UsageError, did_you_mean
 from automl_transfer.gather import HookCalls
 from automl_transfer.hookspecs import API, GROUP
 from automl_transfer.registry import Registry
+from automl_transfer.requirements import Unmet, unmet
 
 DISABLE = "AUTOML_TRANSFER_DISABLE_PLUGINS"
 """Environment variable: comma-separated names of distributions or entry points to leave out."""
 
 NO_PLUGINS = "AUTOML_TRANSFER_NO_PLUGINS"
 """Environment variable: ``1`` leaves out every plugin but the built-in one."""
+
+ONLY = "AUTOML_TRANSFER_PLUGINS"
+"""Environment variable: comma-separated names; if set, other installed plugins are left out."""
+
+STRICT = "AUTOML_TRANSFER_STRICT_PLUGINS"
+"""Environment variable: ``1`` makes an error of what would be set aside."""
+
+PREFER = "AUTOML_TRANSFER_PREFER_PLUGINS"
+"""Environment variable: comma-separated ``id=distribution``, who provides what several offer."""
 
 _PREFIX = f"{GROUP}_"
 
@@ -32,10 +51,11 @@ def load_registry(
     extra: Sequence[object] = (),
     builtin: bool = True,
     third_party: bool = True,
+    strict: bool | None = None,
 ) -> Registry:
     """Lets in the built-in plugin, the installed ones and those of ``extra``.
 
-    A plugin that fails is set aside (:attr:`Registry.quarantined`); nothing is raised or printed.
+    A plugin that fails is set aside (:attr:`Registry.quarantined`); nothing is printed.
 
     Args:
         disabled: Names of distributions or entry points to leave out, besides those in the
@@ -43,7 +63,13 @@ def load_registry(
         extra: Plugin modules or objects that are not installed, for tests and notebooks.
         builtin: Whether to offer the parts that we ship.
         third_party: Whether to look for installed plugins.
+        strict: Whether a plugin that is set aside is an error; None: as :data:`STRICT` says.
+
+    Raises:
+        PluginError: ``strict``, and a plugin was set aside.
+        UsageError: :data:`PREFER` cannot be read.
     """
+    prefer = _preferred()
     door = _Door()
     if builtin:
         door.admit(
@@ -56,12 +82,14 @@ def load_registry(
             _builtin_plugin,
         )
     if third_party:
-        barred = {normalised(name) for name in (*disabled, *_from_environment()) if name}
-        everything = os.environ.get(NO_PLUGINS, "") not in ("", "0")
+        barred = {normalised(name) for name in (*disabled, *_names_in(DISABLE))}
+        wanted = {normalised(name) for name in _names_in(ONLY)}
         for origin, point in _installed():
             names = {normalised(origin.distribution), normalised(origin.plugin)}
-            if everything or names & barred:
+            if _is_set(NO_PLUGINS) or names & barred or (wanted and not names & wanted):
                 door.refused.append(set_aside(origin, "disabled", "It was switched off."))
+            elif missing := unmet(point.dist.requires if point.dist is not None else None):
+                door.refused.append(_without(origin, missing))
             else:
                 door.admit(origin, point.load)
     for plugin in extra:
@@ -69,7 +97,14 @@ def load_registry(
     sources = Sources(
         disabled=tuple(disabled), extra=tuple(extra), builtin=builtin, third_party=third_party
     )
-    return Registry(HookCalls(door.manager, door.origins), door.refused, sources)
+    registry = Registry(
+        HookCalls(door.manager, door.origins, prefer), door.refused, sources, door.loaded
+    )
+    if _is_set(STRICT) if strict is None else strict:
+        troubles = registry.troubles()
+        if troubles:
+            raise PluginError("\n".join(["No plugin may be set aside, but:", *troubles]))
+    return registry
 
 
 class _Door:
@@ -78,6 +113,7 @@ class _Door:
         self.manager.add_hookspecs(hookspecs)
         self.origins: dict[str, Origin] = {}
         self.refused: list[Quarantine] = []
+        self.loaded: list[Loaded] = []
 
     def admit(self, origin: Origin, load: Any) -> None:
         """Loads and registers one plugin, or notes why not."""
@@ -85,8 +121,10 @@ class _Door:
         while name in self.origins:
             name += "+"
         stage: Stage = "import"
+        started = time.perf_counter()
         try:
             plugin = load()
+            seconds = time.perf_counter() - started
             stage = "contract"
             _check_api(plugin)
             stage = "hooks"
@@ -97,6 +135,7 @@ class _Door:
             self.refused.append(set_aside(origin, stage, str(error) if ours else error))
         else:
             self.origins[name] = origin
+            self.loaded.append(Loaded(origin=origin, seconds=seconds))
 
     def _check_hooks(self, plugin: Any) -> None:
         """Finds what pluggy would pass over in silence: hooks that are misspelt or unmarked."""
@@ -156,8 +195,35 @@ def _installed() -> Iterator[tuple[Origin, EntryPoint]]:
     return iter(sorted(found, key=lambda pair: (normalised(pair[0].distribution), pair[1].name)))
 
 
-def _from_environment() -> list[str]:
-    return [name.strip() for name in os.environ.get(DISABLE, "").split(",")]
+def _without(origin: Origin, missing: Sequence[Unmet]) -> Quarantine:
+    install = "; ".join(dict.fromkeys(one.install for one in missing))
+    return set_aside(
+        origin,
+        "requirements",
+        f"It {' and '.join(one.text for one in missing)}.",
+        hint=f"Run: {install}.",
+    )
+
+
+def _names_in(variable: str) -> list[str]:
+    return [name for part in os.environ.get(variable, "").split(",") if (name := part.strip())]
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
+
+
+def _preferred() -> dict[str, str]:
+    """Who is to provide an id that several offer, by :data:`PREFER`."""
+    found = {}
+    for text in _names_in(PREFER):
+        id, equals, distribution = (part.strip() for part in text.partition("="))
+        if not (id and equals and distribution):
+            raise UsageError(
+                f"{PREFER} must be a list like 'acme/net=acme-transfer', but has {text!r}."
+            )
+        found[id] = normalised(distribution)
+    return found
 
 
 def _origin_of(plugin: object) -> Origin:

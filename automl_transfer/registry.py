@@ -22,7 +22,16 @@ from automl_transfer.cards import (
     WeightsCard,
 )
 from automl_transfer.contracts import LocalWeights
-from automl_transfer.entries import AnyCard, CardT, Entry, Origin, Quarantine, Sources, one_line
+from automl_transfer.entries import (
+    AnyCard,
+    CardT,
+    Entry,
+    Loaded,
+    Origin,
+    Quarantine,
+    Sources,
+    one_line,
+)
 from automl_transfer.errors import (
     PluginError,
     UsageError,
@@ -106,6 +115,7 @@ class Registry:
         calls: HookCalls,
         set_aside: Sequence[Quarantine] = (),
         sources: Sources = _DEFAULT,
+        loaded: Sequence[Loaded] = (),
     ) -> None:
         """Asks every plugin for its cards.
 
@@ -113,8 +123,10 @@ class Registry:
             calls: The hooks of the registered plugins.
             set_aside: Plugins that could not be registered.
             sources: Where they were looked for.
+            loaded: Plugins that were let in.
         """
         self.sources = sources
+        self.loaded = tuple(loaded)
         self._calls = calls
         self._set_aside = tuple(set_aside)
         self._resolved: dict[str, Entry[BackboneCard]] = {}
@@ -164,7 +176,18 @@ class Registry:
         ]
 
     def warnings(self) -> list[str]:
-        """One line for each plugin of which something was set aside, for standard error."""
+        """One line for each plugin of which something was set aside, and for each that takes long
+        to import; for standard error."""
+        slow = [
+            f"Plugin {one.origin.plugin} ({one.origin.text}) took {one.seconds:.1f} s to import, "
+            "for which every command waits; its module should import nothing heavy."
+            for one in self.loaded
+            if one.is_slow and not one.origin.first_party
+        ]
+        return self.troubles() + slow
+
+    def troubles(self) -> list[str]:
+        """One line for each plugin of which something was set aside."""
         rows: dict[tuple[str, str], list[Quarantine]] = {}
         for row in self.quarantined:
             if row.stage != "disabled":

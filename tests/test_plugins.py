@@ -31,14 +31,19 @@ def site(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def install(site: Path, name: str, source: str | None = None, *, version="1.0", point=None):
+def install(
+    site: Path, name: str, source: str | None = None, *, version="1.0", point=None, requires=()
+):
     """Lays out what pip would: a module and the metadata of its distribution."""
     module = name.replace("-", "_")
     if source is not None:
         (site / f"{module}.py").write_text(dedent(source))
     info = site / f"{module}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+    )
     (info / "entry_points.txt").write_text(f"[automl_transfer]\n{point or f'{name} = {module}'}\n")
 
 
@@ -155,6 +160,75 @@ def test_a_plugin_can_be_switched_off_by_either_name(site, monkeypatch, environm
     monkeypatch.delenv("AUTOML_TRANSFER_NO_PLUGINS", raising=False)
     monkeypatch.setenv("AUTOML_TRANSFER_DISABLE_PLUGINS", "unrelated")
     assert list(loaded().heads) == ["good/head"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "hint"),
+    [
+        ("nowhere>=2", "needs nowhere>=2, which is not installed", "pip install 'nowhere>=2'"),
+        ("pluggy>=99", "needs pluggy>=99, but 1", "pip install 'pluggy>=99'"),
+        ("pluggy>=1", None, None),
+        ("nowhere; extra == 'more'", None, None),
+        ("nowhere; python_version < '3'", None, None),
+    ],
+)
+def test_what_a_plugin_lacks_is_told_before_it_is_imported(site, line, reason, hint):
+    source = GOOD if reason is None else "raise SystemExit('it must not be imported')"
+    install(site, "good", source, requires=["click>=8", line])
+    registry = loaded()
+    if reason is None:
+        assert list(registry.heads) == ["good/head"] and not registry.quarantined
+        return
+    (row,) = registry.quarantined
+    assert row.stage == "requirements" and reason in row.reason and hint in row.hint
+    with pytest.raises(PluginError, match="nowhere|pluggy"):
+        registry.head("good/head")
+
+
+def test_only_plugins_that_are_named_are_let_in(site, monkeypatch):
+    install(site, "good", GOOD)
+    install(site, "other", GOOD.replace("good", "other"))
+    monkeypatch.setenv("AUTOML_TRANSFER_PLUGINS", "other, more")
+    registry = loaded()
+    assert list(registry.heads) == ["other/head"]
+    assert [(row.plugin, row.stage) for row in registry.quarantined] == [("good", "disabled")]
+    assert not registry.warnings()
+
+
+def test_a_strict_registry_takes_no_plugin_that_would_be_set_aside(site, monkeypatch):
+    install(site, "good", GOOD)
+    install(site, "bad", "raise RuntimeError('out of order')")
+    assert [row.plugin for row in loaded().quarantined] == ["bad"]
+    with pytest.raises(
+        PluginError, match=r"No plugin may be set aside, but:\nPlugin bad .bad 1.0"
+    ):
+        loaded(strict=True)
+    monkeypatch.setenv("AUTOML_TRANSFER_STRICT_PLUGINS", "1")
+    with pytest.raises(PluginError, match="out of order"):
+        loaded()
+    assert list(loaded(disabled=["bad"]).heads) == ["good/head"], "what is off is no trouble"
+
+
+def test_who_provides_what_two_offer_is_decided_by_a_setting(site, monkeypatch):
+    install(site, "one", GOOD)
+    install(site, "two", GOOD, version="2.0")
+    registry = loaded()
+    assert not registry.heads
+    assert "AUTOML_TRANSFER_PREFER_PLUGINS=good/head=" in registry.quarantined[0].reason
+    monkeypatch.setenv("AUTOML_TRANSFER_PREFER_PLUGINS", "good/head=Two")
+    registry = loaded()
+    assert registry.provider("head", "good/head") == "two 2.0" and not registry.quarantined
+    monkeypatch.setenv("AUTOML_TRANSFER_PREFER_PLUGINS", "good/head")
+    with pytest.raises(UsageError, match="must be a list like 'acme/net=acme-transfer'"):
+        loaded()
+
+
+def test_a_plugin_that_takes_long_to_import_is_told_of(site, monkeypatch):
+    install(site, "good", GOOD)
+    assert not loaded().warnings()
+    monkeypatch.setattr("automl_transfer.entries.SLOW", 0.0)
+    (line,) = loaded().warnings()
+    assert line.startswith("Plugin good (good 1.0) took 0.") and "import" in line
 
 
 def test_a_distribution_that_shadows_another_counts_once(site, tmp_path, monkeypatch):

@@ -52,10 +52,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-def _switch_off(_: click.Context, __: click.Parameter, value: Any) -> None:
+def _to_environment(_: click.Context, parameter: click.Parameter, value: Any) -> None:
     # The environment reaches every place that loads plugins, child processes included.
     if value is True:
-        os.environ["AUTOML_TRANSFER_NO_PLUGINS"] = "1"
+        os.environ[f"AUTOML_TRANSFER_{str(parameter.name).upper()}"] = "1"
     elif value:
         before = os.environ.get("AUTOML_TRANSFER_DISABLE_PLUGINS", "")
         os.environ["AUTOML_TRANSFER_DISABLE_PLUGINS"] = ",".join(filter(None, (before, *value)))
@@ -80,16 +80,23 @@ interrupted.""",
     "--disable-plugin",
     multiple=True,
     metavar="NAME",
-    callback=_switch_off,
+    callback=_to_environment,
     expose_value=False,
     help="Leave out a plugin, by the name of its distribution or entry point (repeatable).",
 )
 @click.option(
     "--no-plugins",
     is_flag=True,
-    callback=_switch_off,
+    callback=_to_environment,
     expose_value=False,
     help="Leave out all plugins but the built-in one.",
+)
+@click.option(
+    "--strict-plugins",
+    is_flag=True,
+    callback=_to_environment,
+    expose_value=False,
+    help="Make an error of a plugin that would be set aside.",
 )
 def cli(debug: bool) -> None:
     """Which pretrained backbone, head and freeze strategy for my labelled images?"""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import click
 
 from automl_transfer.cli.options import json_option
+from automl_transfer.entries import Loaded
+from automl_transfer.registry import Registry
 
 KINDS = {
     "modalities": "modality",
@@ -26,7 +31,7 @@ def plugins() -> None:
 @plugins.command("list")
 @json_option
 def list_members(as_json: bool) -> None:
-    """List what plugins offer, and what was set aside and why."""
+    """List what plugins offer, their health, and what was set aside and why."""
     from automl_transfer.cli.terminal import write_blocks, write_json
     from automl_transfer.plugins import load_registry
     from automl_transfer.report.blocks import Block, Heading, Table, columns
@@ -43,6 +48,7 @@ def list_members(as_json: bool) -> None:
         for kind, word in KINDS.items()
         for entry in getattr(registry, kind).values()
     ]
+    loaded = [_plugin(registry, one, members) for one in registry.loaded]
     quarantined = [
         {
             "plugin": row.plugin,
@@ -56,16 +62,30 @@ def list_members(as_json: bool) -> None:
         for row in registry.quarantined
     ]
     if as_json:
-        write_json({"members": members, "quarantined": quarantined})
+        write_json({"plugins": loaded, "members": members, "quarantined": quarantined})
         return
     blocks: list[Block] = [
+        Table(
+            columns=columns("plugin", "provider", "adds", "health", "import"),
+            rows=tuple(
+                (
+                    row["plugin"],
+                    f"{row['distribution']} {row['version']}".strip(),
+                    ", ".join(f"{count} {word}" for word, count in row["adds"].items()),
+                    row["health"],
+                    f"{1000 * row['seconds']:.0f} ms",
+                )
+                for row in loaded
+            ),
+        ),
+        Heading(text="Members"),
         Table(
             columns=columns("kind", "id", "provider"),
             rows=tuple(
                 (row["kind"], row["id"], f"{row['distribution']} {row['version']}".strip())
                 for row in members
             ),
-        )
+        ),
     ]
     if registry.quarantined:
         blocks += [
@@ -79,3 +99,20 @@ def list_members(as_json: bool) -> None:
             ),
         ]
     write_blocks(blocks)
+
+
+def _plugin(registry: Registry, one: Loaded, members: list[dict[str, str]]) -> dict[str, Any]:
+    """A plugin that was let in: what it adds, how it is, how long its import took."""
+    origin = one.origin
+    own = (origin.distribution, origin.plugin)
+    troubles = sum((row.distribution, row.plugin) == own for row in registry.quarantined)
+    health = f"{troubles} set aside" if troubles else "slow to import" if one.is_slow else "ok"
+    adds = Counter(row["kind"] for row in members if (row["distribution"], row["plugin"]) == own)
+    return {
+        "plugin": origin.plugin,
+        "distribution": origin.distribution,
+        "version": origin.version,
+        "adds": dict(adds),
+        "health": health,
+        "seconds": one.seconds,
+    }
