@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,16 @@ def repository() -> Path:
 def sample_plugins(repository: Path) -> Path:
     """Third-party packages that tests install or put on the path."""
     return repository / "tests" / "sample_plugins"
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """An empty directory of installed packages, on the path."""
+    directory = tmp_path / "site"
+    directory.mkdir()
+    monkeypatch.syspath_prepend(directory)
+    before = set(sys.modules)
+    yield directory
+    for name in set(sys.modules) - before:
+        if str(directory) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]

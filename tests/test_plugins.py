@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import dedent
 from types import SimpleNamespace
 
 import pytest
@@ -16,36 +15,7 @@ from automl_transfer.cards import HeadCard
 from automl_transfer.errors import PluginError, UsageError
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.plugins import load_registry
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """An empty directory of installed packages, on the path."""
-    directory = tmp_path / "site"
-    directory.mkdir()
-    monkeypatch.syspath_prepend(directory)
-    before = set(sys.modules)
-    yield directory
-    for name in set(sys.modules) - before:
-        if str(directory) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-
-
-def install(
-    site: Path, name: str, source: str | None = None, *, version="1.0", point=None, requires=()
-):
-    """Lays out what pip would: a module and the metadata of its distribution."""
-    module = name.replace("-", "_")
-    if source is not None:
-        (site / f"{module}.py").write_text(dedent(source))
-    info = site / f"{module}-{version}.dist-info"
-    info.mkdir()
-    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
-    )
-    (info / "entry_points.txt").write_text(f"[automl_transfer]\n{point or f'{name} = {module}'}\n")
-
+from tests.installing import install
 
 GOOD = """
     from automl_transfer import hookimpl

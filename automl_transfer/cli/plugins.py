@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from automl_transfer.cli.member import KINDS
 from automl_transfer.cli.options import json_option
 from automl_transfer.entries import Loaded
+from automl_transfer.errors import PluginError
 from automl_transfer.registry import Registry
 
-KINDS = {
-    "modalities": "modality",
-    "backbones": "backbone",
-    "heads": "head",
-    "strategies": "strategy",
-    "rankers": "ranker",
-    "samplers": "sampler",
-    "pruners": "pruner",
-    "sample_data": "sample data",
-}
+if TYPE_CHECKING:
+    from automl_transfer.testing.kit.checking import Level, Subject
 
 
 @click.group()
 def plugins() -> None:
-    """What plugins offer."""
+    """What plugins offer, and whether it does what the contract asks."""
 
 
 @plugins.command("list")
@@ -116,3 +110,107 @@ def _plugin(registry: Registry, one: Loaded, members: list[dict[str, str]]) -> d
         "health": health,
         "seconds": one.seconds,
     }
+
+
+@plugins.command("info")
+@click.argument("id")
+@json_option
+def show_member(id: str, as_json: bool) -> None:
+    """Show all that is known of a member, by its id, without a download."""
+    from automl_transfer.cli.member import blocks, described, members
+    from automl_transfer.cli.registry import loaded_registry
+    from automl_transfer.cli.terminal import write_blocks, write_json
+
+    registry = loaded_registry()
+    found = [
+        (described(registry, word, entry), entry.card) for word, entry in members(registry, id)
+    ]
+    if as_json:
+        write_json({"members": [row for row, _ in found]})
+    else:
+        write_blocks([block for row, card in found for block in blocks(row, card)])
+
+
+@plugins.command("check")
+@click.argument("target")
+@click.option(
+    "--level",
+    type=click.Choice(("card", "shape", "train")),
+    default="train",
+    show_default=True,
+    help="How far to go: what is declared, what is built, what is trained for a few steps.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
+@json_option
+def check_members(target: str, level: Level, seed: int, as_json: bool) -> None:
+    """Check whether a member, or all of a plugin, do what the contract asks.
+
+    TARGET is the id of a backbone, head, freeze strategy or ranker, or the name of a plugin.
+    Exits with 3 if a check fails.
+    """
+    from automl_transfer.cli.registry import loaded_registry
+    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.report.blocks import Block, Heading, Paragraph, Table, columns
+    from automl_transfer.testing.kit.members import subjects
+    from automl_transfer.testing.kit.running import run_checks
+
+    found = subjects(loaded_registry(), target, seed)
+    results = [(subject, list(run_checks(subject, level))) for subject in found]
+    failed = sum(not result.passed for _, own in results for result in own)
+    if as_json:
+        write_json(
+            {
+                "level": level,
+                "passed": not failed,
+                "members": [
+                    {
+                        "id": subject.card.id,
+                        "kind": subject.kind,
+                        "weights": None if subject.weights is None else subject.weights.source,
+                        "checks": [
+                            {
+                                "name": result.check.name,
+                                "level": result.check.level,
+                                "rule": result.check.rule,
+                                "passed": result.passed,
+                                "reason": result.reason,
+                                "seconds": result.seconds,
+                            }
+                            for result in own
+                        ],
+                    }
+                    for subject, own in results
+                ],
+            }
+        )
+    else:
+        blocks: list[Block] = []
+        for subject, own in results:
+            held = sum(result.passed for result in own)
+            blocks += [
+                Heading(text=f"{subject.kind} {subject.card.id}"),
+                Paragraph(text=f"{held} of {len(own)} checks held{_with_weights(subject)}."),
+                Table(
+                    columns=columns("check", "level", "result", "what"),
+                    rows=tuple(
+                        (
+                            result.check.name.replace("_", " "),
+                            result.check.level,
+                            "ok" if result.passed else "FAILED",
+                            result.reason or result.check.rule,
+                        )
+                        for result in own
+                    ),
+                ),
+            ]
+        write_blocks(blocks)
+    if failed:
+        raise PluginError(f"{failed} checks of {target!r} failed: they are marked FAILED above.")
+
+
+def _with_weights(subject: Subject) -> str:
+    if subject.kind != "backbone":
+        return ""
+    if subject.weights is None:
+        return ", with random weights: the pretrained ones are not on this machine"
+    return f", with the weights of {subject.weights.source}"

@@ -1,0 +1,67 @@
+"""Finds what is to be checked: a member by its id, or all members of a plugin."""
+
+from __future__ import annotations
+
+from automl_transfer.cards import BackboneCard
+from automl_transfer.contracts import LocalWeights
+from automl_transfer.entries import Entry, normalised
+from automl_transfer.errors import UsageError, WeightsUnavailableError
+from automl_transfer.registry import KindName, Registry
+from automl_transfer.testing.kit.checking import MemberCard, Subject
+
+CHECKED: tuple[KindName, ...] = ("backbones", "heads", "strategies", "rankers")
+
+
+def subjects(registry: Registry, target: str, seed: int = 0) -> list[Subject]:
+    """The members that ``target`` names.
+
+    Args:
+        registry: Of the plugins.
+        target: An id, or the name of a distribution or of an entry point.
+        seed: For random weights and draws.
+
+    Raises:
+        UsageError: It names nothing that can be checked.
+        PluginError: The plugin that offers it is set aside.
+    """
+    found: list[Entry[MemberCard]] = []
+    for kind in CHECKED:
+        for id, entry in getattr(registry, kind).items():
+            names = {normalised(entry.distribution), normalised(entry.plugin)}
+            if id == target or normalised(target) in names:
+                found.append(entry)
+    if not found:
+        try:
+            found = [registry.resolved(target)]
+        except UsageError as error:
+            raise UsageError(
+                f"plugins check must be given the id of a backbone, head, freeze strategy or "
+                f"ranker, or the name of a plugin that offers some, but got {target!r}: {error}"
+            ) from None
+    return [subject(registry, entry, seed) for entry in found]
+
+
+def subject(registry: Registry, entry: Entry[MemberCard], seed: int = 0) -> Subject:
+    """A member with its weights, if they are on this machine."""
+    return Subject(
+        card=entry.card,
+        registry=registry,
+        weights=weights_here(registry, entry.card),
+        distribution=entry.distribution,
+        seed=seed,
+    )
+
+
+def weights_here(registry: Registry, card: MemberCard) -> LocalWeights | None:
+    """A backbone's weights, without a download; None where they are not on this machine."""
+    from automl_transfer.weights import locate, shared_probe
+
+    if not isinstance(card, BackboneCard):
+        return None
+    located = registry.locate_weights(card.weights, True)
+    if located is not None:
+        return located
+    try:
+        return locate(card.weights, offline=True, hub=shared_probe())
+    except WeightsUnavailableError:
+        return None

@@ -1,0 +1,244 @@
+"""The conformance kit: what is right passes, and each check alone finds what it is for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from automl_transfer.cards import (
+    BackboneCard,
+    CostCard,
+    FeatureCard,
+    HeadCard,
+    RankerCard,
+    StageCard,
+    StrategyCard,
+    WeightsCard,
+)
+from automl_transfer.cli import main
+from automl_transfer.errors import UsageError
+from automl_transfer.plugins import load_registry
+from automl_transfer.space import Float, Int
+from automl_transfer.testing.kit.checking import CHECKS, EXPECTED, Subject
+from automl_transfer.testing.kit.members import subjects
+from automl_transfer.testing.kit.running import checks_of, run_checks
+from automl_transfer.testing.suites import Conformance
+from automl_transfer.testing.toy import ToyPlugin
+from tests.installing import install
+
+M, P = "tests.broken_members", "tests.broken_plans"
+
+NET = BackboneCard(
+    id="acme/net",
+    factory=f"{M}:good",
+    modality="vectors",
+    family="acme",
+    weights=WeightsCard(sources=("dir:nowhere",), license="MIT"),
+)
+HEAD = HeadCard(
+    id="acme/head",
+    factory=f"{M}:good_head",
+    space=(Float(name="lr", low=1e-3, high=0.1, default=0.05),),
+)
+PLAN = StrategyCard(id="acme/plan", factory=f"{P}:good")
+RANK = RankerCard(id="acme/rank", factory=f"{M}:good_ranker")
+
+
+def subject(card: Any, **more: Any) -> Subject:
+    return Subject(
+        card=card, registry=load_registry(extra=[ToyPlugin([])], third_party=False), **more
+    )
+
+
+def failing(looked_at: Subject, level: Any = "train") -> dict[str, str]:
+    return {
+        one.check.name: one.reason or "" for one in run_checks(looked_at, level) if not one.passed
+    }
+
+
+@pytest.mark.parametrize("card", [NET, HEAD, PLAN, RANK], ids=lambda card: card.id)
+def test_what_is_right_passes_every_check(card) -> None:
+    assert failing(subject(card)) == {}
+
+
+def test_there_are_as_many_checks_as_are_expected() -> None:
+    assert {kind: len(checks_of(kind)) for kind in EXPECTED} == dict(EXPECTED)
+
+
+BROKEN = {
+    "card_survives_json": replace(NET, arguments={"sizes": (1, 2)}),
+    "licence_is_told": replace(NET, weights=WeightsCard(sources=("dir:nowhere",))),
+    "defaults_are_in_the_space": replace(
+        HEAD,
+        space=(Int(name="depth", low=1.5, high=3, default=2),),  # type: ignore[arg-type]
+    ),
+    "factory_returns_a_backbone": replace(
+        NET,
+        factory=f"{M}:no_stages",
+        stages=(
+            StageCard(name="one", tensors=("first", "passes")),
+            StageCard(name="two", tensors=("second",)),
+        ),
+    ),
+    "features_are_one_vector_a_sample": replace(NET, factory=f"{M}:maps"),
+    "declared_width_is_the_width": replace(NET, features=FeatureCard(width=99)),
+    "declared_cost_is_the_cost": replace(NET, cost=CostCard(params=5)),
+    "stages_partition_the_network": replace(NET, stages=(StageCard(name="all", tensors=(".*",)),)),
+    "a_seed_decides_random_weights": replace(NET, factory=f"{M}:deaf_to_the_seed"),
+    "building_leaves_the_generator_alone": replace(NET, factory=f"{M}:careless"),
+    "samples_do_not_touch_each_other": replace(NET, factory=f"{M}:centred"),
+    "eval_mode_is_deterministic": replace(NET, factory=f"{M}:noisy"),
+    "features_go_through_the_module": replace(NET, factory=f"{M}:detached"),
+    "frozen_means_identical": replace(NET, factory=f"{M}:counting"),
+    "a_model_survives_saving": replace(NET, factory=f"{M}:forgetful"),
+    "training_beats_a_guess": replace(NET, factory=f"{M}:constant"),
+    "scores_are_one_a_class": replace(HEAD, factory=f"{M}:wide_head"),
+    "a_seed_decides_a_head": replace(HEAD, factory=f"{M}:self_willed_head"),
+    "closed_form_has_a_fit": replace(HEAD, closed_form=True),
+    "what_is_not_closed_form_has_gradients": replace(HEAD, factory=f"{M}:detaching_head"),
+    "samples_do_not_touch_in_a_head": replace(HEAD, factory=f"{M}:comparing_head"),
+    "a_head_survives_saving": replace(HEAD, factory=f"{M}:forgetful_head"),
+    "a_trained_head_beats_a_guess": replace(HEAD, factory=f"{M}:speechless_head"),
+    "plans_name_stages_that_are_there": replace(PLAN, factory=f"{P}:imaginative"),
+    "a_plan_trains_what_the_card_says": replace(PLAN, factory=f"{P}:idle"),
+    "a_plan_is_pure": replace(PLAN, factory=f"{P}:fickle"),
+    "planning_needs_no_torch": replace(PLAN, factory="tests.broken_heavy_plans:good"),
+    "what_a_plan_freezes_stays": replace(PLAN, factory=f"{P}:asleep"),
+    "a_score_is_a_finite_number": replace(RANK, factory=f"{M}:fastidious_ranker"),
+    "a_ranker_is_deterministic": replace(RANK, factory=f"{M}:moody_ranker"),
+    "a_ranker_changes_nothing": replace(RANK, factory=f"{M}:greedy_ranker"),
+    "better_features_score_higher": replace(RANK, factory=f"{M}:contrary_ranker"),
+}
+ELSEWHERE = {"id_has_a_namespace", "listing_imports_nothing_heavy", "import_needs_no_network"}
+
+
+def test_every_check_has_a_member_that_is_broken_for_it() -> None:
+    assert {one.name for one in CHECKS} == BROKEN.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_member_is_found_by_the_one_check_that_is_for_it(name: str) -> None:
+    (level,) = {one.level for one in CHECKS if one.name == name}
+    found = failing(subject(BROKEN[name]), level)
+    assert list(found) == [name]
+    assert BROKEN[name].id in found[name]
+
+
+def test_a_bare_id_is_reserved() -> None:
+    card = replace(RANK, id="rank")
+    assert list(failing(subject(card, distribution="nobody"), "card")) == ["id_has_a_namespace"]
+
+
+PACKAGE = """
+    {first}
+    from automl_transfer import hookimpl
+    from automl_transfer.cards import HeadCard
+
+    @hookimpl
+    def automl_transfer_heads():
+        return [HeadCard(id="{name}/head", factory="{name}:build")]
+
+    def build(*, width, classes, params):
+        import torch
+        return torch.nn.Linear(width, classes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "name"),
+    [
+        ("import torch", "listing_imports_nothing_heavy"),
+        (
+            "import socket\n"
+            "    try:\n"
+            "        socket.create_connection(('example.org', 80))\n"
+            "    except OSError:\n"
+            "        pass",
+            "import_needs_no_network",
+        ),
+        ("", None),
+    ],
+)
+def test_what_importing_a_plugin_does_is_seen_from_another_process(
+    site,
+    monkeypatch,
+    first,
+    name,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    monkeypatch.setattr("socket.create_connection", lambda *_: (_ for _ in ()).throw(OSError()))
+    install(site, "acme", dedent(PACKAGE.format(first=first, name="acme")))
+    (found,) = subjects(load_registry(), "acme")
+    assert found.distribution == "acme"
+    assert list(failing(found, "card")) == ([] if name is None else [name])
+
+
+def test_a_failed_check_ends_with_the_code_of_plugins(site, capsys) -> None:
+    install(site, "acme", dedent(PACKAGE.format(first="import torch", name="acme")))
+    assert main(["plugins", "check", "acme/head", "--level", "shape", "--json"]) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert not answer["passed"] and answer["level"] == "shape"
+    (member,) = answer["members"]
+    (failed,) = [one for one in member["checks"] if not one["passed"]]
+    assert failed["name"] == "listing_imports_nothing_heavy"
+    assert "Import them in the module of the factory" in failed["reason"]
+
+
+def test_what_we_ship_is_checked_by_its_id(capsys) -> None:
+    assert main(["plugins", "check", "ridge", "--level", "shape"]) == 0
+    text = capsys.readouterr().out
+    assert "head ridge" in text and "10 of 10 checks held" in " ".join(text.split())
+
+
+def test_what_cannot_be_checked_is_said(capsys) -> None:
+    assert main(["plugins", "check", "rigde"]) == 2
+    assert "must be given the id of a backbone, head" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match="plugins check must be given"):
+        subjects(load_registry(third_party=False), "nobody/net")
+
+
+def test_a_member_of_unknown_data_is_told_what_to_add() -> None:
+    card = replace(NET, modality="smells")
+    found = failing(subject(card), "shape")["features_are_one_vector_a_sample"]
+    assert "'smells' must be made up" in found and "WRITERS" in found
+
+
+class TestNet(Conformance):
+    id = "toy/net"
+    plugin = ToyPlugin([replace(NET, id="toy/net")])
+
+
+class TestNotYet(Conformance):
+    id = "toy/net"
+    plugin = ToyPlugin([replace(NET, id="toy/net", features=FeatureCard(width=99))])
+    expected_failures = {"declared_width_is_the_width": "it is measured next week"}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("id", ["ridge", "linear", "mlp", "cosine", "prototype"])
+def test_our_heads_pass(id: str) -> None:
+    (found,) = subjects(load_registry(third_party=False), id)
+    assert failing(found) == {}
+
+
+@pytest.mark.parametrize(
+    "id", ["frozen", "last-stages", "first-stages", "full", "norm-bias", "lora", "scratch"]
+)
+def test_our_strategies_pass(id: str) -> None:
+    (found,) = subjects(load_registry(third_party=False), id)
+    assert failing(found) == {}
+
+
+@pytest.mark.parametrize("id", ["ridge", "logme", "knn"])
+def test_our_rankers_pass(id: str) -> None:
+    found = [one for one in subjects(load_registry(third_party=False), id) if one.kind == "ranker"]
+    assert failing(found[0]) == {}
+
+
+def test_our_backbone_passes() -> None:
+    (found,) = subjects(load_registry(third_party=False), "bundled/efficientnet_lite0@96")
+    assert found.weights is not None
+    assert failing(found) == {}
