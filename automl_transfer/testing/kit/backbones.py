@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import nn
 from automl_transfer.cards import BackboneCard
 from automl_transfer.testing.kit.checking import Subject, check, require
 from automl_transfer.testing.kit.inputs import CLASSES
-from automl_transfer.testing.kit.training import CPU, link, loss_of, trained
+from automl_transfer.testing.kit.training import BETTER, CPU, GUESS, link, loss_of, trained
 from automl_transfer.training.model import TransferModel
 from automl_transfer.training.model_file import load_state, save_model
 from automl_transfer.training.stages import stages_of, tensor_names
@@ -242,9 +241,9 @@ def a_model_survives_saving(subject: Subject) -> None:
 def training_beats_a_guess(subject: Subject) -> None:
     """Thirty steps of training all stages do better on what is learnt from than a guess."""
     result = trained(subject, _network(subject), "full", steps=30)
-    found, guess = loss_of(subject, result.model), math.log(CLASSES)
+    found, guess = loss_of(subject, result.model), GUESS
     require(
-        found < guess,
+        found < BETTER * guess,
         f"Thirty steps on {len(subject.inputs.dataset.samples)} samples of {CLASSES} classes must "
         f"bring the loss of {subject.card.id!r} below {guess:.3f}, that of a guess, but it is "
         f"{found:.3f}: features must tell samples apart, and inputs be scaled as the weights "

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from automl_transfer.cards import BackboneCard, HeadCard, StrategyCard
+from automl_transfer.cards import BackboneCard
 from automl_transfer.constraints import license_obstacle
 from automl_transfer.jsonable import canonical, digest, from_json, to_json
 from automl_transfer.plugins import NO_PLUGINS, ONLY
@@ -76,21 +76,6 @@ def licence_is_told(subject: Subject) -> None:
         f"'LicenseRef-...', but is {license!r}: without it --license permissive leaves the "
         "backbone out.",
     )
-
-
-@check("card", "head", "strategy")
-def defaults_are_in_the_space(subject: Subject) -> None:
-    """The defaults of a search space are a point of it, and so are its corners."""
-    card = subject.card
-    assert isinstance(card, (HeadCard, StrategyCard))
-    space = Space(card.space)
-    for values in points(space):
-        problems = space.problems(values)
-        require(
-            not problems,
-            f"The search space of {card.id!r} must hold its own defaults and bounds, but "
-            f"{'; '.join(problems)}.",
-        )
 
 
 @check("card", *_ALL)

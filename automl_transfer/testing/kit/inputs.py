@@ -17,7 +17,7 @@ from automl_transfer.errors import PluginError
 from automl_transfer.registry import Registry
 from automl_transfer.training.rows import RowStore
 
-SAMPLES = 12
+SAMPLES = 15
 CLASSES = 3
 
 

@@ -46,6 +46,7 @@ def run_checks(subject: Subject, level: Level = "train") -> Iterator[Result]:
         try:
             one.run(subject)
         except (Exception, SystemExit) as error:  # a plugin may raise whatever it likes
-            meant = isinstance(error, AutomlTransferError)
-            reason = str(error) if meant else one_line(error)
+            reason = str(error) if isinstance(error, AutomlTransferError) else one_line(error)
+            if subject.card.id not in reason:
+                reason = f"{subject.card.id}: {reason}"
         yield Result(check=one, seconds=time.perf_counter() - started, reason=reason)

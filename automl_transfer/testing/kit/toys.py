@@ -13,14 +13,16 @@ from automl_transfer.testing.toy import ToyPlugin
 def toy_subject(subject: Subject) -> Subject:
     """A toy backbone of eight numbers a sample, with the members of a subject's registry."""
     if "toy" not in subject.kept:
-        sources = subject.registry.sources
-        registry = load_registry(
-            disabled=sources.disabled,
-            extra=(*sources.extra, ToyPlugin([])),
-            builtin=sources.builtin,
-            third_party=sources.third_party,
-            strict=False,
-        )
+        registry = subject.registry
+        if "vectors" not in registry.modalities:
+            sources = registry.sources
+            registry = load_registry(
+                disabled=sources.disabled,
+                extra=(*sources.extra, ToyPlugin([])),
+                builtin=sources.builtin,
+                third_party=sources.third_party,
+                strict=False,
+            )
         card = BackboneCard(
             id="toy/checked",
             factory="automl_transfer.testing.toy:build",

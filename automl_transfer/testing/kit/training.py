@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,10 @@ from automl_transfer.training.stages import stage_views, stages_of
 from automl_transfer.training.trial import TrialResult, run_trial
 
 CPU = torch.device("cpu")
+GUESS = math.log(CLASSES)
+"""Loss of a guess among the made-up classes."""
+BETTER = 0.98
+"""Of that: more is a guess, too, but for rounding."""
 
 
 def link() -> Link:
