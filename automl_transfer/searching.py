@@ -72,8 +72,9 @@ def run_search(
         registry.sampler(request.sampler)
         registry.pruner(request.pruner)
         recognised = recognise(request, registry)
-        selected = tuple(select_backbones(request, registry, recognised[0].id))
         files = StudyDirectory(Path(request.studies) / request.name)
+        earlier = _earlier(request, files)
+        selected = tuple(select_backbones(request, registry, recognised[0].id, earlier))
         with _only_one(files):
             store = _open(request, registry, files)
             before = store.get("status", {})
@@ -299,6 +300,20 @@ def _open(request: SearchRequest, registry: Registry, files: StudyDirectory) -> 
             )
     files.write_request(request, start_provenance(registry, request.seed))
     return store
+
+
+def _earlier(request: SearchRequest, files: StudyDirectory) -> set[str]:
+    """Backbones of the trials that the study has, if there is one that can be read."""
+    if not files.exists:
+        return set()
+    try:
+        store = Store(request.storage or files.database_url, request.name)
+    except StudyError:
+        return set()  # whoever opens it says what is wrong
+    try:
+        return {row.configuration.backbone for row in store.trials()}
+    finally:
+        store.close()
 
 
 def _generation(store: Store, registry: Registry) -> int:

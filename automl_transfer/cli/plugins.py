@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from automl_transfer.cli.member import KINDS
 from automl_transfer.cli.options import json_option
+from automl_transfer.cli.scaffold import MEMBERS, scaffold
 from automl_transfer.entries import Loaded
 from automl_transfer.errors import PluginError
 from automl_transfer.registry import Registry
@@ -129,6 +131,47 @@ def show_member(id: str, as_json: bool) -> None:
         write_json({"members": [row for row, _ in found]})
     else:
         write_blocks([block for row, card in found for block in blocks(row, card)])
+
+
+@plugins.command("new")
+@click.argument("kind", type=click.Choice(tuple(MEMBERS)))
+@click.argument("name")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("."),
+    show_default=True,
+    help="Directory in which the package's own is made.",
+)
+@json_option
+def new_plugin(kind: str, name: str, output: Path, as_json: bool) -> None:
+    """Write a new plugin package that works, to put your own in its place.
+
+    NAME is a namespace, or a namespace and a name: acme, acme/net. Needs no network.
+    """
+    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.report.blocks import Listing, Paragraph
+
+    made = scaffold(kind, name, output)
+    if as_json:
+        write_json(
+            {
+                "directory": str(made.directory),
+                "id": made.id,
+                "distribution": made.distribution,
+            }
+        )
+        return
+    write_blocks(
+        [
+            Paragraph(text=f"{made.distribution}, with the {kind} {made.id}: {made.directory}"),
+            Listing(
+                text=f"pip install {made.directory}\n"
+                f"automl-transfer plugins check {made.id}\n"
+                f"python -m pytest {made.directory}"
+            ),
+        ]
+    )
 
 
 @plugins.command("check")

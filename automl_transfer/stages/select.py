@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from automl_transfer.cards import BackboneCard, HeadCard, StrategyCard
 from automl_transfer.errors import (
     EmptySpaceError,
+    PluginError,
     UsageError,
     WeightsUnavailableError,
     did_you_mean,
@@ -19,6 +20,8 @@ from automl_transfer.request import SearchRequest
 from automl_transfer.target import Kind
 
 Card = TypeVar("Card", HeadCard, StrategyCard)
+
+_GONE = "its trials are kept, but it cannot be had any more"
 
 
 def is_glob(pattern: str) -> bool:
@@ -115,11 +118,17 @@ def _select(
 
 
 def select_backbones(
-    request: SearchRequest, registry: Registry, modality: str
+    request: SearchRequest, registry: Registry, modality: str, earlier: Collection[str] = ()
 ) -> Iterator[BackboneCard | tuple[str, str]]:
     """Yields the cards to try, or (name, reason) for one that has no card to be had.
 
     Without ``--backbone``: the portfolio and whatever installed plugins always offer.
+
+    Args:
+        request: What is asked.
+        registry: Of the plugins.
+        modality: Of the data.
+        earlier: Backbones of trials of the study: one that is named and gone is no mistake.
 
     Raises:
         UsageError: A pattern matches nothing, or a named backbone is of another modality.
@@ -135,7 +144,16 @@ def select_backbones(
         names = (
             [id for id in offered if fnmatchcase(id, pattern)] if is_glob(pattern) else [pattern]
         )
-        if not names and request.backbones:
+        gone = [
+            id
+            for id in sorted(earlier)
+            if is_glob(pattern) and fnmatchcase(id, pattern) and id not in offered
+        ]
+        for id in gone:
+            if id not in seen and not excluded(id, request.exclude):
+                seen.add(id)
+                yield id, f"{_GONE}: nobody offers it"
+        if not names and not gone and request.backbones:
             raise UsageError(
                 f"--backbone {pattern!r} must match a backbone that is offered, but matches none "
                 f"of {', '.join(sorted(offered))}. Larger families are named one by one "
@@ -152,6 +170,11 @@ def select_backbones(
                 card = registry.backbone(name)
             except WeightsUnavailableError as error:
                 yield name, str(error)
+                continue
+            except (UsageError, PluginError) as error:
+                if name not in earlier:
+                    raise
+                yield name, f"{_GONE}: {error}"
                 continue
             if card.modality != modality:
                 raise UsageError(

@@ -1,0 +1,1 @@
+"""The {{ cookiecutter.kind }} {{ cookiecutter.namespace }}/{{ cookiecutter.member }} for automl-transfer."""

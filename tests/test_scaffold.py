@@ -1,0 +1,125 @@
+"""``plugins new``: what it writes installs, passes every check and its own tests at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from automl_transfer.cli import main
+from automl_transfer.cli.scaffold import MEMBERS
+
+
+def run(*words: object, code: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, words)], capture_output=True, text=True, **options
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def installed(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes a plugin and installs it into a directory that other processes see."""
+    site = tmp_path / "site"
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{repository}")
+
+    def make(kind: str) -> Path:
+        assert main(["plugins", "new", kind, "zeta/first", "--output", str(tmp_path)]) == 0
+        package = tmp_path / "automl-transfer-zeta"
+        options = ("--no-deps", "--no-build-isolation", "--quiet", "--target", site)
+        run("pip", "install", *options, package)
+        return package
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_what_is_written_passes_every_check_and_its_own_tests(installed, kind, tmp_path) -> None:
+    package = installed(kind)
+    found = run("automl_transfer", "plugins", "check", "zeta/first", "--json", cwd=tmp_path)
+    (member,) = json.loads(found.stdout)["members"]
+    assert member["kind"] == kind and all(one["passed"] for one in member["checks"])
+    if kind == "backbone":
+        assert member["weights"].startswith("package:")
+    told = run("pytest", "-q", "-p", "no:cacheprovider", ".", cwd=package).stdout
+    assert f"{len(member['checks']) + 1} passed" in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_search_ranks_a_new_backbone_and_keeps_its_trials_when_it_is_gone(
+    installed, tmp_path
+) -> None:
+    installed("backbone")
+    run("automl_transfer", "data", "sample", "digits", tmp_path / "images", "--per-class", 20)
+    study = ("--studies", tmp_path / "studies", "--study", "one")
+    search = (
+        *("automl_transfer", "search", "--data", tmp_path / "images", *study, "--offline"),
+        *("--backbone", "zeta/*", "--backbone", "bundled/efficientnet_lite0@96"),
+        *("--strategy", "frozen", "--head", "ridge", "--epochs", 1),
+    )
+    run(*search, "--trials", 2)
+    show = ("automl_transfer", "show", "one", "--studies", tmp_path / "studies", "--json")
+    before = json.loads(run(*show).stdout)
+    backbones = {row["configuration"]["backbone"] for row in before["ranking"]}
+    assert "zeta/first" in backbones
+    for path in (tmp_path / "site").glob("automl_transfer_zeta*"):
+        for file in sorted(path.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        path.rmdir()
+    told = run(*search, "--trials", 3).stderr
+    assert "its trials are kept, but it cannot be had any more" in " ".join(told.split())
+    after = json.loads(run(*show).stdout)
+    kept = {row["number"]: row["configuration"] for row in before["ranking"]}
+    assert (
+        kept.items() <= {row["number"]: row["configuration"] for row in after["ranking"]}.items()
+    )
+    assert after["winner"]["configuration"]["backbone"] == "bundled/efficientnet_lite0@96"
+
+
+def test_files_are_where_an_author_looks(tmp_path: Path, capsys) -> None:
+    assert main(["plugins", "new", "head", "zeta", "--output", str(tmp_path), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["id"] == "zeta/head" and made["distribution"] == "automl-transfer-zeta"
+    found = {
+        str(path.relative_to(made["directory"]))
+        for path in Path(made["directory"]).rglob("*")
+        if path.is_file()
+    }
+    assert found == {
+        ".github/workflows/tests.yml",
+        "README.md",
+        "automl_transfer_zeta/__init__.py",
+        "automl_transfer_zeta/head.py",
+        "automl_transfer_zeta/plugin.py",
+        "pyproject.toml",
+        "tests/test_head.py",
+    }
+    for path in Path(made["directory"]).rglob("*"):
+        assert not path.is_file() or "cookiecutter" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("head", "Zeta"), "must look like 'acme' or 'acme/net'"),
+        (("head", "zeta/two/three"), "must look like 'acme' or 'acme/net'"),
+        (("body", "zeta"), "'body' is not one of"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, capsys, words, says) -> None:
+    assert main(["plugins", "new", *words, "--output", str(tmp_path)]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path, capsys) -> None:
+    (tmp_path / "automl-transfer-zeta").mkdir()
+    assert main(["plugins", "new", "head", "zeta", "--output", str(tmp_path)]) == 2
+    assert "exists. Choose another name" in " ".join(capsys.readouterr().err.split())
