@@ -51,8 +51,8 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
     directory = parent / distribution
     if directory.exists():
         raise UsageError(
-            f"A new plugin needs a place of its own, but {str(directory)!r} exists. Choose another "
-            "name, or another directory with --output."
+            f"A new plugin needs a place of its own, but {str(directory)!r} exists. Choose "
+            "another name, or another directory with --output."
         )
     parent.mkdir(parents=True, exist_ok=True)
     cookiecutter(
