@@ -1,4 +1,4 @@
-"""What it costs to list many plugins: 50 packages with 10 cards each, none of which may cost torch.
+"""What it costs to list many plugins: 50 packages with 10 cards each, and no torch for any of it.
 
     python benchmarks/plugins_list.py --write
 

@@ -1,0 +1,1 @@
+"""EfficientNet-Lite1 and -Lite2 for automl-transfer."""
