@@ -73,7 +73,7 @@ def main() -> None:
         "Stages of timm's networks",
         f"Of {len(found)} architectures, {counts['too large']} have more than {MOST:,} parameters "
         f"and {counts['not built']} cannot be built without weights on the meta device. Of the "
-        f"other {looked}, {counts['ok']} ({100 * share:.1f} %; the bar: at least 97 %) have stages "
+        f"other {looked}, {counts['ok']} ({100 * share:.1f} %; bar: at least 97 %) have stages "
         f"that hold every parameter and buffer exactly once ({where}).",
         "## Those that do not",
         _report.table(["architecture", "reason"], failures) if failures else "None.",

@@ -1,0 +1,1 @@
+"""A directory of weights with JSON cards as backbones of automl-transfer."""
