@@ -121,8 +121,8 @@ class Quarantine:
         if id in self.ids:
             return True
         namespace, slash, _ = id.partition("/")
-        if not slash or self.stage in ("card", "duplicate"):
-            return False
+        if not slash or (self.ids and self.stage in ("card", "duplicate")):
+            return False  # of the others of its members nothing is wrong
         wanted = normalised(namespace)
         names = (normalised(self.plugin), normalised(self.distribution))
         return any(

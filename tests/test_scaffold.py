@@ -66,7 +66,7 @@ def test_a_search_ranks_a_new_backbone_and_keeps_its_trials_when_it_is_gone(
     )
     run(*search, "--trials", 2)
     show = ("automl_transfer", "show", "one", "--studies", tmp_path / "studies", "--json")
-    before = json.loads(run(*show).stdout)
+    before = json.loads(run(*show).stdout)["recommendation"]
     backbones = {row["configuration"]["backbone"] for row in before["ranking"]}
     assert "zeta/first" in backbones
     for path in (tmp_path / "site").glob("automl_transfer_zeta*"):
@@ -75,7 +75,7 @@ def test_a_search_ranks_a_new_backbone_and_keeps_its_trials_when_it_is_gone(
         path.rmdir()
     told = run(*search, "--trials", 3).stderr
     assert "its trials are kept, but it cannot be had any more" in " ".join(told.split())
-    after = json.loads(run(*show).stdout)
+    after = json.loads(run(*show).stdout)["recommendation"]
     kept = {row["number"]: row["configuration"] for row in before["ranking"]}
     assert (
         kept.items() <= {row["number"]: row["configuration"] for row in after["ranking"]}.items()
