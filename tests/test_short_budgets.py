@@ -77,6 +77,8 @@ def build(*, card: BackboneCard, weights: LocalWeights | None, seed: int) -> _Ti
 
 @pytest.fixture
 def timed(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToySearch]:
+    # What real clocks have measured in other tests is not of this time.
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(searching, "Stopwatch", partial(Stopwatch, now=CLOCK.monotonic))
     monkeypatch.setattr(time, "monotonic", CLOCK.monotonic)
     monkeypatch.setattr(time, "perf_counter", CLOCK.perf_counter)

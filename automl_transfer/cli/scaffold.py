@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
         extra_context={"kind": kind, "namespace": namespace, "member": member},
         output_dir=str(parent),
     )
+    for compiled in directory.rglob("__pycache__"):
+        shutil.rmtree(compiled)  # of the template, where it was installed
     maker = directory / "make_weights.py"
     if kind == "backbone":
         done = subprocess.run(
