@@ -156,26 +156,26 @@ def set_aside(
 ) -> Quarantine:
     """The row that tells of a failure of ``origin``, with a hint that fits the stage if none is
     given."""
-    if hint is not None:
-        pass
-    elif origin.first_party:
-        hint = "This is a bug in automl-transfer; reinstall it, or report it."
-    elif stage == "disabled":
-        hint = (
-            "Take it out of AUTOML_TRANSFER_DISABLE_PLUGINS, or into AUTOML_TRANSFER_PLUGINS if "
-            "that is set (or unset AUTOML_TRANSFER_NO_PLUGINS)."
-        )
-    else:
-        hint = (
-            f"Upgrade or uninstall {origin.distribution}, or set "
-            f"AUTOML_TRANSFER_DISABLE_PLUGINS={origin.distribution}."
-        )
     return Quarantine(
         distribution=origin.distribution,
         version=origin.version,
         plugin=origin.plugin,
         stage=stage,
         reason=one_line(error),
-        hint=hint,
+        hint=_hint(origin, stage) if hint is None else hint,
         ids=ids,
+    )
+
+
+def _hint(origin: Origin, stage: Stage) -> str:
+    if origin.first_party:
+        return "This is a bug in automl-transfer; reinstall it, or report it."
+    if stage == "disabled":
+        return (
+            "Take it out of AUTOML_TRANSFER_DISABLE_PLUGINS, or into AUTOML_TRANSFER_PLUGINS if "
+            "that is set (or unset AUTOML_TRANSFER_NO_PLUGINS)."
+        )
+    return (
+        f"Upgrade or uninstall {origin.distribution}, or set "
+        f"AUTOML_TRANSFER_DISABLE_PLUGINS={origin.distribution}."
     )

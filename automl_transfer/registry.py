@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl_transfer.cards import (
@@ -58,6 +58,7 @@ from automl_transfer.request import PORTFOLIOS
 if TYPE_CHECKING:
     from automl_transfer.events import Event
     from automl_transfer.task import Task
+    from automl_transfer.weights import HubProbe
 
 __all__ = ["Entry", "KindName", "Quarantine", "Registry"]
 
@@ -199,6 +200,12 @@ class Registry:
             for (_, plugin), (first, *more) in rows.items()
         ]
 
+    def members(self) -> Iterator[tuple[str, Entry[AnyCard]]]:
+        """All listed members, each with what people call its kind: ``head``, ``sample data``."""
+        for kind in _KINDS:
+            for item in self._listed(kind).values():
+                yield kind.singular.replace("_", " "), item
+
     # Members by id -----------------------------------------------------------------------------
 
     def modality(self, id: str) -> ModalityCard:
@@ -327,6 +334,24 @@ class Registry:
         )
         self._warn_of_late_failures()
         return next((a.value for a in answers if a.value is not None), None)
+
+    def find_weights(
+        self, weights: WeightsCard, *, offline: bool, hub: HubProbe | None = None
+    ) -> LocalWeights:
+        """Weights that a plugin has, or else those in the places that their card names.
+
+        Args:
+            weights: What to look for.
+            offline: Stay away from the network.
+            hub: Knows which hosts answer; None: the one that the process shares.
+
+        Raises:
+            WeightsUnavailableError: Nobody has them, and they are in none of the places.
+        """
+        from automl_transfer.weights import locate, shared_probe
+
+        own = self.locate_weights(weights, offline)
+        return own or locate(weights, offline=offline, hub=hub or shared_probe())
 
     def notify(self, study: str, event: Event) -> None:
         """Hands an event to every observer; one that fails is told of, and not called again."""

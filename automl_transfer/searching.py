@@ -235,7 +235,7 @@ def _in_turn(context: Context) -> Iterator[Event]:
     yield from screen_late(context, first_answer, reserve(context).seconds)
     if context.request.budget_seconds is not None:
         yield from heads(context, reserve(context).seconds, leftover=True)
-    yield from confirm(context, partial(end_if_one_wins, context, reserve(context)))
+    yield from confirm(context, end_if_one_wins(context))
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):

@@ -13,18 +13,6 @@ from automl_transfer.registry import Registry
 from automl_transfer.report.blocks import Block, Facts, Heading, Table, columns
 from automl_transfer.space import Choice, Param
 
-KINDS = {
-    "modalities": "modality",
-    "backbones": "backbone",
-    "heads": "head",
-    "strategies": "strategy",
-    "rankers": "ranker",
-    "samplers": "sampler",
-    "pruners": "pruner",
-    "sample_data": "sample data",
-}
-"""Names of the registry's mappings to what people call one of them."""
-
 
 def members(registry: Registry, id: str) -> list[tuple[str, Entry[Any]]]:
     """Members of an id, of whatever kind: the word for the kind, and the entry.
@@ -33,10 +21,8 @@ def members(registry: Registry, id: str) -> list[tuple[str, Entry[Any]]]:
         UsageError: Nobody offers it.
         PluginError: The plugin that offers it is set aside.
     """
-    found = [
-        (word, entry)
-        for kind, word in KINDS.items()
-        if (entry := getattr(registry, kind).get(id)) is not None
+    found: list[tuple[str, Entry[Any]]] = [
+        (word, entry) for word, entry in registry.members() if entry.card.id == id
     ]
     if found:
         return found
@@ -101,12 +87,8 @@ def _of_backbone(found: dict[str, Any], card: BackboneCard) -> Iterator[tuple[st
 
 def _weights(registry: Registry, card: BackboneCard) -> dict[str, Any]:
     """Whether they are on this machine."""
-    from automl_transfer.weights import locate, shared_probe
-
     try:
-        there = registry.locate_weights(card.weights, True) or locate(
-            card.weights, offline=True, hub=shared_probe()
-        )
+        there = registry.find_weights(card.weights, offline=True)
     except AutomlTransferError as error:
         return {"here": False, "reason": str(error)}
     return {"here": True, "path": str(there.path), "source": there.source, "sha256": there.sha256}

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl_transfer.cli.member import KINDS
 from automl_transfer.cli.options import json_option
 from automl_transfer.cli.scaffold import MEMBERS, scaffold
-from automl_transfer.entries import Loaded
 from automl_transfer.errors import PluginError
-from automl_transfer.registry import Registry
 
 if TYPE_CHECKING:
-    from automl_transfer.testing.kit.checking import Level, Subject
+    from automl_transfer.entries import Loaded
+    from automl_transfer.registry import Registry
+    from automl_transfer.testing.kit.checking import Level
 
 
 @click.group()
@@ -41,8 +40,7 @@ def list_members(as_json: bool) -> None:
             "distribution": entry.distribution,
             "version": entry.version,
         }
-        for kind, word in KINDS.items()
-        for entry in getattr(registry, kind).values()
+        for word, entry in registry.members()
     ]
     loaded = [_plugin(registry, one, members) for one in registry.loaded]
     quarantined = [
@@ -191,69 +189,21 @@ def check_members(target: str, level: Level, seed: int, as_json: bool) -> None:
     TARGET is the id of a backbone, head, freeze strategy or ranker, or the name of a plugin.
     Exits with 3 if a check fails.
     """
+    from automl_transfer.cli.checked import Checked, blocks
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.terminal import write_blocks, write_json
-    from automl_transfer.report.blocks import Block, Heading, Paragraph, Table, columns
     from automl_transfer.testing.kit.members import subjects
     from automl_transfer.testing.kit.running import run_checks
 
-    found = subjects(loaded_registry(), target, seed)
-    results = [(subject, list(run_checks(subject, level))) for subject in found]
-    failed = sum(not result.passed for _, own in results for result in own)
+    found = [
+        Checked(subject=subject, results=tuple(run_checks(subject, level)))
+        for subject in subjects(loaded_registry(), target, seed)
+    ]
+    failed = sum(len(one.results) - one.held for one in found)
     if as_json:
-        write_json(
-            {
-                "level": level,
-                "passed": not failed,
-                "members": [
-                    {
-                        "id": subject.card.id,
-                        "kind": subject.kind,
-                        "weights": None if subject.weights is None else subject.weights.source,
-                        "checks": [
-                            {
-                                "name": result.check.name,
-                                "level": result.check.level,
-                                "rule": result.check.rule,
-                                "passed": result.passed,
-                                "reason": result.reason,
-                                "seconds": result.seconds,
-                            }
-                            for result in own
-                        ],
-                    }
-                    for subject, own in results
-                ],
-            }
-        )
+        members = [one.described for one in found]
+        write_json({"level": level, "passed": not failed, "members": members})
     else:
-        blocks: list[Block] = []
-        for subject, own in results:
-            held = sum(result.passed for result in own)
-            blocks += [
-                Heading(text=f"{subject.kind} {subject.card.id}"),
-                Paragraph(text=f"{held} of {len(own)} checks held{_with_weights(subject)}."),
-                Table(
-                    columns=columns("check", "level", "result", "what"),
-                    rows=tuple(
-                        (
-                            result.check.name.replace("_", " "),
-                            result.check.level,
-                            "ok" if result.passed else "FAILED",
-                            result.reason or result.check.rule,
-                        )
-                        for result in own
-                    ),
-                ),
-            ]
-        write_blocks(blocks)
+        write_blocks([block for one in found for block in blocks(one)])
     if failed:
         raise PluginError(f"{failed} checks of {target!r} failed: they are marked FAILED above.")
-
-
-def _with_weights(subject: Subject) -> str:
-    if subject.kind != "backbone":
-        return ""
-    if subject.weights is None:
-        return ", with random weights: the pretrained ones are not on this machine"
-    return f", with the weights of {subject.weights.source}"

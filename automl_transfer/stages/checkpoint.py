@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel
 
 _DIRECTORY = "checkpoint"
+_MODEL = "model.safetensors"
 
 
 def keep_best(context: Context, number: int, model: Callable[[], TransferModel]) -> None:
@@ -26,7 +27,7 @@ def keep_best(context: Context, number: int, model: Callable[[], TransferModel])
     if finished(context.outcomes)[0].number != number:
         return
     try:
-        digest = save_model(context.files.path / _DIRECTORY / "model.safetensors", model())
+        digest = save_model(context.files.path / _DIRECTORY / _MODEL, model())
         context.files.write_json(f"{_DIRECTORY}/trial.json", {"number": number, "sha256": digest})
     except Exception as error:
         text = (
@@ -38,12 +39,21 @@ def keep_best(context: Context, number: int, model: Callable[[], TransferModel])
 
 def kept(context: Context, number: int) -> Path | None:
     """The kept model of a trial, or None when it is another's or damaged."""
+    return context.files.path / _DIRECTORY / _MODEL if kept_number(context) == number else None
+
+
+def kept_number(context: Context) -> int | None:
+    """The trial whose model is kept; None where there is none, or it is damaged.
+
+    The whole file is read for that.
+    """
     directory = context.files.path / _DIRECTORY
     try:
         note = json.loads((directory / "trial.json").read_text(encoding="utf-8"))
-        content = (directory / "model.safetensors").read_bytes()
+        content = (directory / _MODEL).read_bytes()
     except (OSError, json.JSONDecodeError):
         return None
-    if note.get("number") != number or hashlib.sha256(content).hexdigest() != note.get("sha256"):
+    if hashlib.sha256(content).hexdigest() != note.get("sha256"):
         return None
-    return directory / "model.safetensors"
+    number: int | None = note.get("number")
+    return number

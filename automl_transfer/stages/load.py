@@ -179,17 +179,15 @@ are read: there is hardly time to look at others, and theirs are prepared if the
 
 def _inputs(context: Context) -> list[Mapping[str, Any]]:
     """What the backbones take that may come to be tried, the cheapest first."""
-    from automl_transfer.weights import locate, shared_probe
-
     most = context.request.max_params
     found = []
     cards = [card for card in context.selected if not isinstance(card, tuple)]
     for card in sorted(cards, key=lambda card: (weight(card), card.id)):
         if most is not None and card.cost is not None and card.cost.params > most:
             continue
-        if context.request.offline and not context.registry.locate_weights(card.weights, True):
+        if context.request.offline:
             try:
-                locate(card.weights, offline=True, hub=shared_probe())
+                context.registry.find_weights(card.weights, offline=True)
             except AutomlTransferError:
                 continue
         found.append(card.input)

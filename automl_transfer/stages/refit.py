@@ -39,11 +39,6 @@ def needed(context: Context, row: Outcome) -> float:
     return MARGIN * again_seconds(context, row, len(context.splits.development))
 
 
-def restorable(context: Context, row: Outcome) -> bool:
-    """Whether a trial's model need not be trained again to be delivered."""
-    return kept(context, row.number) is not None
-
-
 def make_model(
     context: Context, winner: Outcome, candidate: Candidate, end: float
 ) -> Generator[Event, None, Made]:

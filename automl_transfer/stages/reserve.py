@@ -7,13 +7,14 @@ by then will take.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from automl_transfer.budget import crowding
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages import refit
 from automl_transfer.stages.baselines import RAW_LIMIT, default
+from automl_transfer.stages.checkpoint import kept_number
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.confirm import FOLDS, MARGIN, REPEATS, SHARE, SHARE_ALONE
 from automl_transfer.stages.context import Context, finished
@@ -112,20 +113,26 @@ def reserve_if_it_wins(context: Context, kept: Reserve, seconds: float) -> float
     return confirm + max(kept.refit, min(REFIT_SHARE * budget, again)) + kept.others + kept.dear
 
 
-def end_if_one_wins(context: Context, kept: Reserve, rows: Sequence[Outcome]) -> float:
-    """What follows the stage confirm if any of these may win there.
+def end_if_one_wins(context: Context) -> Callable[[Sequence[Outcome]], float]:
+    """What follows the stage confirm if any of some finalists may win there.
 
     A fine-tune of which no model is kept has to be trained again, whatever its share.
 
     Args:
-        context: Of the search.
-        kept: What is kept as it stands.
-        rows: Finalists.
+        context: Of the search, after all trials.
+
+    Returns:
+        Seconds to leave, from the finalists.
     """
     if context.request.budget_seconds is None:
-        return 0.0
-    needed = [refit.needed(context, row) for row in rows if not refit.restorable(context, row)]
-    return max([kept.refit, *needed]) + kept.others + kept.dear
+        return lambda rows: 0.0
+    kept, restorable = reserve(context), kept_number(context)
+
+    def seconds(rows: Sequence[Outcome]) -> float:
+        needed = [refit.needed(context, row) for row in rows if row.number != restorable]
+        return max([kept.refit, *needed]) + kept.others + kept.dear
+
+    return seconds
 
 
 def varies(context: Context) -> float:

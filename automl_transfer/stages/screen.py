@@ -339,8 +339,6 @@ def _obstacle(
     context: Context, card: BackboneCard, hub: Any, *, offline: bool
 ) -> tuple[str | None, LocalWeights | None]:
     """Why a backbone cannot be tried, or None and its weights."""
-    from automl_transfer.weights import locate
-
     limit = context.request.max_params
     if limit is not None and card.cost is not None and card.cost.params > limit:
         return f"{card.cost.params:,} parameters, more than --max-params {limit:,}", None
@@ -351,11 +349,8 @@ def _obstacle(
     veto = context.registry.veto(card, context.task)
     if veto:
         return veto, None
-    own = context.registry.locate_weights(card.weights, offline)
-    if own is not None:
-        return None, own
     try:
-        return None, locate(card.weights, offline=offline, hub=hub)
+        return None, context.registry.find_weights(card.weights, offline=offline, hub=hub)
     except WeightsUnavailableError as error:
         return str(error), None
 

@@ -296,19 +296,19 @@ class _Stage:
 
     def _is_begun(self, arm: Arm) -> bool:
         """Whether the default of an arm has been tried."""
-        return all(
-            self._proposals.tried(recipe)
+        return self._proposals.tried(self._default(arm))
+
+    def _default(self, arm: Arm) -> Configuration:
+        """The recipe of an arm: there is one for each."""
+        return next(
+            recipe
             for recipe in self._recipes
             if recipe.backbone == arm.backbone and recipe.strategy == arm.strategy
         )
 
     def _queue(self, arm: Arm) -> list[Configuration]:
         """What is worth trying in an arm: its default, then neighbours of the best two trials."""
-        queued = [
-            recipe
-            for recipe in self._recipes
-            if recipe.backbone == arm.backbone and recipe.strategy == arm.strategy
-        ]
+        queued = [self._default(arm)]
         tried = sorted(
             (row for row in self._past() if row.value is not None),
             key=lambda row: -(row.value or 0.0),

@@ -19,7 +19,7 @@ from automl_transfer.training.device import autocast, to_device
 SAMPLES = 8
 """Of the batch that is timed."""
 _PASSES = 3
-"""The first warms up; of the others the quickest counts."""
+"""The quickest counts, which the first, that warms up, hardly is."""
 
 
 def stage_seconds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -136,7 +135,7 @@ def a_head_survives_saving(subject: Subject) -> None:
     )
     torch.manual_seed(subject.seed + 1)
     again = _build(subject, None, CLASSES)
-    again.load_state_dict(safetensors.torch.load(io.BytesIO(stored).getvalue()))
+    again.load_state_dict(safetensors.torch.load(stored))
     head.eval(), again.eval()
     with torch.inference_mode():
         same = torch.equal(head(features), again(features))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import LocalWeights
 from automl_transfer.entries import Entry, normalised
 from automl_transfer.errors import UsageError, WeightsUnavailableError
-from automl_transfer.registry import KindName, Registry
+from automl_transfer.registry import Registry
 from automl_transfer.testing.kit.checking import MemberCard, Subject
-
-CHECKED: tuple[KindName, ...] = ("backbones", "heads", "strategies", "rankers")
 
 
 def subjects(registry: Registry, target: str, seed: int = 0) -> list[Subject]:
@@ -24,12 +24,15 @@ def subjects(registry: Registry, target: str, seed: int = 0) -> list[Subject]:
         UsageError: It names nothing that can be checked.
         PluginError: The plugin that offers it is set aside.
     """
-    found: list[Entry[MemberCard]] = []
-    for kind in CHECKED:
-        for id, entry in getattr(registry, kind).items():
-            names = {normalised(entry.distribution), normalised(entry.plugin)}
-            if id == target or normalised(target) in names:
-                found.append(entry)
+    found: list[Entry[Any]] = [
+        entry
+        for _, entry in registry.members()
+        if isinstance(entry.card, MemberCard)
+        and (
+            entry.card.id == target
+            or normalised(target) in (normalised(entry.distribution), normalised(entry.plugin))
+        )
+    ]
     if not found:
         try:
             found = [registry.resolved(target)]
@@ -54,14 +57,9 @@ def subject(registry: Registry, entry: Entry[MemberCard], seed: int = 0) -> Subj
 
 def weights_here(registry: Registry, card: MemberCard) -> LocalWeights | None:
     """A backbone's weights, without a download; None where they are not on this machine."""
-    from automl_transfer.weights import locate, shared_probe
-
     if not isinstance(card, BackboneCard):
         return None
-    located = registry.locate_weights(card.weights, True)
-    if located is not None:
-        return located
     try:
-        return locate(card.weights, offline=True, hub=shared_probe())
+        return registry.find_weights(card.weights, offline=True)
     except WeightsUnavailableError:
         return None
