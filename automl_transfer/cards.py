@@ -14,8 +14,11 @@ from typing import Any
 
 from automl_transfer.errors import CardError
 from automl_transfer.jsonable import digest, to_json
+from automl_transfer.kinds import KINDS, Kind
 from automl_transfer.space import Param, Space
-from automl_transfer.target import KINDS, Kind
+
+PORTFOLIOS = ("tiny", "small", "base", "large")
+"""Sizes of the default portfolio."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]*(/[A-Za-z0-9~._:+@-]+)*")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -253,6 +256,9 @@ class SampleDataCard:
     requires: str | None = None
     """The pip requirement that brings it, when it is not always there."""
     source: str = ""
+    modality: str | None = None
+    """Id of the modality that reads it; None: not said. The conformance kit looks at a modality
+    with sample data of its own."""
 
     def __post_init__(self) -> None:
         _check(self)

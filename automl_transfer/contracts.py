@@ -1,7 +1,7 @@
 """The heavy side of the plug-in contract: what factories return.
 
 These are protocols: a plugin inherits nothing. Shapes: n samples in a batch, d pooled width,
-c classes. Only names are imported here; torch is loaded by whoever implements them.
+c classes. Only names are used here: numpy and torch are loaded by whoever implements them.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from automl_transfer.audit import Finding
 from automl_transfer.cards import BackboneCard
-from automl_transfer.dataset import DataOptions, Dataset, Recognition, Sample
 from automl_transfer.plan import FreezePlan, StageView
 from automl_transfer.space import Scalar
-from automl_transfer.target import Targets
 
 if TYPE_CHECKING:
+    import numpy as np
     import optuna
     import torch
+    from numpy.typing import NDArray
     from torch import nn
+
+    from automl_transfer.audit import Finding
+    from automl_transfer.dataset import DataOptions, Dataset, Recognition, Sample
+    from automl_transfer.target import Targets
 
 Batch = Any
 """A tensor whose first axis is the sample, or a dictionary of such tensors."""
@@ -291,8 +291,20 @@ class ShowsSamples(Protocol):
         ...
 
 
-ReadRows = Callable[[NDArray[np.int64]], NDArray[Any]]
+ReadRows: TypeAlias = "Callable[[NDArray[np.int64]], NDArray[Any]]"
 """Reads the rows of a modality's ``raw_input`` at positions of a data set, shape (n, ...)."""
+
+
+def _no_pairs() -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.empty((0, 2), dtype=np.int64)
+
+
+def _no_distances() -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.empty(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,9 +314,9 @@ class Examined:
     findings: tuple[Finding, ...] = ()
     looked_for: tuple[str, ...] = ()
     """What was looked for, in words, whether it was found or not."""
-    pairs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    pairs: NDArray[np.int64] = field(default_factory=_no_pairs)
     """Positions of samples that are near copies of one another, shape (m, 2)."""
-    distances: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    distances: NDArray[np.float64] = field(default_factory=_no_distances)
     """How far apart they are, shape (m,): 0, the same; 1, just near enough."""
 
 

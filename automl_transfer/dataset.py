@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.jsonable import digest
-from automl_transfer.target import Kind, Targets
+from automl_transfer.kinds import Kind
+from automl_transfer.target import Targets
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from automl_transfer.configuration import Configuration
+from automl_transfer.kinds import Kind
 from automl_transfer.outcome import CurvePoint, Outcome
 from automl_transfer.recommendation import Interval, Recommendation
-from automl_transfer.target import Kind
 
 
 @dataclass(frozen=True, kw_only=True)

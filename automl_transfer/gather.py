@@ -30,7 +30,7 @@ from automl_transfer.entries import (
     set_aside,
 )
 from automl_transfer.errors import AutomlTransferError, CardError
-from automl_transfer.jsonable import canonical, to_json
+from automl_transfer.jsonable import require_json
 
 FIRST_PARTY_NAMESPACES = ("bundled/", "timm/", "torchvision/", "hf/", "local:")
 
@@ -267,7 +267,7 @@ def check_card(kind: Kind[CardT], origin: Origin, card: Any) -> CardT:
             f"{', '.join(FIRST_PARTY_NAMESPACES)} are reserved."
         )
     try:
-        canonical(to_json(card))
+        require_json(card)
     except (TypeError, ValueError) as error:
         raise CardError(
             f"A card holds JSON values only, but {card.id!r} does not ({error})."

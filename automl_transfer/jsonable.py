@@ -1,21 +1,30 @@
-"""Frozen dataclasses to plain JSON values and back (cattrs does the work)."""
+"""Frozen dataclasses to plain JSON values and back (cattrs does the work).
+
+It is imported when something is converted: cards are checked and listed without it.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from typing import Any, TypeVar
-
-from cattrs import Converter
-from cattrs.preconf.json import make_converter
-from cattrs.strategies import configure_tagged_union
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_transfer.space import Param, Scalar
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 T = TypeVar("T")
 
 
-def _make() -> Converter:
+@functools.cache
+def _converter() -> Converter:
+    from cattrs.preconf.json import make_converter
+    from cattrs.strategies import configure_tagged_union
+
     converter: Converter = make_converter()
     # JSON knows no difference between 1 and 1.0 in a union; keep what the value is.
     converter.register_structure_hook(Scalar, lambda value, _: value)
@@ -27,12 +36,9 @@ def _make() -> Converter:
     return converter
 
 
-_CONVERTER = _make()
-
-
 def to_json(value: Any, kind: Any = None) -> Any:
     """Returns ``value`` as dictionaries, lists, strings and numbers."""
-    return _CONVERTER.unstructure(value, unstructure_as=kind)
+    return _converter().unstructure(value, unstructure_as=kind)
 
 
 def from_json(kind: type[T], data: Any) -> T:
@@ -41,7 +47,25 @@ def from_json(kind: type[T], data: Any) -> T:
     Raises:
         cattrs.BaseValidationError: ``data`` does not have the form of ``kind``.
     """
-    return _CONVERTER.structure(data, kind)
+    return _converter().structure(data, kind)
+
+
+def require_json(value: Any) -> None:
+    """Checks that a dataclass holds JSON values, mappings and further dataclasses only.
+
+    Raises:
+        TypeError: It holds something else.
+        ValueError: A number is not finite, or it holds itself.
+    """
+    json.dumps(value, sort_keys=True, allow_nan=False, default=_fields)
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    if is_dataclass(value):
+        return vars(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} {value!r:.80} is no JSON value")
 
 
 def canonical(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl_transfer.configuration import Configuration
-from automl_transfer.target import Kind
+from automl_transfer.kinds import Kind
 
 SCHEMA = 2
 """Version of the form of ``recommendation.json``. It grows by fields with defaults, so that older

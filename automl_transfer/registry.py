@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl_transfer.cards import (
+    PORTFOLIOS,
     BackboneCard,
     HeadCard,
     ModalityCard,
@@ -53,7 +54,6 @@ from automl_transfer.gather import (
     is_reserved,
 )
 from automl_transfer.jsonable import digest, to_json
-from automl_transfer.request import PORTFOLIOS
 
 if TYPE_CHECKING:
     from automl_transfer.events import Event

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from automl_transfer.budget import Budget, exact_duration
+from automl_transfer.cards import PORTFOLIOS
 from automl_transfer.constraints import (
     LICENSE_POLICIES,
     PREFERENCES,
@@ -21,7 +22,6 @@ from automl_transfer.errors import UsageError, did_you_mean
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.task import require_metric
 
-PORTFOLIOS = ("tiny", "small", "base", "large")
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
 _SEEDS = 2**32
 _LOCAL = "local:"

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from automl_transfer.dataset import PARTS, HoldOut, Part, Sample, Splits, given_parts
 from automl_transfer.errors import DataError
-from automl_transfer.target import Kind, outputs_of, word_of
+from automl_transfer.kinds import Kind, word_of
+from automl_transfer.target import outputs_of
 from automl_transfer.units import units as make_units
 
 TEST_SHARE = 0.2

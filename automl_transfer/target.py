@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["single-label", "multi-label", "regression"]
-KINDS: tuple[Kind, ...] = ("single-label", "multi-label", "regression")
+from automl_transfer.kinds import Kind
+
 Targets = NDArray[Any]
 
 STRATA = 10
@@ -101,11 +101,6 @@ def outputs_of(kind: Kind, stratum: int, values: Sequence[float]) -> tuple[int, 
     if kind == "multi-label":
         return tuple(int(value) for value in values)
     return (stratum,) if kind == "single-label" else (0,)
-
-
-def word_of(kind: Kind) -> str:
-    """What names are of, in words: ``class``, ``label`` or ``number``."""
-    return {"single-label": "class", "multi-label": "label", "regression": "number"}[kind]
 
 
 def unit_of(targets: Targets) -> tuple[float, float]:

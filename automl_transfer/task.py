@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.errors import UsageError, did_you_mean
-from automl_transfer.target import Kind, Target, Targets, kind_of
+from automl_transfer.kinds import Kind
+from automl_transfer.target import Target, Targets, kind_of
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "neg_log_loss", "roc_auc")
 """Metrics of classes that a search can maximise; see :func:`automl_transfer.metrics.prepare`."""

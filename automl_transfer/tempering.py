@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from automl_transfer.target import Kind
+from automl_transfer.kinds import Kind
 
 
 def tempered(

@@ -92,6 +92,13 @@ def constant(*, card: Any, weights: Any, seed: int) -> Any:
     return _backbone(seed, lambda module, found: 0 * found + 1)
 
 
+def standardised(*, card: Any, weights: Any, seed: int) -> Any:
+    made = _backbone(seed)
+    forward = made.module.forward
+    made.features = lambda batch: forward(batch / batch.std(dim=1, keepdim=True))
+    return made
+
+
 class Head(nn.Module):
     def __init__(self, width: int, classes: int, after: Any = None) -> None:
         super().__init__()

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from automl_transfer import hookimpl
 from automl_transfer.cards import (
     BackboneCard,
     CostCard,
     FeatureCard,
     HeadCard,
+    ModalityCard,
     RankerCard,
     StageCard,
     StrategyCard,
@@ -28,9 +30,10 @@ from automl_transfer.testing.kit.members import subjects
 from automl_transfer.testing.kit.running import checks_of, run_checks
 from automl_transfer.testing.suites import Conformance
 from automl_transfer.testing.toy import ToyPlugin
+from tests.broken_modalities import PicturesPlugin
 from tests.installing import install
 
-M, P = "tests.broken_members", "tests.broken_plans"
+M, P, D = "tests.broken_members", "tests.broken_plans", "tests.broken_modalities"
 
 NET = BackboneCard(
     id="acme/net",
@@ -46,12 +49,12 @@ HEAD = HeadCard(
 )
 PLAN = StrategyCard(id="acme/plan", factory=f"{P}:good")
 RANK = RankerCard(id="acme/rank", factory=f"{M}:good_ranker")
+DATA = ModalityCard(id="acme/pictures", factory=f"{D}:Pictures")
 
 
 def subject(card: Any, **more: Any) -> Subject:
-    return Subject(
-        card=card, registry=load_registry(extra=[ToyPlugin([])], third_party=False), **more
-    )
+    plugins = [ToyPlugin([]), *([PicturesPlugin(card)] if isinstance(card, ModalityCard) else [])]
+    return Subject(card=card, registry=load_registry(extra=plugins, third_party=False), **more)
 
 
 def failing(looked_at: Subject, level: Any = "train") -> dict[str, str]:
@@ -60,7 +63,7 @@ def failing(looked_at: Subject, level: Any = "train") -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("card", [NET, HEAD, PLAN, RANK], ids=lambda card: card.id)
+@pytest.mark.parametrize("card", [NET, HEAD, PLAN, RANK, DATA], ids=lambda card: card.id)
 def test_what_is_right_passes_every_check(card) -> None:
     assert failing(subject(card)) == {}
 
@@ -83,6 +86,8 @@ BROKEN = {
     "features_are_one_vector_a_sample": replace(NET, factory=f"{M}:maps"),
     "declared_width_is_the_width": replace(NET, features=FeatureCard(width=99)),
     "declared_cost_is_the_cost": replace(NET, cost=CostCard(params=5)),
+    "declared_operations_are_the_operations": replace(NET, cost=CostCard(params=144, gmacs=1.0)),
+    "extreme_samples_have_features": replace(NET, factory=f"{M}:standardised"),
     "stages_partition_the_network": replace(NET, stages=(StageCard(name="all", tensors=(".*",)),)),
     "a_seed_decides_random_weights": replace(NET, factory=f"{M}:deaf_to_the_seed"),
     "building_leaves_the_generator_alone": replace(NET, factory=f"{M}:careless"),
@@ -108,6 +113,21 @@ BROKEN = {
     "a_ranker_is_deterministic": replace(RANK, factory=f"{M}:moody_ranker"),
     "a_ranker_changes_nothing": replace(RANK, factory=f"{M}:greedy_ranker"),
     "better_features_score_higher": replace(RANK, factory=f"{M}:contrary_ranker"),
+    "its_data_are_recognised": replace(DATA, factory=f"{D}:Shy"),
+    "what_is_foreign_is_left_to_others": replace(DATA, factory=f"{D}:Greedy"),
+    "opening_gives_labelled_samples": replace(DATA, factory=f"{D}:Misnamed"),
+    "ids_are_of_the_content": replace(DATA, factory=f"{D}:ByPlace"),
+    "an_item_is_the_sample_that_it_was": replace(DATA, factory=f"{D}:Turned"),
+    "what_cannot_be_opened_is_told": replace(DATA, factory=f"{D}:Silent"),
+    "rows_can_be_stacked": replace(DATA, factory=f"{D}:Trembling"),
+    "preparing_ahead_is_the_same": replace(DATA, factory=f"{D}:Hasty"),
+    "the_plain_view_is_plain": replace(DATA, factory=f"{D}:Centring"),
+    "a_generator_decides_the_training_view": replace(DATA, factory=f"{D}:SelfWilled"),
+    "views_are_those_of_the_batch": replace(DATA, factory=f"{D}:Mixed"),
+    "digests_tell_views_apart": replace(DATA, factory=f"{D}:Alike"),
+    "raw_features_are_one_vector_a_sample": replace(DATA, factory=f"{D}:Precise"),
+    "a_still_view_is_small": replace(DATA, factory=f"{D}:Wasteful"),
+    "a_search_finds_an_answer": replace(DATA, factory=f"{D}:Impatient"),
 }
 ELSEWHERE = {"id_has_a_namespace", "listing_imports_nothing_heavy", "import_needs_no_network"}
 
@@ -199,9 +219,15 @@ def test_what_cannot_be_checked_is_said(capsys) -> None:
 
 
 def test_a_member_of_unknown_data_is_told_what_to_add() -> None:
-    card = replace(NET, modality="smells")
-    found = failing(subject(card), "shape")["features_are_one_vector_a_sample"]
-    assert "'smells' must be made up" in found and "WRITERS" in found
+    class Smells:
+        @hookimpl
+        def automl_transfer_modalities(self):
+            return [ModalityCard(id="smells", factory="automl_transfer.testing.toy:modality")]
+
+    registry = load_registry(extra=[Smells()], third_party=False)
+    looked_at = Subject(card=replace(NET, modality="smells"), registry=registry)
+    found = failing(looked_at, "shape")["features_are_one_vector_a_sample"]
+    assert "sample data of it are needed" in found and "modality='smells'" in found
 
 
 class TestNet(Conformance):

@@ -10,9 +10,9 @@ from scipy import special
 from sklearn import metrics
 
 from automl_transfer.comparison import compare
+from automl_transfer.kinds import Kind
 from automl_transfer.metrics import best_possible, is_share, prepare, reported
 from automl_transfer.scoring import interval, score, scores
-from automl_transfer.target import Kind
 from automl_transfer.task import MAXIMISED, choose_metric
 
 KINDS: tuple[Kind, ...] = ("multi-label", "regression")

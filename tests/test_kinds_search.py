@@ -13,9 +13,9 @@ from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import StudyError, UsageError
 from automl_transfer.events import DataLoaded, TrialEnded
 from automl_transfer.hookspecs import hookimpl
+from automl_transfer.kinds import Kind
 from automl_transfer.metrics import prepare
 from automl_transfer.plugins import load_registry
-from automl_transfer.target import Kind
 from automl_transfer.testing.toy import write_toy_data
 from automl_transfer.trained import Model
 from tests.toy_search import ToySearch

@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as arrays
 
 from automl_transfer.dataset import Dataset, Sample
 from automl_transfer.errors import DataError
+from automl_transfer.kinds import Kind
 from automl_transfer.splits import make_splits
-from automl_transfer.target import Kind, columns, kind_of, strata_of, totals, unit_of
+from automl_transfer.target import columns, kind_of, strata_of, totals, unit_of
 
 NUMBERS = arrays.arrays(np.float64, st.integers(1, 80), elements=st.floats(-1e6, 1e6))
 SETS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 5)),

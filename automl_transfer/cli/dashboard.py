@@ -45,7 +45,7 @@ def dashboard(
     no_browser: bool,
 ) -> None:
     """Watch and compare studies in the browser. Ctrl-C stops it."""
-    from automl_transfer.cli.terminal import inform, warn
+    from automl_transfer.cli.streams import inform, warn
     from automl_transfer.dashboard.launch import command_line
 
     if port is not None and not 1 <= port <= 65535:

@@ -72,7 +72,8 @@ def check(
     """
     from automl_transfer.artifacts import replacing
     from automl_transfer.cli.registry import loaded_registry
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.jsonable import to_json
     from automl_transfer.report.audit import audit_section
 
@@ -92,7 +93,7 @@ def check(
 
 def _checked(path: Path, options: DataOptions, registry: Registry) -> Audit:
     """The audit, with progress on standard error."""
-    from automl_transfer.cli.terminal import inform
+    from automl_transfer.cli.streams import inform
     from automl_transfer.events import Progress
     from automl_transfer.stages.checking import check
 
@@ -133,7 +134,7 @@ def sample(
     Nothing is downloaded: data sets come with packages. Nothing is ever written over.
     """
     from automl_transfer.cli.registry import loaded_registry
-    from automl_transfer.cli.terminal import inform, write_json
+    from automl_transfer.cli.streams import inform, write_json
     from automl_transfer.report.text import plain
 
     registry = loaded_registry()
@@ -164,7 +165,8 @@ def sample(
 
 
 def _list(registry: Registry, as_json: bool) -> None:
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.report.blocks import Table, columns
 
     cards = [entry.card for entry in registry.sample_data.values()]

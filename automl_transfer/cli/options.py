@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from automl_transfer.dataset import DataOptions
 from automl_transfer.errors import UsageError
-from automl_transfer.target import KINDS, Kind
+from automl_transfer.kinds import KINDS, Kind
+
+if TYPE_CHECKING:
+    from automl_transfer.dataset import DataOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -157,6 +159,8 @@ def data_options(
     root: str | None,
 ) -> DataOptions:
     """What the options of :func:`reading_options` say."""
+    from automl_transfer.dataset import DataOptions
+
     return DataOptions(
         task=task,
         path_column=path_column,

@@ -27,9 +27,8 @@ def plugins() -> None:
 @json_option
 def list_members(as_json: bool) -> None:
     """List what plugins offer, their health, and what was set aside and why."""
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
     from automl_transfer.plugins import load_registry
-    from automl_transfer.report.blocks import Block, Heading, Table, columns
 
     registry = load_registry()
     members = [
@@ -58,6 +57,9 @@ def list_members(as_json: bool) -> None:
     if as_json:
         write_json({"plugins": loaded, "members": members, "quarantined": quarantined})
         return
+    from automl_transfer.cli.terminal import write_blocks
+    from automl_transfer.report.blocks import Block, Heading, Table, columns
+
     blocks: list[Block] = [
         Table(
             columns=columns("plugin", "provider", "adds", "health", "import"),
@@ -119,7 +121,8 @@ def show_member(id: str, as_json: bool) -> None:
     """Show all that is known of a member, by its id, without a download."""
     from automl_transfer.cli.member import blocks, described, members
     from automl_transfer.cli.registry import loaded_registry
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
 
     registry = loaded_registry()
     found = [
@@ -147,7 +150,8 @@ def new_plugin(kind: str, name: str, output: Path, as_json: bool) -> None:
 
     NAME is a namespace, or a namespace and a name: acme, acme/net. Needs no network.
     """
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.report.blocks import Listing, Paragraph
 
     made = scaffold(kind, name, output)
@@ -186,12 +190,14 @@ def new_plugin(kind: str, name: str, output: Path, as_json: bool) -> None:
 def check_members(target: str, level: Level, seed: int, as_json: bool) -> None:
     """Check whether a member, or all of a plugin, do what the contract asks.
 
-    TARGET is the id of a backbone, head, freeze strategy or ranker, or the name of a plugin.
+    TARGET is the id of a backbone, head, freeze strategy, ranker or modality, or the name of a
+    plugin.
     Exits with 3 if a check fails.
     """
     from automl_transfer.cli.checked import Checked, blocks
     from automl_transfer.cli.registry import loaded_registry
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.testing.kit.members import subjects
     from automl_transfer.testing.kit.running import run_checks
 

@@ -57,7 +57,8 @@ def predict(
     A directory stands for the files in it. A file that cannot be read gets a row that says why;
     if none can be read, the exit code is 4.
     """
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.study import predict as run
 
     if top is not None and top < 1:

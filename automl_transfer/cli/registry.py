@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_transfer.cli.terminal import warn
+from automl_transfer.cli.streams import warn
 from automl_transfer.registry import Registry
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,13 @@ from pathlib import Path
 from automl_transfer.errors import PluginError, UsageError
 
 TEMPLATE = Path(__file__).parent.parent / "templates" / "plugin"
-MEMBERS = {"backbone": "net", "head": "head", "strategy": "plan", "ranker": "score"}
+MEMBERS = {
+    "backbone": "net",
+    "head": "head",
+    "strategy": "plan",
+    "ranker": "score",
+    "modality": "sound",
+}
 """Kinds, and what a member is called if only the namespace is given."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -38,6 +42,9 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
         UsageError: The name cannot be one, or there is something in its place.
         PluginError: The weights of the example could not be written.
     """
+    import shutil
+    import subprocess
+
     from cookiecutter.main import cookiecutter
 
     namespace, _, member = name.partition("/")
@@ -62,10 +69,13 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
         extra_context={"kind": kind, "namespace": namespace, "member": member},
         output_dir=str(parent),
     )
-    for compiled in directory.rglob("__pycache__"):
+    for compiled in list(directory.rglob("__pycache__")):
         shutil.rmtree(compiled)  # of the template, where it was installed
+    for file in list(directory.rglob("*.py")):
+        if not file.read_text(encoding="utf-8").strip():
+            file.unlink()  # of another kind of member
     maker = directory / "make_weights.py"
-    if kind == "backbone":
+    if maker.exists():
         done = subprocess.run(
             [sys.executable, str(maker)], capture_output=True, text=True, check=False
         )
@@ -74,6 +84,4 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
                 f"The weights of the example could not be written; run {str(maker)!r}: "
                 f"{(done.stderr.strip().splitlines() or ['?'])[-1]}"
             )
-    else:
-        maker.unlink()
     return Made(directory=directory, id=f"{namespace}/{member}", distribution=distribution)

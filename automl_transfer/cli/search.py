@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from automl_transfer.budget import DEFAULT_SECONDS, format_duration, parse_duration
+from automl_transfer.cards import PORTFOLIOS
 from automl_transfer.cli.options import (
     READING,
     F,
@@ -25,14 +26,8 @@ from automl_transfer.cli.options import (
 )
 from automl_transfer.constraints import LICENSE_POLICIES, PREFERENCES, parse_latency
 from automl_transfer.errors import NothingUsableError
-from automl_transfer.request import (
-    PORTFOLIOS,
-    SearchRequest,
-    hide_password,
-    parse_devices,
-    parse_size,
-)
-from automl_transfer.target import Kind
+from automl_transfer.kinds import Kind
+from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
 from automl_transfer.task import MAXIMISED
 
 if TYPE_CHECKING:
@@ -215,7 +210,8 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     """
     from automl_transfer.cli.progress.board import Board
     from automl_transfer.cli.registry import loaded_registry
-    from automl_transfer.cli.terminal import inform, write_blocks, write_json
+    from automl_transfer.cli.streams import inform, write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.jsonable import to_json
 
     request = _request(**asked)
@@ -331,7 +327,8 @@ def _earlier(started: SearchStarted, request: SearchRequest) -> list[Outcome]:
 def _display(board: Board, quiet: bool) -> Iterator[Callable[[Event], None]]:
     """What to call with each event: a live table on a terminal, lines elsewhere."""
     from automl_transfer.cli.progress.lines import Lines
-    from automl_transfer.cli.terminal import console, inform, warn
+    from automl_transfer.cli.streams import inform, warn
+    from automl_transfer.cli.terminal import console
     from automl_transfer.events import Note
 
     err = console(stderr=True)
@@ -352,7 +349,7 @@ def _display(board: Board, quiet: bool) -> Iterator[Callable[[Event], None]]:
 
 
 def _say_how_to_resume(request: SearchRequest, board: Board) -> None:
-    from automl_transfer.cli.terminal import inform
+    from automl_transfer.cli.streams import inform
     from automl_transfer.report.figures import metric_words, score
     from automl_transfer.report.ranking import tally
     from automl_transfer.report.text import plain

@@ -68,7 +68,8 @@ def show(
     A study without an answer yet is shown as it stands.
     """
     from automl_transfer.cli.reading import metric_of, opened
-    from automl_transfer.cli.terminal import write_blocks, write_json
+    from automl_transfer.cli.streams import write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.jsonable import to_json
     from automl_transfer.report.shown import shown
     from automl_transfer.report.trial import trial_blocks

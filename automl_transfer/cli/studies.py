@@ -17,7 +17,8 @@ from automl_transfer.cli.options import json_option
 @json_option
 def studies(directory: str, as_json: bool) -> None:
     """List the studies in DIRECTORY (default: studies)."""
-    from automl_transfer.cli.terminal import inform, write_blocks, write_json
+    from automl_transfer.cli.streams import inform, write_json
+    from automl_transfer.cli.terminal import write_blocks
     from automl_transfer.errors import StudyError
     from automl_transfer.report.blocks import Table, columns
     from automl_transfer.report.figures import NOTHING, score

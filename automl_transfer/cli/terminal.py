@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -40,21 +38,6 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else UNBOUNDED
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
-
-
-def warn(text: str) -> None:
-    """A warning on standard error."""
-    print(f"warning: {plain(text)}", file=sys.stderr)
-
-
-def inform(text: str) -> None:
-    """A line on standard error that is no warning."""
-    print(plain_lines(text), file=sys.stderr)
-
-
-def write_json(value: Any) -> None:
-    """JSON on standard output, in ASCII: what cannot be printed is an escape sequence of JSON."""
-    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def write_blocks(blocks: Iterable[Block]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from automl_transfer.cards import HeadCard
+from automl_transfer.kinds import KINDS
 from automl_transfer.space import Float, Int, Scalar
-from automl_transfer.target import KINDS
 
 if TYPE_CHECKING:
     from torch import nn

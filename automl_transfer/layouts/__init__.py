@@ -1,8 +1,9 @@
 """Ways to lay out labelled files, read without opening any of them.
 
 Serves every modality whose samples are files: a modality passes the suffixes that it reads and the
-word for what it looks for. A directory holds class folders, or ``train``/``val``/``test`` folders
-with class folders in them; a file is a manifest (CSV, TSV or Parquet). Nothing is ever written.
+word for what it looks for, opens each listed file once, and gets a data set of those that can be
+used. A directory holds class folders, or ``train``/``val``/``test`` folders with class folders in
+them; a file is a manifest (CSV, TSV or Parquet). Nothing is ever written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from automl_transfer.layouts.folders import read_folders
 from automl_transfer.layouts.groups import grouped
 from automl_transfer.layouts.listing import MIN_PER_CLASS, Listing, require_enough
 from automl_transfer.layouts.manifest import MANIFEST_SUFFIXES, peek_manifest, read_manifest
+from automl_transfer.layouts.opening import Inspected, dataset_of, items_of
 from automl_transfer.layouts.parts import PART_NAMES
+from automl_transfer.layouts.recognising import recognised
 from automl_transfer.layouts.walking import Found, Walk, walk
 
 __all__ = [
@@ -25,10 +28,14 @@ __all__ = [
     "PART_NAMES",
     "Entry",
     "Found",
+    "Inspected",
     "Listing",
     "Walk",
+    "dataset_of",
+    "items_of",
     "peek_manifest",
     "read_layout",
+    "recognised",
     "require_enough",
     "walk",
 ]

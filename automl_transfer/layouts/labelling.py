@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from automl_transfer.kinds import Kind
 from automl_transfer.layouts.entry import Entry
-from automl_transfer.target import Kind, Targets, strata_of
+from automl_transfer.target import Targets, strata_of
 
 
 @dataclass(frozen=True, kw_only=True)

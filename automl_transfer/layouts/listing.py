@@ -8,9 +8,10 @@ from pathlib import Path
 
 from automl_transfer.dataset import Quarantined
 from automl_transfer.errors import DataError
+from automl_transfer.kinds import Kind, word_of
 from automl_transfer.layouts.entry import Entry
 from automl_transfer.layouts.labelling import Labelling, labelled, trouble_with
-from automl_transfer.target import Kind, outputs_of, word_of
+from automl_transfer.target import outputs_of
 
 MIN_PER_CLASS = 5
 """Different usable samples a class or label must have: with fewer, it cannot be in every part."""

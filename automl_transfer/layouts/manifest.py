@@ -15,11 +15,11 @@ from typing import Any
 
 from automl_transfer.dataset import DataOptions, Part, Quarantined
 from automl_transfer.errors import DataError, did_you_mean
+from automl_transfer.kinds import Kind
 from automl_transfer.layouts.entry import Entry
 from automl_transfer.layouts.labelling import split_labels, trouble_with
 from automl_transfer.layouts.listing import Listing, listed, shorten
 from automl_transfer.layouts.parts import PART_NAMES, part_named
-from automl_transfer.target import Kind
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 

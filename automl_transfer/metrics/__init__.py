@@ -11,10 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.kinds import Kind
 from automl_transfer.metrics import multi_label, regression, single_label
 from automl_transfer.metrics.multi_label import holding
 from automl_transfer.metrics.weighting import Evaluate, Prepare, Values, Weights
-from automl_transfer.target import Kind, Targets, kind_of
+from automl_transfer.target import Targets, kind_of
 
 __all__ = [
     "TIE_BREAKER",

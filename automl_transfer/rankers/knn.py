@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import RankerCard
-from automl_transfer.target import KINDS, Targets, columns, kind_of
+from automl_transfer.kinds import KINDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from automl_transfer.target import Targets
 
 CARD = RankerCard(
     id="knn",
@@ -38,6 +43,9 @@ def score(
         classes: Columns of a prediction.
         seed: Chooses the samples when there are more than :data:`MOST`.
     """
+    import numpy as np
+
+    from automl_transfer.target import columns, kind_of
     from automl_transfer.training.matrix import blocks
 
     chosen = np.arange(len(features))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import RankerCard
-from automl_transfer.target import KINDS, Targets
+from automl_transfer.kinds import KINDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from automl_transfer.target import Targets
 
 CARD = RankerCard(
     id="logme",
@@ -14,7 +19,7 @@ CARD = RankerCard(
     kinds=KINDS,
     summary="logarithm of maximum evidence (arXiv:2102.11005)",
 )
-RATIOS = 2.0 ** np.arange(-30, 10.25, 0.25)
+RATIOS = tuple(2.0 ** (power / 4) for power in range(-120, 41))
 """Precision of the weights over that of the noise, in units of the sum of the eigenvalues."""
 
 
@@ -39,6 +44,8 @@ def score(
         classes: Columns of a prediction.
         seed: Not needed: nothing is left to chance.
     """
+    import numpy as np
+
     from automl_transfer.target import kind_of, totals
     from automl_transfer.training.spectrum import Regressed, spectrum
 
@@ -55,7 +62,7 @@ def score(
     if not len(counts):
         return 0.0
     out_of_reach = np.maximum(counts - energy.sum(axis=0), 0.0)
-    ratios = RATIOS * max(float(found.eigenvalues.sum()), np.finfo(float).tiny)
+    ratios = np.array(RATIOS) * max(float(found.eigenvalues.sum()), np.finfo(float).tiny)
     kept = ratios[:, None] / (ratios[:, None] + found.eigenvalues)  # t / (t + s), (T, r)
     # The squared residual plus t times the squared length of the weights.
     misfit = np.maximum(kept @ energy + out_of_reach, 1e-12 * counts)

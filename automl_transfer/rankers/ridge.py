@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import RankerCard
-from automl_transfer.target import KINDS, Targets
+from automl_transfer.kinds import KINDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from automl_transfer.target import Targets
 
 CARD = RankerCard(
     id="ridge",
@@ -39,6 +44,8 @@ def score(
         classes: Columns of a prediction.
         seed: Not needed: nothing is left to chance.
     """
+    import numpy as np
+
     from automl_transfer.training.ridge import ridge_path
 
     path = ridge_path(features, labels, classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from automl_transfer.kinds import word_of
 from automl_transfer.recommendation import (
     ClassGain,
     LearningCurve,
@@ -20,7 +21,6 @@ from automl_transfer.report.figures import (
     metric_words,
     score,
 )
-from automl_transfer.target import word_of
 
 SHOWN = 5
 """Classes in the table."""

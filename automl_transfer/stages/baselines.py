@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import compare
 from automl_transfer.contracts import RawRows
 from automl_transfer.events import Event, Progress
+from automl_transfer.kinds import Kind
 from automl_transfer.metrics import is_share
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH, Baseline, Interval
@@ -20,7 +21,7 @@ from automl_transfer.stages.frozen_features import features_of
 from automl_transfer.stages.held_out import Scored
 from automl_transfer.stages.plain_training import default_fine_tune, from_scratch
 from automl_transfer.stages.yardstick import Made, Positions, Probabilities, Yardstick
-from automl_transfer.target import Kind, totals
+from automl_transfer.target import totals
 
 DEFAULT_BACKBONE = "bundled/efficientnet_lite0"
 CONSTANT: dict[Kind, str] = {

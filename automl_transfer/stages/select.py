@@ -15,9 +15,9 @@ from automl_transfer.errors import (
     WeightsUnavailableError,
     did_you_mean,
 )
+from automl_transfer.kinds import Kind
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
-from automl_transfer.target import Kind
 
 Card = TypeVar("Card", HeadCard, StrategyCard)
 

@@ -19,10 +19,10 @@ from automl_transfer.dataset import DataOptions, Dataset, Quarantined, Recogniti
 from automl_transfer.errors import DataError
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.jsonable import digest
+from automl_transfer.kinds import Kind
 from automl_transfer.layouts.entry import Entry
 from automl_transfer.layouts.labelling import labelled
 from automl_transfer.space import Choice, Scalar
-from automl_transfer.target import Kind
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch.nn import functional
 
-from automl_transfer.target import Kind, Target
+from automl_transfer.kinds import Kind
+from automl_transfer.target import Target
 
 
 class Link(ABC):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.target import Kind, Targets, columns, kind_of
+from automl_transfer.kinds import Kind
+from automl_transfer.target import Targets, columns, kind_of
 from automl_transfer.training.calibration import (
     SharpnessGrid,
     fit_logistic,

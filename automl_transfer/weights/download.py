@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from automl_transfer.weights.places import (
@@ -133,6 +132,8 @@ def hash_in_name(name: str) -> str | None:
 
 def _receive(url: str, handle: int) -> str:
     """Writes the contents of ``url`` to the open file and returns their SHA-256."""
+    import urllib.request
+
     state = hashlib.sha256()
     received = 0
     opener = urllib.request.build_opener()

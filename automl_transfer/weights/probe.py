@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import urllib.error
 import urllib.parse
-import urllib.request
 
 # What a proxy says when it cannot, or may not, reach the host behind it.
 _NOBODY_BEHIND = frozenset({407, 502, 503, 504})
@@ -63,6 +61,9 @@ def origin_of(url: str) -> str:
 
 
 def _ask(origin: str, timeout: float) -> str | None:
+    import urllib.error
+    import urllib.request
+
     answer: list[str | None] = []
 
     def ask() -> None:

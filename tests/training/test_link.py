@@ -8,7 +8,8 @@ import torch
 
 from automl_transfer.heads import linear, mlp
 from automl_transfer.heads.ridge import build as build_ridge
-from automl_transfer.target import Kind, Target, unit_of
+from automl_transfer.kinds import Kind
+from automl_transfer.target import Target, unit_of
 from automl_transfer.training.frozen import seeded
 from automl_transfer.training.head import fit, train_head
 from automl_transfer.training.link import Link, link_of

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.contracts import KeepRows, Progress
 from automl_transfer.errors import CardError, DataError
+from automl_transfer.layouts import Inspected
 from automl_transfer.modalities.image.encoder import ImageEncoder
 from automl_transfer.modalities.image.plain_view import plain_view
 from automl_transfer.modalities.image.reading import (
@@ -83,18 +84,6 @@ class Views:
             if not self._keep.keep(self.encoders[place], list(block), rows):
                 self._refused.add(place)
         block.clear()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inspected:
-    """What opening a file came to."""
-
-    id: str
-    """Of its content; empty if it cannot be used."""
-    error: str | None = None
-    """Why it cannot be used."""
-    kind: str = ""
-    """The same in a few words."""
 
 
 @dataclass(frozen=True, kw_only=True)

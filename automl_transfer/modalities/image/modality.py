@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.contracts import Examined, KeepRows, Progress, ReadRows
-from automl_transfer.dataset import DataOptions, Dataset, Quarantined, Recognition, Sample, take
-from automl_transfer.errors import DataError
-from automl_transfer.layouts import (
-    MANIFEST_SUFFIXES,
-    Listing,
-    peek_manifest,
-    read_layout,
-    require_enough,
-    walk,
-)
+from automl_transfer.dataset import DataOptions, Dataset, Recognition, take
+from automl_transfer.layouts import dataset_of, items_of, read_layout, recognised
 from automl_transfer.modalities.image.encoder import ImageEncoder
 from automl_transfer.modalities.image.inspecting import Views, in_threads, inspect
 from automl_transfer.modalities.image.reading import SUFFIXES
 from automl_transfer.modalities.image.thumbnails import thumbnail
 from automl_transfer.space import Scalar
-from automl_transfer.target import outputs_of
 
-_PEEK = 500
-"""Files or rows that are looked at to recognise the data."""
 _RAW_SIDE = 32
 
 
@@ -44,30 +32,7 @@ class ImageModality:
 
     def recognise(self, path: Path, options: DataOptions) -> Recognition:
         """The share of the first files, or rows of a manifest, whose names end like images'."""
-        if path.is_dir():
-            found = walk(path, SUFFIXES, limit=_PEEK)
-            images, others = len(found.files), len(found.others)
-            what = "files"
-        elif path.suffix.lower() in MANIFEST_SUFFIXES:
-            try:
-                names = peek_manifest(path, options, _PEEK)
-            except DataError as error:
-                # Low, so that whoever can read it is preferred, and this error is told otherwise.
-                return Recognition(score=0.01, reason=str(error))
-            images = sum(Path(name).suffix.lower() in SUFFIXES for name in names)
-            others = len(names) - images
-            what = "rows"
-        else:
-            kinds = ", ".join(sorted(MANIFEST_SUFFIXES))
-            return Recognition(
-                score=0.0, reason=f"it is neither a folder nor a manifest ({kinds})"
-            )
-        score = images / (images + others) if images else 0.0
-        return Recognition(
-            score=score,
-            reason=f"{images} of the first {images + others} {what} are named like images "
-            f"({', '.join(sorted(SUFFIXES))})",
-        )
+        return recognised(path, options, SUFFIXES, "image")
 
     def open(self, path: Path, options: DataOptions, progress: Progress | None = None) -> Dataset:
         """Lists the files and decodes each once; those that fail are quarantined.
@@ -97,42 +62,7 @@ class ImageModality:
     ) -> Dataset:
         listing = read_layout(path, options, SUFFIXES, "image")
         inspected = inspect([entry.path for entry in listing.entries], progress, views)
-        samples: list[Sample] = []
-        broken: list[Quarantined] = []
-        for entry, found in zip(listing.entries, inspected, strict=True):
-            if found.error is None:
-                samples.append(
-                    Sample(
-                        id=found.id,
-                        source=entry.source,
-                        label=entry.stratum,
-                        values=entry.values,
-                        part=entry.part,
-                        group=entry.group,
-                    )
-                )
-            else:
-                broken.append(
-                    Quarantined(source=entry.source, reason=found.error, kind=found.kind)
-                )
-        if not samples:
-            first = "; ".join(f"{item.source!r}: {item.reason}" for item in broken[:3])
-            raise DataError(
-                f"At least some images of {str(path)!r} must be readable, but all {len(broken)} "
-                f"fail ({first}). Check that these files are images."
-            )
-        _require_enough(listing, samples)
-        return Dataset(
-            modality="image",
-            root=os.path.abspath(listing.root),
-            classes=listing.classes,
-            kind=listing.kind,
-            samples=tuple(samples),
-            layout=listing.layout,
-            quarantined=(*listing.quarantined, *broken),
-            empty_classes=listing.empty,
-            notes=listing.notes,
-        )
+        return dataset_of(listing, inspected, modality="image")
 
     def open_items(self, paths: Sequence[Path]) -> tuple[Dataset, Sequence[str | None]]:
         """Image files to predict; a folder is not entered, so name the files in it.
@@ -142,17 +72,7 @@ class ImageModality:
             ``paths``; and for each path None, or the reason why it cannot be.
         """
         files = [Path(os.path.abspath(path)) for path in paths]
-        found = inspect(files)
-        samples = tuple(
-            Sample(id=item.id, source=str(file), label=0)
-            for file, item in zip(files, found, strict=True)
-            if item.error is None
-        )
-        # Sources are absolute: files to predict may lie anywhere.
-        dataset = Dataset(
-            modality="image", root="", classes=("",), samples=samples, layout="files"
-        )
-        return dataset, [item.error for item in found]
+        return items_of(files, inspect(files), modality="image")
 
     def encoder(
         self, root: str, input: Mapping[str, Any], params: Mapping[str, Scalar]
@@ -194,20 +114,3 @@ class ImageModality:
         from automl_transfer.modalities.image.examining import examine
 
         return examine(dataset, rows, progress)
-
-
-def _require_enough(listing: Listing, samples: Sequence[Sample]) -> None:
-    totals: Counter[int] = Counter()
-    for entry in listing.entries:
-        totals.update(outputs_of(listing.kind, entry.stratum, entry.values))
-    different: dict[int, set[str]] = defaultdict(set)
-    for sample in samples:
-        for place in outputs_of(listing.kind, sample.label, sample.values):
-            different[place].add(sample.id)
-    places = range(len(listing.classes))
-    require_enough(
-        listing.classes,
-        [len(different[place]) for place in places],
-        [totals[place] for place in places],
-        kind=listing.kind,
-    )

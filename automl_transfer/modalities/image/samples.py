@@ -15,6 +15,7 @@ from automl_transfer.sample_data import spread
 CARDS = (
     SampleDataCard(
         id="digits",
+        modality="image",
         factory="automl_transfer.modalities.image.samples:write_digits",
         title="Handwritten digits, 1,797 grey images of 8 x 8 pixels, written at 64 x 64",
         license="CC-BY-4.0",
@@ -23,6 +24,7 @@ CARDS = (
     ),
     SampleDataCard(
         id="textiles",
+        modality="image",
         factory="automl_transfer.modalities.image.samples:write_textiles",
         title="Simulated textile faults, 2,000 images, 3 classes: nominal, local, global",
         license="MIT",
@@ -31,6 +33,7 @@ CARDS = (
     ),
     SampleDataCard(
         id="solar-cells",
+        modality="image",
         factory="automl_transfer.modalities.image.samples:write_solar_cells",
         title="Electroluminescence images of solar cells, 2,624 grey images of 300 x 300 pixels",
         license="CC-BY-NC-SA-4.0",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.testing.kit.checking import Subject, check, require
@@ -22,6 +25,9 @@ CLOSE = 1e-4
 """Largest difference of features that count as equal, in units of the largest feature."""
 COST = 0.02
 """Share by which declared and counted parameters may differ."""
+OPERATIONS = 0.1
+"""Share by which declared and counted multiplications may differ: counters do not agree on what
+lies between the layers."""
 
 
 @check("shape", "backbone")
@@ -83,6 +89,43 @@ def declared_cost_is_the_cost(subject: Subject) -> None:
         f"CostCard.params of {card.id!r} must be what is counted, {found:,}, but is "
         f"{card.cost.params:,}: --max-params and the order of the search go by it.",
     )
+
+
+@check("shape", "backbone")
+def declared_operations_are_the_operations(subject: Subject) -> None:
+    """A declared number of multiplications is what is counted for one sample."""
+    card = subject.card
+    assert isinstance(card, BackboneCard)
+    if card.cost is None or card.cost.gmacs is None:
+        return
+    found = _gmacs(_network(subject), subject.inputs.batch([0]))
+    require(
+        abs(found - card.cost.gmacs) <= OPERATIONS * found,
+        f"CostCard.gmacs of {card.id!r} must be what is counted for one sample, {found:.4g} "
+        f"billion multiplications with addition, but is {card.cost.gmacs:.4g}: the order of the "
+        "search goes by it.",
+    )
+
+
+@check("shape", "backbone")
+def extreme_samples_have_features(subject: Subject) -> None:
+    """Features are finite for the emptiest and the fullest sample, in training mode as well."""
+    network = _network(subject)
+    row = subject.inputs.rows.rows(np.array([0]))[0]
+    limits = np.iinfo(row.dtype) if np.issubdtype(row.dtype, np.integer) else None
+    seen = subject.inputs.rows.rows(np.arange(len(subject.inputs.dataset.samples)))
+    ends = (limits.min, limits.max) if limits else (np.min(seen), np.max(seen))
+    batch = subject.inputs.encoder.batch([np.full_like(row, end) for end in (*ends, 0)])
+    for train in (False, True):
+        network.module.train(train)
+        with torch.inference_mode():
+            found = network.features(batch)
+        require(
+            bool(torch.isfinite(found).all()),
+            f"Features of {subject.card.id!r} must be finite for samples that are {ends[0]:.4g}, "
+            f"{ends[1]:.4g} or 0 all over, but are not in {'training' if train else 'eval'} mode: "
+            "nothing may be divided by a deviation of zero.",
+        )
 
 
 @check("shape", "backbone")
@@ -249,6 +292,29 @@ def training_beats_a_guess(subject: Subject) -> None:
         f"{found:.3f}: features must tell samples apart, and inputs be scaled as the weights "
         "expect.",
     )
+
+
+def _gmacs(network: Any, batch: Any) -> float:
+    """Billions of multiplications of a forward pass: on the meta device, which computes nothing,
+    unless the network cannot be there."""
+    there = copy.deepcopy(network)
+    there.module.to("meta")
+    try:
+        return _counted(there, _on_meta(batch))
+    except (NotImplementedError, RuntimeError):  # it looks at values on its way
+        return _counted(network, batch)
+
+
+def _counted(network: Any, batch: Any) -> float:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.features(batch)
+    return float(counter.get_total_flops()) / 2e9
+
+
+def _on_meta(batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return {name: tensor.to("meta") for name, tensor in batch.items()}
+    return batch.to("meta")
 
 
 def _network(subject: Subject) -> Any:

@@ -15,7 +15,7 @@ from automl_transfer.plugins import NO_PLUGINS, ONLY
 from automl_transfer.space import Choice, Scalar, Space
 from automl_transfer.testing.kit.checking import KindOfMember, Subject, check, require
 
-_ALL: tuple[KindOfMember, ...] = ("backbone", "head", "strategy", "ranker")
+_ALL: tuple[KindOfMember, ...] = ("backbone", "head", "strategy", "ranker", "modality")
 _HEAVY = ("torch", "timm", "transformers", "torchvision")
 _LOOK = """
 import json, sys, socket
@@ -28,7 +28,8 @@ socket.getaddrinfo = socket.create_connection = refuse
 from automl_transfer.plugins import load_registry
 registry = load_registry()
 heavy = [name for name in {heavy!r} if name in sys.modules]
-found = [entry.card for kind in ("backbones", "heads", "strategies", "rankers")
+found = [entry.card
+         for kind in ("backbones", "heads", "strategies", "rankers", "modalities")
          for entry in getattr(registry, kind).values() if entry.card.id == {id!r}]
 for card in found:
     registry.load(card)
@@ -49,7 +50,7 @@ def card_survives_json(subject: Subject) -> None:
     )
 
 
-@check("card", *_ALL)
+@check("card", "backbone", "head", "strategy", "ranker")
 def id_has_a_namespace(subject: Subject) -> None:
     """A plugin's id has a namespace of its own, like ``acme/name``."""
     from automl_transfer.gather import is_reserved

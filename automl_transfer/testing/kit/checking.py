@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from automl_transfer.cards import BackboneCard, HeadCard, RankerCard, StrategyCard
+from automl_transfer.cards import (
+    BackboneCard,
+    HeadCard,
+    ModalityCard,
+    RankerCard,
+    StrategyCard,
+)
 from automl_transfer.contracts import LocalWeights
 from automl_transfer.errors import AutomlTransferError, PluginError
 from automl_transfer.registry import Registry
@@ -18,14 +24,15 @@ if TYPE_CHECKING:
 Level = Literal["card", "shape", "train"]
 LEVELS: tuple[Level, ...] = ("card", "shape", "train")
 """Each holds the ones before: what is declared, what is built, what is trained."""
-KindOfMember = Literal["backbone", "head", "strategy", "ranker"]
-MemberCard = BackboneCard | HeadCard | StrategyCard | RankerCard
+KindOfMember = Literal["backbone", "head", "strategy", "ranker", "modality"]
+MemberCard = BackboneCard | HeadCard | StrategyCard | RankerCard | ModalityCard
 
 _KINDS: Mapping[type, KindOfMember] = {
     BackboneCard: "backbone",
     HeadCard: "head",
     StrategyCard: "strategy",
     RankerCard: "ranker",
+    ModalityCard: "modality",
 }
 
 
@@ -126,7 +133,13 @@ class Result:
 
 
 CHECKS: list[Check] = []
-EXPECTED: Mapping[KindOfMember, int] = {"backbone": 18, "head": 11, "strategy": 9, "ranker": 8}
+EXPECTED: Mapping[KindOfMember, int] = {
+    "backbone": 20,
+    "head": 11,
+    "strategy": 9,
+    "ranker": 8,
+    "modality": 18,
+}
 """How many checks there are at least, by kind: one that got lost is noticed."""
 
 

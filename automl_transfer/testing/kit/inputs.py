@@ -1,9 +1,10 @@
-"""Samples to look at a backbone with, made up on the spot: through the modality's own path."""
+"""Samples to look at a member with, written on the spot and read by the modality itself."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,26 +59,64 @@ def _vectors(directory: Path) -> Path:
 
 
 WRITERS: dict[str, Callable[[Path], Path]] = {"image": write_images, "vectors": _vectors}
-"""By modality: writes data of three classes below a directory, and returns their place. The tests
-of a plugin that brings a modality add theirs."""
+"""By modality: writes data of three classes below a directory, and returns their place. Of other
+modalities the sample data are used that a plugin offers."""
+
+
+def data_for(modality: str, registry: Registry, directory: Path) -> Path:
+    """Writes five samples each of three classes.
+
+    Args:
+        modality: Id of the kind of data.
+        registry: Of the plugins.
+        directory: An empty one.
+
+    Returns:
+        Where the data are, there or below.
+
+    Raises:
+        PluginError: Nobody offers sample data of that kind, or they have too few classes.
+    """
+    if modality in WRITERS:
+        return WRITERS[modality](directory)
+    cards = [
+        entry.card for entry in registry.sample_data.values() if entry.card.modality == modality
+    ]
+    if not cards:
+        raise PluginError(
+            f"To check what takes data of modality {modality!r}, sample data of it are needed, "
+            "but no plugin offers any: give a SampleDataCard with "
+            f"modality={modality!r} (automl_transfer_sample_data), as `plugins new modality` does."
+        )
+    labelling = cards[0].labellings[0] if cards[0].labellings else None
+    registry.load(cards[0])(directory=directory, labelling=labelling, per_class=SAMPLES // CLASSES)
+    folders = sorted(path for path in directory.iterdir() if path.is_dir())
+    if len(folders) < CLASSES:
+        raise PluginError(
+            f"Sample data {cards[0].id!r} must be folders of at least {CLASSES} classes, but are "
+            f"{len(folders)}."
+        )
+    for folder in folders[CLASSES:]:
+        shutil.rmtree(folder)
+    return directory
+
+
+def input_of(modality: str, registry: Registry) -> Mapping[str, Any]:
+    """What some backbone says of its input; an empty mapping where there is none of that kind."""
+    cards = (entry.card for entry in registry.backbones.values())
+    return next((card.input for card in cards if card.modality == modality), {})
 
 
 def inputs_for(card: BackboneCard, registry: Registry) -> Inputs:
-    """Made-up samples, encoded as a card asks.
+    """Sample data, encoded as a card asks.
 
     Raises:
-        PluginError: Nobody has said how data of its modality are made up.
+        PluginError: Nobody offers sample data of its modality.
     """
-    write = WRITERS.get(card.modality)
-    if write is None:
-        raise PluginError(
-            f"Data of modality {card.modality!r} must be made up to check {card.id!r}, but it is "
-            f"known how for {', '.join(WRITERS)} only. Add a function to "
-            "automl_transfer.testing.kit.inputs.WRITERS in the tests of the plugin."
-        )
     modality = registry.load(registry.modality(card.modality))()
     with tempfile.TemporaryDirectory(prefix="automl-transfer-") as place:
-        dataset = modality.open(write(Path(place)), DataOptions())
+        path = data_for(card.modality, registry, Path(place))
+        dataset = modality.open(path, DataOptions())
         encoder = modality.encoder(dataset.root, card.input, {})
         rows = [encoder.prepare(sample) for sample in dataset.samples]
     # The files are gone by now: what was prepared of them is what is looked at.

@@ -38,8 +38,9 @@ def subjects(registry: Registry, target: str, seed: int = 0) -> list[Subject]:
             found = [registry.resolved(target)]
         except UsageError as error:
             raise UsageError(
-                f"plugins check must be given the id of a backbone, head, freeze strategy or "
-                f"ranker, or the name of a plugin that offers some, but got {target!r}: {error}"
+                f"plugins check must be given the id of a backbone, head, freeze strategy, "
+                f"ranker or modality, or the name of a plugin that offers some, but got "
+                f"{target!r}: {error}"
             ) from None
     return [subject(registry, entry, seed) for entry in found]
 

@@ -9,7 +9,7 @@ from automl_transfer.entries import one_line
 from automl_transfer.errors import AutomlTransferError
 
 # Importing them is what makes their checks known.
-from automl_transfer.testing.kit import backbones, cards, heads, rankers, strategies
+from automl_transfer.testing.kit import backbones, cards, heads, modalities, rankers, strategies
 from automl_transfer.testing.kit.checking import (
     CHECKS,
     LEVELS,
@@ -20,7 +20,16 @@ from automl_transfer.testing.kit.checking import (
     Subject,
 )
 
-__all__ = ["backbones", "cards", "checks_of", "heads", "rankers", "run_checks", "strategies"]
+__all__ = [
+    "backbones",
+    "cards",
+    "checks_of",
+    "heads",
+    "modalities",
+    "rankers",
+    "run_checks",
+    "strategies",
+]
 
 
 def checks_of(kind: KindOfMember, level: Level = "train") -> list[Check]:

@@ -1,3 +1,4 @@
+{%- if cookiecutter.kind in ("backbone", "modality") -%}
 """Writes the weights that the package carries: ``python make_weights.py``."""
 
 from __future__ import annotations
@@ -16,3 +17,4 @@ if __name__ == "__main__":
     module = make(seed=0)
     state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
     save_file(state, HERE / "{{ cookiecutter.module }}" / "weights.safetensors")
+{% endif -%}

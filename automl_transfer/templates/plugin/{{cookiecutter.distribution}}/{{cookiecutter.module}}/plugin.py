@@ -1,4 +1,4 @@
-"""The plugin: its card, nothing heavy. It is imported whenever plugins are listed."""
+"""The plugin: its {{ "cards" if cookiecutter.kind == "modality" else "card" }}, nothing heavy. It is imported whenever plugins are listed."""
 
 from __future__ import annotations
 
@@ -98,4 +98,72 @@ CARD = RankerCard(
 def automl_transfer_rankers() -> list[RankerCard]:
     """Rankers."""
     return [CARD]
+{%- elif cookiecutter.kind == "modality" %}
+from automl_transfer.cards import (
+    BackboneCard,
+    CostCard,
+    FeatureCard,
+    ModalityCard,
+    SampleDataCard,
+    StageCard,
+    WeightsCard,
+)
+from automl_transfer.space import Choice
+
+AUTOML_TRANSFER_API = (1, 0)
+
+CARD = ModalityCard(
+    id="{{ cookiecutter.namespace }}/{{ cookiecutter.member }}",
+    factory="{{ cookiecutter.module }}.modality:build",
+    summary="sounds in WAV files",
+    # How the training view of a sample may vary.
+    space=(Choice(name="noise", choices=(0.0, 0.01), default=0.0),),
+)
+NET = BackboneCard(
+    id="{{ cookiecutter.namespace }}/net",
+    factory="{{ cookiecutter.module }}.backbone:build",
+    modality=CARD.id,
+    family="{{ cookiecutter.namespace }}",
+    weights=WeightsCard(
+        sources=("package:{{ cookiecutter.module }}/weights.safetensors",),
+        requires="{{ cookiecutter.distribution }}",
+        license="Apache-2.0",
+        pretrained_on="nothing yet: drawn at random",
+    ),
+    input={"samples": 8000},
+    features=FeatureCard(width=64),
+    # From input to output; together they hold every parameter and buffer once.
+    stages=(
+        StageCard(name="stem", tensors=(r"stem\.",)),
+        StageCard(name="body", tensors=(r"body\.",)),
+        StageCard(name="last", tensors=(r"last\.",)),
+    ),
+    cost=CostCard(params=23520),
+)
+# What `plugins check` and the tests look at, and what people can try the search on.
+TONES = SampleDataCard(
+    id="{{ cookiecutter.namespace }}/tones",
+    factory="{{ cookiecutter.module }}.sample_data:write",
+    title="Tones of three pitches, 120 sounds of a second",
+    license="CC0-1.0",
+    modality=CARD.id,
+)
+
+
+@hookimpl
+def automl_transfer_modalities() -> list[ModalityCard]:
+    """Kinds of data."""
+    return [CARD]
+
+
+@hookimpl
+def automl_transfer_backbones() -> list[BackboneCard]:
+    """Backbones that are always offered."""
+    return [NET]
+
+
+@hookimpl
+def automl_transfer_sample_data() -> list[SampleDataCard]:
+    """Small data sets for `automl-transfer data sample`."""
+    return [TONES]
 {%- endif %}
