@@ -6,7 +6,6 @@ that broke it and the next step. Any other exception that reaches the command li
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 _LONGEST_REASON = 2000
@@ -92,6 +91,8 @@ def reason_of(error: BaseException) -> str:
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     """Returns `` Did you mean 'x'?`` for the closest of ``known``, or an empty string."""
+    import difflib
+
     close = difflib.get_close_matches(wanted, list(known), n=3, cutoff=0.5)
     if not close:
         return ""

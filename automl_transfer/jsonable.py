@@ -6,7 +6,6 @@ It is imported when something is converted: cards are checked and listed without
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -57,7 +56,7 @@ def require_json(value: Any) -> None:
         TypeError: It holds something else.
         ValueError: A number is not finite, or it holds itself.
     """
-    json.dumps(value, sort_keys=True, allow_nan=False, default=_fields)
+    _STRICT.encode(value)
 
 
 def _fields(value: Any) -> Mapping[str, Any]:
@@ -68,6 +67,9 @@ def _fields(value: Any) -> Mapping[str, Any]:
     raise TypeError(f"{type(value).__name__} {value!r:.80} is no JSON value")
 
 
+_STRICT = json.JSONEncoder(sort_keys=True, allow_nan=False, default=_fields)
+
+
 def canonical(value: Any) -> str:
     """The one JSON text of ``value``: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -75,4 +77,6 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any, length: int = 16) -> str:
     """First ``length`` hexadecimal digits of the SHA-256 of the canonical JSON text."""
+    import hashlib  # with OpenSSL, which listing cards does not need
+
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]

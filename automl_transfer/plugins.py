@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Collection, Sequence
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any
 
 import pluggy
@@ -84,11 +85,13 @@ def load_registry(
     if third_party:
         barred = {normalised(name) for name in (*disabled, *_names_in(DISABLE))}
         wanted = {normalised(name) for name in _names_in(ONLY)}
-        for origin, point in _installed():
+        # Several plugins need the same packages, and each look reads a file.
+        installed = functools.cache(version)
+        for origin, point, requires in _installed():
             names = {normalised(origin.distribution), normalised(origin.plugin)}
             if _is_set(NO_PLUGINS) or names & barred or (wanted and not names & wanted):
                 door.refused.append(set_aside(origin, "disabled", "It was switched off."))
-            elif missing := unmet(point.dist.requires if point.dist is not None else None):
+            elif missing := unmet(requires, installed):
                 door.refused.append(_without(origin, missing))
             else:
                 door.admit(origin, point.load)
@@ -142,6 +145,8 @@ class _Door:
         known = {name for name in vars(self.manager.hook) if name.startswith(_PREFIX)}
         implemented = 0
         for name in dir(plugin):
+            if name.startswith("__"):
+                continue
             options = self.manager.parse_hookimpl_opts(plugin, name)
             if options is None:
                 if name in known:
@@ -183,16 +188,20 @@ def _check_api(plugin: Any) -> None:
         )
 
 
-def _installed() -> Iterator[tuple[Origin, EntryPoint]]:
-    """Entry points of our group; ``entry_points`` leaves out shadowed distributions."""
+def _installed() -> list[tuple[Origin, EntryPoint, list[str]]]:
+    """Entry points of our group, with what their distributions require; ``entry_points`` leaves
+    out shadowed distributions."""
     found = []
     for point in entry_points(group=GROUP):
-        dist = point.dist
-        distribution = (dist.metadata["Name"] if dist is not None else None) or "unknown"
-        version = (dist.metadata["Version"] if dist is not None else None) or ""
-        origin = Origin(distribution=distribution, version=version, plugin=point.name)
-        found.append((origin, point))
-    return iter(sorted(found, key=lambda pair: (normalised(pair[0].distribution), pair[1].name)))
+        # Parsed each time that it is asked for.
+        metadata = point.dist.metadata if point.dist is not None else None
+        name, number = (
+            (metadata["Name"], metadata["Version"]) if metadata is not None else (None, None)
+        )
+        requires = metadata.get_all("Requires-Dist") if metadata is not None else None
+        origin = Origin(distribution=name or "unknown", version=number or "", plugin=point.name)
+        found.append((origin, point, list(requires or [])))
+    return sorted(found, key=lambda one: (normalised(one[0].distribution), one[1].name))
 
 
 def _without(origin: Origin, missing: Sequence[Unmet]) -> Quarantine:

@@ -6,7 +6,6 @@ Nothing heavy is imported until :meth:`Registry.load` is asked for a factory.
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,8 +93,6 @@ _KINDS: tuple[Kind[AnyCard], ...] = (
 )
 _MOST_LISTED = 12
 _DEFAULT = Sources()
-
-_log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -439,8 +436,12 @@ class Registry:
 
     def _warn_of_late_failures(self) -> None:
         # Those of the start are shown by whoever loaded the registry (`warnings`).
+        import logging
+
         for row in self._calls.failures[self._told :]:
-            _log.warning("Plugin %s (%s): %s", row.plugin, row.provider, row.reason)
+            logging.getLogger(__name__).warning(
+                "Plugin %s (%s): %s", row.plugin, row.provider, row.reason
+            )
         self._told = len(self._calls.failures)
 
 

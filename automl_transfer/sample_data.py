@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -76,6 +75,8 @@ def spread(names: Iterable[str], count: int | None) -> list[str]:
 
     A larger ``count`` adds to what a smaller one picks; None takes all.
     """
+    import hashlib
+
     mixed = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return sorted(mixed[:count])
 

@@ -11,6 +11,7 @@ import pytest
 
 from automl_transfer.cli import main
 from automl_transfer.cli.scaffold import MEMBERS
+from automl_transfer.testing.kit.checking import EXPECTED
 
 
 def run(*words: object, code: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
@@ -23,32 +24,35 @@ def run(*words: object, code: int = 0, **options: object) -> subprocess.Complete
 
 @pytest.fixture
 def installed(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch):
-    """Writes a plugin and installs it into a directory that other processes see."""
+    """Writes plugins and installs them into a directory that other processes see."""
     site = tmp_path / "site"
     monkeypatch.setenv("PYTHONPATH", f"{site}:{repository}")
 
-    def make(kind: str) -> Path:
-        assert main(["plugins", "new", kind, "zeta/first", "--output", str(tmp_path)]) == 0
-        package = tmp_path / "automl-transfer-zeta"
+    def make(**names: str) -> list[Path]:
+        for kind, name in names.items():
+            assert main(["plugins", "new", kind, name, "--output", str(tmp_path)]) == 0
+        packages = sorted(tmp_path.glob("automl-transfer-*"))
         options = ("--no-deps", "--no-build-isolation", "--quiet", "--target", site)
-        run("pip", "install", *options, package)
-        return package
+        run("pip", "install", *options, *packages)
+        return packages
 
     return make
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", MEMBERS)
-def test_what_is_written_passes_every_check_and_its_own_tests(installed, kind, tmp_path) -> None:
-    package = installed(kind)
-    found = run("automl_transfer", "plugins", "check", "zeta/first", "--json", cwd=tmp_path)
-    (member,) = json.loads(found.stdout)["members"]
-    assert member["kind"] == kind and all(one["passed"] for one in member["checks"])
-    if kind == "backbone":
-        assert member["weights"].startswith("package:")
-    told = run("pytest", "-q", "-p", "no:cacheprovider", ".", cwd=package).stdout
-    assert f"{len(member['checks']) + 1} passed" in told
+@pytest.mark.timeout(900)
+def test_what_is_written_passes_every_check_and_its_own_tests(installed, tmp_path) -> None:
+    # The guide's commands, which a test runs, check a backbone, a head and a modality.
+    packages = installed(**{kind: f"zeta-{kind}/first" for kind in MEMBERS})
+    assert len(packages) == len(MEMBERS)
+    for kind in ("strategy", "ranker"):
+        words = ("plugins", "check", f"zeta-{kind}/first", "--json")
+        (member,) = json.loads(run("automl_transfer", *words, cwd=tmp_path).stdout)["members"]
+        assert member["kind"] == kind and all(one["passed"] for one in member["checks"])
+    told = run("pytest", "-q", "-p", "no:cacheprovider", *packages, cwd=tmp_path).stdout
+    # A modality comes with a backbone, and each member's checks are counted by one more test.
+    wanted = sum(EXPECTED.values()) + EXPECTED["backbone"] + len(MEMBERS) + 1
+    assert f"{wanted} passed" in told
 
 
 @pytest.mark.slow
@@ -56,7 +60,7 @@ def test_what_is_written_passes_every_check_and_its_own_tests(installed, kind, t
 def test_a_search_ranks_a_new_backbone_and_keeps_its_trials_when_it_is_gone(
     installed, tmp_path
 ) -> None:
-    installed("backbone")
+    installed(backbone="zeta/first")
     run("automl_transfer", "data", "sample", "digits", tmp_path / "images", "--per-class", 20)
     study = ("--studies", tmp_path / "studies", "--study", "one")
     search = (

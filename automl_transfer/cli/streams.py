@@ -21,5 +21,8 @@ def inform(text: str) -> None:
 
 
 def write_json(value: Any) -> None:
-    """JSON on standard output, in ASCII: what cannot be printed is an escape sequence of JSON."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    """JSON on standard output, in ASCII: what cannot be printed is an escape sequence of JSON.
+
+    Programs get it in one line, which is written many times faster.
+    """
+    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None, allow_nan=False))

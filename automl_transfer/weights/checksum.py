@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 _KNOWN: dict[tuple[str, int, int], str] = {}
@@ -14,6 +13,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: The file cannot be read.
     """
+    import hashlib
+
     state = path.stat()
     key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
     if key not in _KNOWN:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -132,6 +131,7 @@ def hash_in_name(name: str) -> str | None:
 
 def _receive(url: str, handle: int) -> str:
     """Writes the contents of ``url`` to the open file and returns their SHA-256."""
+    import hashlib
     import urllib.request
 
     state = hashlib.sha256()

@@ -1,0 +1,67 @@
+"""The commands of ``docs/plugins.md``, as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def guide(repository: Path) -> str:
+    return (repository / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path: Path) -> None:
+    commands = [text for language, text in BLOCK.findall(guide) if language == "bash"]
+    assert sum("plugins new" in text for text in commands) == 3
+    # pip installs to a place of its own, from the files that are here.
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{repository}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AUTOML_TRANSFER_CACHE_DIR": str(tmp_path / "cache"),
+        "PIP_TARGET": str(tmp_path / "site"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as the value of `build_isolation`
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    said = ""
+    for text in commands:
+        # Only `pip install` has a target.
+        text = text.replace("pip wheel", "env -u PIP_TARGET pip wheel")
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        said += done.stdout
+    assert "20 of 20 checks held" in said  # the backbone
+    assert "18 of 18 checks held" in said  # the modality
+    assert "21 passed" in said  # the backbone's own tests
+    assert "acme/net" in said and "extra/layer" in said
+    assert "Use audio/net with" in said and re.search(r"0\.wav +low", said)
+    assert [path.name for path in (tmp_path / "dist").iterdir()] == [
+        "automl_transfer_acme-0.1.0-py3-none-any.whl"
+    ]
+
+
+def test_the_python_of_the_guide_is_python(guide: str) -> None:
+    found = [text for language, text in BLOCK.findall(guide) if language == "python"]
+    assert found
+    for text in found:
+        names: dict[str, object] = {}
+        exec(compile(text, "docs/plugins.md", "exec"), names)
+        assert "TestNet" in names
