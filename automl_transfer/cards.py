@@ -257,8 +257,9 @@ class SampleDataCard:
     """The pip requirement that brings it, when it is not always there."""
     source: str = ""
     modality: str | None = None
-    """Id of the modality that reads it; None: not said. The conformance kit looks at a modality
-    with sample data of its own."""
+    """Id of the modality that reads it; None: not said. The conformance kit looks at a modality,
+    and at its backbones, with sample data of its own: of three classes or more, with five
+    samples or more each."""
 
     def __post_init__(self) -> None:
         _check(self)

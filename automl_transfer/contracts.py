@@ -1,7 +1,8 @@
 """The heavy side of the plug-in contract: what factories return.
 
 These are protocols: a plugin inherits nothing. Shapes: n samples in a batch, d pooled width,
-c classes. Only names are used here: numpy and torch are loaded by whoever implements them.
+c classes. Only names are used here: numpy and torch are loaded by whoever implements them (so that
+``typing.get_type_hints`` does not know them).
 """
 
 from __future__ import annotations
@@ -291,7 +292,10 @@ class ShowsSamples(Protocol):
         ...
 
 
-ReadRows: TypeAlias = "Callable[[NDArray[np.int64]], NDArray[Any]]"
+if TYPE_CHECKING:
+    ReadRows: TypeAlias = Callable[[NDArray[np.int64]], NDArray[Any]]
+else:
+    ReadRows = Callable[..., Any]
 """Reads the rows of a modality's ``raw_input`` at positions of a data set, shape (n, ...)."""
 
 

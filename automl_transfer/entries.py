@@ -34,6 +34,9 @@ Stage = Literal[
 ]
 """What a plugin failed at; ``disabled``: the user switched it off."""
 
+OURS = "automl-transfer"
+"""The distribution of the plugin that we ship."""
+
 SLOW = 1.0
 """Seconds of an import that are told of: all commands wait for it, ``--help`` of a plugin's
 commands too."""

@@ -91,7 +91,7 @@ def reason_of(error: BaseException) -> str:
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     """Returns `` Did you mean 'x'?`` for the closest of ``known``, or an empty string."""
-    import difflib
+    import difflib  # listing plugins does without it
 
     close = difflib.get_close_matches(wanted, list(known), n=3, cutoff=0.5)
     if not close:

@@ -14,6 +14,7 @@ from pluggy import PluginValidationError
 
 from automl_transfer import __version__, hookspecs
 from automl_transfer.entries import (
+    OURS,
     Loaded,
     Origin,
     Quarantine,
@@ -75,7 +76,7 @@ def load_registry(
     if builtin:
         door.admit(
             Origin(
-                distribution="automl-transfer",
+                distribution=OURS,
                 version=__version__,
                 plugin="builtin",
                 first_party=True,
@@ -199,6 +200,8 @@ def _installed() -> list[tuple[Origin, EntryPoint, list[str]]]:
             (metadata["Name"], metadata["Version"]) if metadata is not None else (None, None)
         )
         requires = metadata.get_all("Requires-Dist") if metadata is not None else None
+        if requires is None and point.dist is not None:
+            requires = point.dist.requires  # of an egg, which has them elsewhere
         origin = Origin(distribution=name or "unknown", version=number or "", plugin=point.name)
         found.append((origin, point, list(requires or [])))
     return sorted(found, key=lambda one: (normalised(one[0].distribution), one[1].name))

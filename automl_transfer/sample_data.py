@@ -75,7 +75,7 @@ def spread(names: Iterable[str], count: int | None) -> list[str]:
 
     A larger ``count`` adds to what a smaller one picks; None takes all.
     """
-    import hashlib
+    import hashlib  # with OpenSSL, which listing plugins does not need
 
     mixed = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return sorted(mixed[:count])

@@ -70,7 +70,8 @@ class Pictures:
 
 class Shy(Pictures):
     def recognise(self, path: Path, options: DataOptions) -> Recognition:
-        return replace(super().recognise(path, options), score=0.2)
+        found = super().recognise(path, options)
+        return replace(found, score=found.score / 2)
 
 
 class Greedy(Pictures):

@@ -46,7 +46,23 @@ BROKEN = {
     "lacking": offering(head("lacking/head")),
 }
 """What each is, by its name."""
-LATE = {"factory-gone": offering(head("factory-gone/head"))}
+LATE = {
+    "factory-gone": offering(head("factory-gone/head")),
+    "at-a-look": """
+    from automl_transfer import hookimpl
+    from automl_transfer.cards import ModalityCard
+
+    @hookimpl
+    def automl_transfer_modalities():
+        return [ModalityCard(id="at-a-look/data", factory="at_a_look:build")]
+
+    class Modality:
+        def recognise(self, path, options):
+            raise RuntimeError("no driver")
+
+    build = Modality
+    """,
+}
 """Found out only when the member is used."""
 
 
@@ -111,6 +127,15 @@ def test_strict_makes_an_error_of_them_and_leaving_them_out_peace(command) -> No
     without = [word for name in BROKEN for word in ("--disable-plugin", name)]
     command("--strict-plugins", *without, "plugins", "list")
     assert "good/head" not in command("--no-plugins", "plugins", "list").stdout
+
+
+def test_a_modality_that_fails_at_a_look_is_passed_over(command, tmp_path: Path) -> None:
+    command("data", "sample", "digits", tmp_path / "digits", "--per-class", 5)
+    told = command("data", "check", tmp_path / "digits").stderr
+    assert "'at-a-look/data' of at-a-look 1.0 cannot be used: RuntimeError: no driver" in told
+    assert "It is passed over." in told
+    named = command("data", "check", tmp_path / "digits", "--modality", "at-a-look/data", code=3)
+    assert "at-a-look 1.0 cannot be used: AttributeError" in " ".join(named.stderr.split())
 
 
 def test_a_factory_that_cannot_be_had_is_an_error_of_plugins(command) -> None:

@@ -22,14 +22,14 @@ from automl_transfer.cards import (
     WeightsCard,
 )
 from automl_transfer.cli import main
-from automl_transfer.errors import UsageError
+from automl_transfer.errors import PluginError, UsageError
 from automl_transfer.plugins import load_registry
 from automl_transfer.space import Float
 from automl_transfer.testing.kit.checking import CHECKS, EXPECTED, Subject
 from automl_transfer.testing.kit.members import subjects
 from automl_transfer.testing.kit.running import checks_of, run_checks
 from automl_transfer.testing.suites import Conformance
-from automl_transfer.testing.toy import ToyPlugin
+from automl_transfer.testing.toy import ToyPlugin, toy_plugin
 from tests.broken_modalities import PicturesPlugin
 from tests.installing import install
 
@@ -264,4 +264,23 @@ def test_our_rankers_pass(id: str) -> None:
 def test_our_backbone_passes() -> None:
     (found,) = subjects(load_registry(third_party=False), "bundled/efficientnet_lite0@96")
     assert found.weights is not None
+    assert failing(found) == {}
+
+
+def test_a_modality_without_files_passes(tmp_path) -> None:
+    registry = load_registry(extra=[toy_plugin(tmp_path)], third_party=False)
+    (found,) = subjects(registry, "vectors")
+    assert failing(found) == {}
+
+
+def test_an_id_that_two_members_have_is_told() -> None:
+    class TestRidge(Conformance):
+        id = "ridge"
+
+    with pytest.raises(PluginError, match="names a head and a ranker"):
+        TestRidge.subject()
+
+
+def test_our_modality_passes() -> None:
+    (found,) = subjects(load_registry(third_party=False), "image")
     assert failing(found) == {}

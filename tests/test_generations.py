@@ -140,13 +140,23 @@ class Site:
     def searched(self, *more: object) -> str:
         """Runs a search to its end and returns what it warned of."""
         process = self.search(*more)
-        _, told = process.communicate(timeout=300)
+        try:
+            _, told = process.communicate(timeout=300)
+        finally:
+            killed(process)
         assert process.returncode == 0, told
         return " ".join(told.split())
 
     @property
     def study(self) -> Study:
         return Study(self.directory / "one")
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    """Ends a search with all its processes, if it has not ended."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def kept(rows: list[Outcome]) -> dict[int, object]:
@@ -170,14 +180,15 @@ def test_a_study_keeps_its_trials_when_its_plugin_is_upgraded_and_removed(
 
     # Killed within a trial, so that it is left as running.
     process = site.search(*chosen, "--trials", 40, SLOW="1")
-    until = time.monotonic() + 200
-    while not site.study.running and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    killed = site.study
-    assert killed.running, "the fault did not happen: no trial was left as running"
-    before = kept(killed.trials)
+    try:
+        until = time.monotonic() + 200
+        while not site.study.running and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+    finally:
+        killed(process)
+    broken_off = site.study
+    assert broken_off.running, "the fault did not happen: no trial was left as running"
+    before = kept(broken_off.trials)
     assert before.items() >= kept(first).items()
 
     site.install(**SECOND)
@@ -201,9 +212,12 @@ def test_a_study_keeps_its_trials_when_its_plugin_is_upgraded_and_removed(
     assert len(set(digests)) == len(digests), "a configuration was tried twice"
     assert "toy/wide" in {row.configuration.backbone for row in site.study.ranking}
 
+    # What it was searched with is gone, the kind of data as well: said, and nothing is lost.
     site.remove()
-    rows = kept(site.study.trials)
-    assert rows == kept(after)
+    gone = site.search(*chosen, "--trials", 60)
+    _, told = gone.communicate(timeout=300)
+    assert gone.returncode != 0 and "error: " in told and "Traceback" not in told
+    assert kept(site.study.trials) == kept(after)
     shown = subprocess.run(
         [sys.executable, "-m", "automl_transfer", "show", "one", "--studies", str(tmp_path)],
         env=site.environment,

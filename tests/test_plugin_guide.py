@@ -35,7 +35,7 @@ def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path:
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as the value of `build_isolation`
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    said = ""
+    said: list[str] = []
     for text in commands:
         # Only `pip install` has a target.
         text = text.replace("pip wheel", "env -u PIP_TARGET pip wheel")
@@ -47,12 +47,14 @@ def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path:
             text=True,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        said += done.stdout
-    assert "20 of 20 checks held" in said  # the backbone
-    assert "18 of 18 checks held" in said  # the modality
-    assert "21 passed" in said  # the backbone's own tests
-    assert "acme/net" in said and "extra/layer" in said
-    assert "Use audio/net with" in said and re.search(r"0\.wav +low", said)
+        said.append(done.stdout)
+    backbone, published, head, modality = said
+    assert "20 of 20 checks held" in backbone and re.search(r"acme/net +[a-z]+ +frozen", backbone)
+    assert "package:automl_transfer_acme/weights.safetensors" in backbone
+    assert "21 passed" in published
+    assert "11 of 11 checks held" in head and re.search(r"extra/layer +frozen", head)
+    assert "18 of 18 checks held" in modality and "Use audio/net with" in modality
+    assert re.search(r"0\.wav +(high|low|middle)", modality)
     assert [path.name for path in (tmp_path / "dist").iterdir()] == [
         "automl_transfer_acme-0.1.0-py3-none-any.whl"
     ]

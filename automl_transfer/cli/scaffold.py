@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ MEMBERS = {
     "modality": "sound",
 }
 """Kinds, and what a member is called if only the namespace is given."""
+_TAKEN = {"net": "the network", "tones": "the sample data"}
+"""Names that a new modality's other members have."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -42,9 +46,6 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
         UsageError: The name cannot be one, or there is something in its place.
         PluginError: The weights of the example could not be written.
     """
-    import shutil
-    import subprocess
-
     from cookiecutter.main import cookiecutter
 
     namespace, _, member = name.partition("/")
@@ -55,6 +56,11 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
                 "The name of a new plugin must look like 'acme' or 'acme/net' (small letters, "
                 f"digits and '-'), but got {name!r}."
             )
+    if kind == "modality" and member in _TAKEN:
+        raise UsageError(
+            f"A new modality comes with {_TAKEN[member]} '{namespace}/{member}', so that it must "
+            f"have another name, but got {name!r}."
+        )
     distribution = f"automl-transfer-{namespace}"
     directory = parent / distribution
     if directory.exists():

@@ -27,7 +27,7 @@ class Inspected:
 
 
 def dataset_of(
-    listing: Listing, inspected: Sequence[Inspected], *, modality: str, noun: str = "image"
+    listing: Listing, inspected: Sequence[Inspected], *, modality: str, noun: str
 ) -> Dataset:
     """The usable files as samples; the others set aside.
 

@@ -27,10 +27,11 @@ def check(path: Path, options: DataOptions, registry: Registry) -> Generator[Eve
         DataError: There are no data, or no modality recognises them.
         UsageError: The options name a modality that there is not.
     """
-    _, modality = recognise_data(path, options, registry)
+    recognised = recognise_data(path, options, registry)
+    modality = recognised[1]
     cache = ArrayCache(cache_directory())
     try:
-        dataset = yield from opened(modality, path, options, cache)
+        dataset = yield from opened(registry, recognised, path, options, cache)
     except DataError as error:
         return unusable(str(error))
     rows = raw_rows(modality, dataset, cache)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,11 @@ from numpy.typing import NDArray
 from automl_transfer.cards import ModalityCard
 from automl_transfer.contracts import Modality, OpensPrepared, RawRows
 from automl_transfer.dataset import PARTS, DataOptions, Dataset, Splits
+from automl_transfer.entries import OURS, one_line
 from automl_transfer.errors import (
     AutomlTransferError,
     DataError,
+    PluginError,
     StudyError,
     UsageError,
     did_you_mean,
@@ -35,6 +39,8 @@ from automl_transfer.task import Task, choose_metric
 
 if TYPE_CHECKING:
     from automl_transfer.training.array_cache import ArrayCache
+
+_log = logging.getLogger(__name__)
 
 
 def recognise(request: SearchRequest, registry: Registry) -> tuple[ModalityCard, Modality]:
@@ -63,11 +69,16 @@ def recognise_data(
                 f"--modality must be one of {', '.join(cards)}, but got {wanted!r}."
                 + did_you_mean(wanted, cards)
             )
-        return cards[wanted], registry.load(cards[wanted])()
+        with _blamed(registry, cards[wanted]):
+            return cards[wanted], registry.load(cards[wanted])()
     answers = []
     for card in cards.values():
-        modality: Modality = registry.load(card)()
-        answers.append((modality.recognise(path, options), card, modality))
+        try:
+            with _blamed(registry, card):
+                modality: Modality = registry.load(card)()
+                answers.append((modality.recognise(path, options), card, modality))
+        except PluginError as error:
+            _log.warning("%s It is passed over.", error)
     answers.sort(key=lambda answer: (-answer[0].score, answer[1].id))
     if not answers or answers[0][0].score <= 0:
         looked = "; ".join(f"{card.id}: {answer.reason}" for answer, card, _ in answers)
@@ -77,13 +88,38 @@ def recognise_data(
     return answers[0][1], answers[0][2]
 
 
+@contextmanager
+def _blamed(registry: Registry, card: ModalityCard) -> Iterator[None]:
+    """What goes wrong in a modality of a plugin is told as that plugin's."""
+    entry = registry.modalities[card.id]
+    try:
+        yield
+    except AutomlTransferError:
+        raise
+    except (Exception, SystemExit) as error:
+        if entry.distribution == OURS:
+            raise
+        raise PluginError(
+            f"The modality {card.id!r} of {entry.provider} cannot be used: {one_line(error)}. "
+            f"Upgrade or uninstall {entry.distribution}, or set "
+            f"AUTOML_TRANSFER_DISABLE_PLUGINS={entry.distribution}."
+        ) from error
+
+
 def load(context: Context) -> Iterator[Event]:
     """Reads and splits the data, and writes the manifest; a study with trials keeps its parts."""
     request = context.request
     yield StageStarted(stage="load", detail=request.data)
     card, modality = context.recognised
     path, cache = Path(request.data), context.cache
-    dataset = yield from opened(modality, path, request.options, cache, lambda: _inputs(context))
+    dataset = yield from opened(
+        context.registry,
+        context.recognised,
+        path,
+        request.options,
+        cache,
+        lambda: _inputs(context),
+    )
     _same_data(context, dataset.fingerprint)
     clusters = yield from audit(context, modality, dataset)
     kept = kept_splits(context, dataset, clusters)
@@ -145,7 +181,8 @@ def _drawn(request: SearchRequest, dataset: Dataset, clusters: NDArray[np.int64]
 
 
 def opened(
-    modality: Modality,
+    registry: Registry,
+    recognised: tuple[ModalityCard, Modality],
     path: Path,
     options: DataOptions,
     cache: ArrayCache,
@@ -154,13 +191,20 @@ def opened(
     """Opens the data; where the modality can do so, it prepares them as well.
 
     Args:
-        modality: Of the data.
+        registry: Of the plugins.
+        recognised: The modality of the data, and its card.
         path: Where they are.
         options: How they are to be read.
         cache: Keeps what is prepared: for ``inputs``, and the modality's own ``raw_input``.
         inputs: What backbones take.
+
+    Raises:
+        DataError: They cannot be used.
+        PluginError: The modality is of a plugin, and failed.
     """
     from automl_transfer.training.row_keeper import RowKeeper
+
+    card, modality = recognised
 
     def work(progress: Callable[[int, int], None]) -> Dataset:
         if isinstance(modality, OpensPrepared):
@@ -169,7 +213,8 @@ def opened(
             return modality.open_prepared(path, options, [*inputs(), *raw], keeper, progress)
         return modality.open(path, options, progress)
 
-    return followed("reading", work)
+    with _blamed(registry, card):
+        return (yield from followed("reading", work))
 
 
 SHORT = 90.0

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from automl_transfer.errors import PluginError
 from automl_transfer.plugins import load_registry
 from automl_transfer.testing.kit.checking import EXPECTED, KindOfMember, Level, Subject
 from automl_transfer.testing.kit.members import subjects
@@ -46,7 +47,14 @@ class Conformance:
         """The member, found once."""
         if cls._made is None:
             extra = [] if cls.plugin is None else [cls.plugin]
-            (cls._made,) = subjects(load_registry(extra=extra), cls.id)
+            found = subjects(load_registry(extra=extra), cls.id)
+            if len(found) != 1:
+                kinds = " and ".join(f"a {one.kind}" for one in found)
+                raise PluginError(
+                    f"Conformance.id must name one member, but {cls.id!r} names {kinds}. Give "
+                    "one of them another id."
+                )
+            cls._made = found[0]
             if cls.plugin is not None:
                 cls._made.distribution = ""  # not installed: other processes do not find it
         return cls._made

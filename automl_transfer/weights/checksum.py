@@ -13,7 +13,7 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    import hashlib
+    import hashlib  # with OpenSSL, which listing plugins does not need
 
     state = path.stat()
     key = (str(path.resolve()), state.st_size, state.st_mtime_ns)

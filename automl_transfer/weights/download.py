@@ -131,7 +131,7 @@ def hash_in_name(name: str) -> str | None:
 
 def _receive(url: str, handle: int) -> str:
     """Writes the contents of ``url`` to the open file and returns their SHA-256."""
-    import hashlib
+    import hashlib  # with OpenSSL, which listing plugins does not need
     import urllib.request
 
     state = hashlib.sha256()

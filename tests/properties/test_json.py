@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +24,7 @@ from automl_transfer.cards import (
     WeightsCard,
 )
 from automl_transfer.configuration import Configuration
-from automl_transfer.jsonable import canonical, from_json, to_json
+from automl_transfer.jsonable import canonical, from_json, require_json, to_json
 from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
 from automl_transfer.plan import Adapter, FreezePlan, Phase
 from automl_transfer.space import Choice, Float, Int, Space, When
@@ -182,3 +186,27 @@ def test_the_defaults_of_a_space_are_a_point_of_it(declared):
 @given(json_values)
 def test_the_canonical_text_is_a_fixed_point(value):
     assert canonical(json.loads(canonical(value))) == canonical(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slotted:
+    size: int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [1, 2.5, "x", None, True]}, MappingProxyType({"a": (1,)}), _Slotted(size=1)],
+    ids=repr,
+)
+def test_what_json_can_hold_is_let_in(value) -> None:
+    require_json(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1, 2}, Path("x"), b"x", _Slotted, _Slotted(size={1}), float("nan"), {"a": float("inf")}],
+    ids=repr,
+)
+def test_what_json_cannot_hold_is_refused(value) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        require_json(value)

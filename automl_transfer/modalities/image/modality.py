@@ -62,7 +62,7 @@ class ImageModality:
     ) -> Dataset:
         listing = read_layout(path, options, SUFFIXES, "image")
         inspected = inspect([entry.path for entry in listing.entries], progress, views)
-        return dataset_of(listing, inspected, modality="image")
+        return dataset_of(listing, inspected, modality="image", noun="image")
 
     def open_items(self, paths: Sequence[Path]) -> tuple[Dataset, Sequence[str | None]]:
         """Image files to predict; a folder is not entered, so name the files in it.

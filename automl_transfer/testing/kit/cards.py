@@ -10,6 +10,7 @@ from typing import Any
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.constraints import license_obstacle
+from automl_transfer.entries import OURS
 from automl_transfer.jsonable import canonical, digest, from_json, to_json
 from automl_transfer.plugins import NO_PLUGINS, ONLY
 from automl_transfer.space import Choice, Scalar, Space
@@ -55,7 +56,7 @@ def id_has_a_namespace(subject: Subject) -> None:
     """A plugin's id has a namespace of its own, like ``acme/name``."""
     from automl_transfer.gather import is_reserved
 
-    if subject.distribution in ("", "automl-transfer"):
+    if subject.distribution in ("", OURS):
         return
     require(
         not is_reserved(subject.card.id),
@@ -126,7 +127,7 @@ def _alone(subject: Subject) -> dict[str, Any]:
     if not subject.distribution:
         return {}
     if "alone" not in subject.kept:
-        first_party = subject.distribution == "automl-transfer"
+        first_party = subject.distribution == OURS
         variable = {NO_PLUGINS: "1"} if first_party else {ONLY: subject.distribution}
         code = _LOOK.format(heavy=_HEAVY, id=subject.card.id)
         done = subprocess.run(

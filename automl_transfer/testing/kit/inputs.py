@@ -16,6 +16,7 @@ from automl_transfer.contracts import Batch, Encoder
 from automl_transfer.dataset import DataOptions, Dataset
 from automl_transfer.errors import PluginError
 from automl_transfer.registry import Registry
+from automl_transfer.sample_data import write_sample
 from automl_transfer.training.rows import RowStore
 
 SAMPLES = 15
@@ -64,7 +65,7 @@ modalities the sample data are used that a plugin offers."""
 
 
 def data_for(modality: str, registry: Registry, directory: Path) -> Path:
-    """Writes five samples each of three classes.
+    """Writes data of three classes, at most five samples of each.
 
     Args:
         modality: Id of the kind of data.
@@ -88,17 +89,17 @@ def data_for(modality: str, registry: Registry, directory: Path) -> Path:
             "but no plugin offers any: give a SampleDataCard with "
             f"modality={modality!r} (automl_transfer_sample_data), as `plugins new modality` does."
         )
-    labelling = cards[0].labellings[0] if cards[0].labellings else None
-    registry.load(cards[0])(directory=directory, labelling=labelling, per_class=SAMPLES // CLASSES)
-    folders = sorted(path for path in directory.iterdir() if path.is_dir())
+    place = directory / "data"
+    write_sample(cards[0], registry.load(cards[0]), place, per_class=SAMPLES // CLASSES)
+    folders = sorted(path for path in place.iterdir() if path.is_dir())
     if len(folders) < CLASSES:
         raise PluginError(
-            f"Sample data {cards[0].id!r} must be folders of at least {CLASSES} classes, but are "
-            f"{len(folders)}."
+            f"Sample data of a modality must be folders of at least {CLASSES} classes, but "
+            f"{cards[0].id!r} are {len(folders)}. Write more of them in {cards[0].factory}."
         )
     for folder in folders[CLASSES:]:
         shutil.rmtree(folder)
-    return directory
+    return place
 
 
 def input_of(modality: str, registry: Registry) -> Mapping[str, Any]:

@@ -41,11 +41,12 @@ def read(content: bytes) -> np.ndarray:
     """The first channel, shape (samples,), int16.
 
     Raises:
-        wave.Error, EOFError, ValueError: It is nothing that can be read.
+        wave.Error, EOFError, RuntimeError, ValueError: It is nothing that can be read.
     """
     with wave.open(io.BytesIO(content)) as sound:
-        if sound.getsampwidth() != 2 or not sound.getnframes():
-            raise ValueError("16 bits a sample are needed, and one sample at least")
         frames = sound.readframes(sound.getnframes())
-        return np.frombuffer(frames, dtype="<i2")[:: sound.getnchannels()]
+        if sound.getsampwidth() != 2 or len(frames) < 2:
+            raise ValueError("16 bits a sample are needed, and one sample at least")
+        whole = frames[: len(frames) // 2 * 2]
+        return np.frombuffer(whole, dtype="<i2")[:: sound.getnchannels()]
 {% endif -%}

@@ -70,7 +70,7 @@ def inspect(file: Path) -> Inspected:
         read(content)
     except OSError as error:
         return Inspected(id="", error=f"it cannot be read: {error.strerror}", kind="cannot be read")
-    except (EOFError, ValueError, wave.Error) as error:
+    except (EOFError, RuntimeError, ValueError, wave.Error) as error:
         return Inspected(id="", error=f"it is no WAV file: {error}", kind="no WAV file")
     return Inspected(id=hashlib.sha256(content).hexdigest())
 
