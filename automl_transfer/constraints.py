@@ -90,6 +90,20 @@ def license_obstacle(license: str | None) -> str | None:
     return f"the licence of its weights is {license}, which --license permissive does not allow"
 
 
+def is_license(text: str) -> bool:
+    """Whether a text is an SPDX expression, of licences on its list or ``LicenseRef-...``."""
+    from license_expression import ExpressionError
+
+    try:
+        parsed = _licensing().parse(text)
+    except ExpressionError:
+        return False
+    if parsed is None:
+        return False
+    unknown = _licensing().unknown_license_keys(parsed)
+    return all(key.startswith("LicenseRef-") for key in unknown)
+
+
 @functools.cache
 def _licensing() -> Any:
     """The list of SPDX, which takes a while to read."""

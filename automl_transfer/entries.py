@@ -173,11 +173,6 @@ def set_aside(
 def _hint(origin: Origin, stage: Stage) -> str:
     if origin.first_party:
         return "This is a bug in automl-transfer; reinstall it, or report it."
-    if stage == "disabled":
-        return (
-            "Take it out of AUTOML_TRANSFER_DISABLE_PLUGINS, or into AUTOML_TRANSFER_PLUGINS if "
-            "that is set (or unset AUTOML_TRANSFER_NO_PLUGINS)."
-        )
     return (
         f"Upgrade or uninstall {origin.distribution}, or set "
         f"AUTOML_TRANSFER_DISABLE_PLUGINS={origin.distribution}."

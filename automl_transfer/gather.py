@@ -211,7 +211,9 @@ class HookCalls:
         for id, items in sorted(found.items()):
             by = [origins[item.distribution, item.plugin] for item in items]
             chosen = [
-                item for item in items if normalised(item.distribution) == self._prefer.get(id)
+                item
+                for item in items
+                if self._prefer.get(id) in (normalised(item.distribution), normalised(item.plugin))
             ]
             if len(items) > 1 and len(chosen) == 1:
                 members[id] = chosen[0]

@@ -73,6 +73,7 @@ def load_registry(
     """
     prefer = _preferred()
     door = _Door()
+    remarks: list[str] = []
     if builtin:
         door.admit(
             Origin(
@@ -88,21 +89,45 @@ def load_registry(
         wanted = {normalised(name) for name in _names_in(ONLY)}
         # Several plugins need the same packages, and each look reads a file.
         installed = functools.cache(version)
+        known: set[str] = set()
         for origin, point, requires in _installed():
             names = {normalised(origin.distribution), normalised(origin.plugin)}
-            if _is_set(NO_PLUGINS) or names & barred or (wanted and not names & wanted):
-                door.refused.append(set_aside(origin, "disabled", "It was switched off."))
+            known |= names
+            off = (
+                f"unset {NO_PLUGINS}, or leave out --no-plugins"
+                if _is_set(NO_PLUGINS)
+                else f"take it out of {DISABLE}, or leave out --disable-plugin"
+                if names & barred
+                else f"add it to {ONLY}"
+                if wanted and not names & wanted
+                else ""
+            )
+            if off:
+                hint = f"To let it in, {off}."
+                door.refused.append(
+                    set_aside(origin, "disabled", "It is switched off.", hint=hint)
+                )
             elif missing := unmet(requires, installed):
                 door.refused.append(_without(origin, missing))
             else:
                 door.admit(origin, point.load)
+        remarks = [
+            f"{variable} names {name!r}, but no plugin that is installed is called so"
+            f"{did_you_mean(name, known) or '.'}"
+            for variable, given in ((DISABLE, barred), (ONLY, wanted), (PREFER, prefer.values()))
+            for name in sorted(set(given) - known)
+        ]
     for plugin in extra:
         door.admit(_origin_of(plugin), lambda plugin=plugin: plugin)
     sources = Sources(
         disabled=tuple(disabled), extra=tuple(extra), builtin=builtin, third_party=third_party
     )
     registry = Registry(
-        HookCalls(door.manager, door.origins, prefer), door.refused, sources, door.loaded
+        HookCalls(door.manager, door.origins, prefer),
+        door.refused,
+        sources,
+        door.loaded,
+        remarks,
     )
     if _is_set(STRICT) if strict is None else strict:
         troubles = registry.troubles()

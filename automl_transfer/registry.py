@@ -115,6 +115,7 @@ class Registry:
         set_aside: Sequence[Quarantine] = (),
         sources: Sources = _DEFAULT,
         loaded: Sequence[Loaded] = (),
+        remarks: Sequence[str] = (),
     ) -> None:
         """Asks every plugin for its cards.
 
@@ -123,9 +124,11 @@ class Registry:
             set_aside: Plugins that could not be registered.
             sources: Where they were looked for.
             loaded: Plugins that were let in.
+            remarks: What else people should be told.
         """
         self.sources = sources
         self.loaded = tuple(loaded)
+        self.remarks = tuple(remarks)
         self._calls = calls
         self._set_aside = tuple(set_aside)
         self._resolved: dict[str, Entry[BackboneCard]] = {}
@@ -183,7 +186,7 @@ class Registry:
             for one in self.loaded
             if one.is_slow and not one.origin.first_party
         ]
-        return self.troubles() + slow
+        return self.troubles() + slow + list(self.remarks)
 
     def troubles(self) -> list[str]:
         """One line for each plugin of which something was set aside."""
@@ -191,11 +194,14 @@ class Registry:
         for row in self.quarantined:
             if row.stage != "disabled":
                 rows.setdefault((row.distribution, row.plugin), []).append(row)
+        let_in = {(one.origin.distribution, one.origin.plugin) for one in self.loaded}
         return [
-            f"Plugin {plugin} ({first.provider}) is set aside, at least in part: {first.reason}"
-            + (f" (and {len(more)} more)" if more else "")
+            f"Plugin {plugin} ({first.provider}) is set aside"
+            + (", in part" if (distribution, plugin) in let_in else "")
+            + f": {first.reason}"
+            + (f" (and {len(more)} more)" if more else "" if first.reason[-1:] in ".!?" else ".")
             + f" {first.hint}"
-            for (_, plugin), (first, *more) in rows.items()
+            for (distribution, plugin), (first, *more) in rows.items()
         ]
 
     def members(self) -> Iterator[tuple[str, Entry[AnyCard]]]:

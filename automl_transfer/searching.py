@@ -113,6 +113,8 @@ def _recorded(context: Context, before: dict[str, Any]) -> Iterator[Event]:
                 command=context.request.command,
             ),
         )
+        for text in _changed(context):
+            yield _tell(context, Note(text=text, level="warning"))
         for event in _stages(context):
             status.follow(event)
             yield _tell(context, event)
@@ -323,6 +325,30 @@ def _generation(store: Store, registry: Registry) -> int:
         seen = [*seen, registry.digest]
         store.put("generations", seen)
     return seen.index(registry.digest)
+
+
+def _changed(context: Context) -> list[str]:
+    """Members of the study's trials that are not what they were, in words; and notes what they
+    are now."""
+    before: dict[str, str] = context.store.get("members", {})
+    now = context.registry.inventory
+    used = {
+        f"the {word} {id!r}"
+        for row in context.outcomes
+        for word, id in (
+            ("backbone", row.configuration.backbone),
+            ("head", row.configuration.head),
+            ("freeze strategy", row.configuration.strategy),
+        )
+    }
+    context.store.put("members", before | now)
+    return [
+        f"{name} has changed: it was {before[name]}, and is {now[name]}. Its earlier trials stay "
+        "as they were made; what is trained from now on, the finalists' fresh folds and the saved "
+        "model too, is by the present one. For figures of one kind begin a new --study."
+        for name in sorted(used & before.keys() & now.keys())
+        if before[name] != now[name]
+    ]
 
 
 def _tell(context: Context, event: Event) -> Event:

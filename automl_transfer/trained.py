@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard
 from automl_transfer.configuration import Configuration
-from automl_transfer.errors import StudyError
+from automl_transfer.errors import PluginError, StudyError
 from automl_transfer.jsonable import from_json
 from automl_transfer.metrics import holding
 from automl_transfer.plugins import load_registry
@@ -57,6 +57,8 @@ class Model:
         """The torch module: encoded batch to class scores, before the temperature."""
         self.temperature = _temperature(description)
         """What the class scores are divided by before the softmax."""
+        self._encoded = str(description.get("encoder", ""))
+        self._made_by = _made_by(description)
         card = from_json(ModalityCard, description["modality"])
         self._modality = registry.load(card)()
         self._params = Space(card.space).defaults() | self.configuration.of("modality", card.id)
@@ -95,12 +97,18 @@ class Model:
         head_card = from_json(HeadCard, description["head"])
         configuration = from_json(Configuration, description["configuration"])
         target = _target(description)
-        head = registry.load(head_card)(
-            width=description["width"],
-            classes=target.outputs,
-            params=configuration.of("head", configuration.head),
-        )
-        backbone = registry.load(card)(card=card, weights=None, seed=0)
+        try:
+            head = registry.load(head_card)(
+                width=description["width"],
+                classes=target.outputs,
+                params=configuration.of("head", configuration.head),
+            )
+            backbone = registry.load(card)(card=card, weights=None, seed=0)
+        except PluginError as error:
+            raise PluginError(
+                f"The model of {str(path)!r} was made with{_made_by(description)} what cannot be "
+                f"had here: {error}"
+            ) from error
         network = TransferModel(backbone, head, description["width"], link_of(target))
         load_state(path / "model.safetensors", network, sha256=description["sha256"])
         return cls(description, network, registry)
@@ -123,6 +131,7 @@ class Model:
         result = np.full((len(paths), len(self.classes)), np.nan, dtype=np.float32)
         if dataset.samples:
             encoder = self._modality.encoder(dataset.root, self.backbone.input, self._params)
+            self._require_same(encoder.digest)
             readable = [place for place, error in enumerate(errors) if error is None]
             result[readable] = predict_probabilities(
                 self.network.to(chosen),
@@ -132,6 +141,16 @@ class Model:
                 self.temperature,
             )
         return result, list(errors)
+
+    def _require_same(self, digest: str) -> None:
+        # Models of earlier versions do not say how their samples were encoded.
+        if self._encoded and digest != self._encoded:
+            raise PluginError(
+                "A model must be given samples that are encoded as those that it learnt from "
+                f"({self._encoded}), but the plugin that is installed encodes them otherwise "
+                f"({digest}): its answers would be wrong. Install what it was made with"
+                f"{self._made_by}, or repeat the search."
+            )
 
     def predict(self, paths: Sequence[str | Path], device: str = "auto") -> list[Prediction]:
         """One prediction for each path; a directory stands for the files in it, by name."""
@@ -143,6 +162,12 @@ class Model:
             else _prediction(str(path), row, self.target)
             for path, row, error in zip(paths, matrix, errors, strict=True)
         ]
+
+
+def _made_by(description: dict[str, Any]) -> str:
+    """Who provided what a model was made of, in words: `` (acme-transfer 1.2)``."""
+    names = dict.fromkeys(dict(description.get("providers") or {}).values())
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _temperature(description: dict[str, Any]) -> float:

@@ -118,6 +118,10 @@ def test_each_costs_a_line_and_is_an_error_only_when_it_is_named(command, tmp_pa
     for name in ("at-import", "misspelt", "lacking", "with-a-bad-card"):
         named = command(*words, "--head", f"{name}/head", code=3)
         assert f"'{name}/head' cannot be used: plugin {name}" in " ".join(named.stderr.split())
+    pattern = command(*words, "--head", "lacking/*", code=3)
+    assert "cannot be used: plugin lacking" in " ".join(pattern.stderr.split())
+    checked = command("plugins", "check", "misspelt", code=3)
+    assert "it is set aside (hooks)" in " ".join(checked.stderr.split())
 
 
 def test_strict_makes_an_error_of_them_and_leaving_them_out_peace(command) -> None:

@@ -74,7 +74,12 @@ def test_there_are_as_many_checks_as_are_expected() -> None:
 
 BROKEN = {
     "card_survives_json": replace(NET, arguments={"sizes": (1, 2)}),
-    "licence_is_told": replace(NET, weights=WeightsCard(sources=("dir:nowhere",))),
+    "licence_is_told": replace(
+        NET, weights=WeightsCard(sources=("dir:nowhere",), license="apache2")
+    ),
+    "packaged_weights_are_there": replace(
+        NET, weights=WeightsCard(sources=("package:tests/nothing.safetensors",), license="MIT")
+    ),
     "factory_returns_a_backbone": replace(
         NET,
         factory=f"{M}:no_stages",

@@ -49,9 +49,9 @@ def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path:
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
     backbone, published, head, modality = said
-    assert "20 of 20 checks held" in backbone and re.search(r"acme/net +[a-z]+ +frozen", backbone)
+    assert "21 of 21 checks held" in backbone and re.search(r"acme/net +[a-z]+ +frozen", backbone)
     assert "package:automl_transfer_acme/weights.safetensors" in backbone
-    assert "21 passed" in published
+    assert "22 passed" in published
     assert "11 of 11 checks held" in head and re.search(r"extra/layer +frozen", head)
     assert "18 of 18 checks held" in modality and "Use audio/net with" in modality
     assert re.search(r"0\.wav +(high|low|middle)", modality)

@@ -92,10 +92,13 @@ def test_a_plugin_that_cannot_be_let_in_is_set_aside(site, source, stage, reason
     assert (row.distribution, row.version, row.plugin, row.stage) == ("bad", "0.3", "bad", stage)
     assert re.search(reason, row.reason)
     assert list(registry.heads) == ["good/head"]
-    assert registry.warnings() == [
-        f"Plugin bad (bad 0.3) is set aside, at least in part: {row.reason} Upgrade or uninstall "
-        "bad, or set AUTOML_TRANSFER_DISABLE_PLUGINS=bad."
-    ]
+    (line,) = registry.warnings()
+    assert re.fullmatch(
+        r"Plugin bad \(bad 0\.3\) is set aside: .*[.!?] Upgrade or uninstall bad, or set "
+        r"AUTOML_TRANSFER_DISABLE_PLUGINS=bad\.",
+        line,
+    )
+    assert row.reason in line
 
 
 def test_what_a_broken_plugin_offered_is_an_error_only_when_it_is_named(site):
@@ -113,7 +116,7 @@ def test_what_a_broken_plugin_offered_is_an_error_only_when_it_is_named(site):
     ("environment", "options"),
     [
         ({"AUTOML_TRANSFER_NO_PLUGINS": "1"}, {}),
-        ({"AUTOML_TRANSFER_DISABLE_PLUGINS": "other, Acme_Transfer"}, {}),
+        ({"AUTOML_TRANSFER_DISABLE_PLUGINS": "Acme_Transfer"}, {}),
         ({"AUTOML_TRANSFER_DISABLE_PLUGINS": "good"}, {}),
         ({}, {"disabled": ["acme-transfer"]}),
     ],
@@ -162,7 +165,9 @@ def test_only_plugins_that_are_named_are_let_in(site, monkeypatch):
     registry = loaded()
     assert list(registry.heads) == ["other/head"]
     assert [(row.plugin, row.stage) for row in registry.quarantined] == [("good", "disabled")]
-    assert not registry.warnings()
+    assert registry.warnings() == [
+        "AUTOML_TRANSFER_PLUGINS names 'more', but no plugin that is installed is called so."
+    ]
 
 
 def test_a_strict_registry_takes_no_plugin_that_would_be_set_aside(site, monkeypatch):

@@ -115,12 +115,22 @@ def test_files_are_where_an_author_looks(tmp_path: Path, capsys) -> None:
         (("head", "Zeta"), "must look like 'acme' or 'acme/net'"),
         (("head", "zeta/two/three"), "must look like 'acme' or 'acme/net'"),
         (("body", "zeta"), "'body' is not one of"),
+        (("head", "timm/net"), "'timm' is one of what automl-transfer ships"),
+        (("head", "local"), "'local' is one of what automl-transfer ships"),
+        (("modality", "zeta/net"), "comes with the network 'zeta/net'"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, capsys, words, says) -> None:
     assert main(["plugins", "new", *words, "--output", str(tmp_path)]) == 2
     assert says in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_the_line_that_installs_it_names_a_path(tmp_path: Path, capsys, monkeypatch) -> None:
+    # A bare name would be looked for in a registry, where anybody may have it.
+    monkeypatch.chdir(tmp_path)
+    assert main(["plugins", "new", "head", "zeta"]) == 0
+    assert "pip install ./automl-transfer-zeta" in capsys.readouterr().out
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path, capsys) -> None:

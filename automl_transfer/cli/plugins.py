@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +157,8 @@ def new_plugin(kind: str, name: str, output: Path, as_json: bool) -> None:
     from automl_transfer.report.blocks import Listing, Paragraph
 
     made = scaffold(kind, name, output)
+    # Without a slash pip would take the name for one of the registry, and ask there.
+    place = shlex.quote(os.path.join(os.curdir, made.directory))
     if as_json:
         write_json(
             {
@@ -168,9 +172,9 @@ def new_plugin(kind: str, name: str, output: Path, as_json: bool) -> None:
         [
             Paragraph(text=f"{made.distribution}, with the {kind} {made.id}: {made.directory}"),
             Listing(
-                text=f"pip install {made.directory}\n"
+                text=f"pip install {place}\n"
                 f"automl-transfer plugins check {made.id}\n"
-                f"python -m pytest {made.directory}"
+                f"python -m pytest {place}"
             ),
         ]
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automl_transfer.errors import PluginError, UsageError
+from automl_transfer.gather import FIRST_PARTY_NAMESPACES
 
 TEMPLATE = Path(__file__).parent.parent / "templates" / "plugin"
 MEMBERS = {
@@ -56,6 +57,11 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
                 "The name of a new plugin must look like 'acme' or 'acme/net' (small letters, "
                 f"digits and '-'), but got {name!r}."
             )
+    if namespace in {reserved.rstrip("/:") for reserved in FIRST_PARTY_NAMESPACES}:
+        raise UsageError(
+            f"The namespace of a new plugin must be its own, but {namespace!r} is one of what "
+            "automl-transfer ships. Choose another name."
+        )
     if kind == "modality" and member in _TAKEN:
         raise UsageError(
             f"A new modality comes with {_TAKEN[member]} '{namespace}/{member}', so that it must "

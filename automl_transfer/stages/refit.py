@@ -137,6 +137,7 @@ def write_model(
             "head": to_json(context.head(configuration.head)),
             "width": candidate.width,
             "preprocessing": dict(candidate.card.input),
+            "encoder": context.encoder(candidate.card).digest,
             "temperature": temperature,
             "sha256": sha256,
             "license": candidate.card.weights.license,

@@ -100,9 +100,8 @@ def _select(
     for pattern in patterns:
         matching = [card for card in cards if excluded(card.id, [pattern])]
         if not matching:
-            if not is_glob(pattern):
-                with contextlib.suppress(UsageError):
-                    look_up(pattern)  # says so if the plugin that offers it is set aside
+            with contextlib.suppress(UsageError):
+                look_up(pattern)  # says so if the plugin that offers it is set aside
             raise UsageError(
                 f"--{kind} must name one of {', '.join(known)}, or a glob that matches one, but "
                 f"got {pattern!r}.{did_you_mean(pattern, known)}"
@@ -154,6 +153,18 @@ def select_backbones(
                 seen.add(id)
                 yield id, f"{_GONE}: nobody offers it"
         if not names and not gone and request.backbones:
+            others = {
+                entry.card.modality
+                for entry in registry.backbones.values()
+                if fnmatchcase(entry.card.id, pattern)
+            }
+            if others:
+                raise UsageError(
+                    f"--backbone {pattern!r} must match a backbone for {modality!r} data, but "
+                    f"what it matches is for {' and '.join(map(repr, sorted(others)))}."
+                )
+            with contextlib.suppress(UsageError, WeightsUnavailableError):
+                registry.backbone(pattern)  # says so if the plugin that offers it is set aside
             raise UsageError(
                 f"--backbone {pattern!r} must match a backbone that is offered, but matches none "
                 f"of {', '.join(sorted(offered))}. Larger families are named one by one "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import importlib.util
 import json
 import os
 import subprocess
@@ -9,7 +11,7 @@ import sys
 from typing import Any
 
 from automl_transfer.cards import BackboneCard
-from automl_transfer.constraints import license_obstacle
+from automl_transfer.constraints import is_license
 from automl_transfer.entries import OURS
 from automl_transfer.jsonable import canonical, digest, from_json, to_json
 from automl_transfer.plugins import NO_PLUGINS, ONLY
@@ -71,12 +73,31 @@ def licence_is_told(subject: Subject) -> None:
     card = subject.card
     assert isinstance(card, BackboneCard)
     license = card.weights.license
-    obstacle = license_obstacle(license) or ""
     require(
-        "not known" not in obstacle and "no SPDX expression" not in obstacle,
+        license is not None and is_license(license),
         f"WeightsCard.license of {card.id!r} must be an SPDX expression like 'Apache-2.0', or "
         f"'LicenseRef-...', but is {license!r}: without it --license permissive leaves the "
         "backbone out.",
+    )
+
+
+@check("card", "backbone")
+def packaged_weights_are_there(subject: Subject) -> None:
+    """Weights that an installed package should carry are in it."""
+    card = subject.card
+    assert isinstance(card, BackboneCard)
+    missing = []
+    for source in card.weights.sources:
+        package, _, path = source.removeprefix("package:").partition("/")
+        if not source.startswith("package:") or importlib.util.find_spec(package) is None:
+            continue
+        if not importlib.resources.files(package).joinpath(path).is_file():
+            missing.append(source)
+    require(
+        not missing,
+        f"The package that WeightsCard.sources of {card.id!r} names must have the file, but "
+        f"{', '.join(missing)} is not in the one that is installed. Write it, and see that the "
+        "build takes it into the wheel.",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import LocalWeights
 from automl_transfer.entries import Entry, normalised
-from automl_transfer.errors import UsageError, WeightsUnavailableError
+from automl_transfer.errors import PluginError, UsageError, WeightsUnavailableError
 from automl_transfer.registry import Registry
 from automl_transfer.testing.kit.checking import MemberCard, Subject
 
@@ -33,6 +33,16 @@ def subjects(registry: Registry, target: str, seed: int = 0) -> list[Subject]:
             or normalised(target) in (normalised(entry.distribution), normalised(entry.plugin))
         )
     ]
+    aside = [
+        row
+        for row in registry.quarantined
+        if normalised(target) in (normalised(row.distribution), normalised(row.plugin))
+    ]
+    if aside:
+        raise PluginError(
+            f"All of plugin {target!r} must be let in to be checked, but it is set aside "
+            f"({aside[0].stage}): {aside[0].reason} {aside[0].hint}"
+        )
     if not found:
         try:
             found = [registry.resolved(target)]

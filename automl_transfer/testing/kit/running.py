@@ -49,6 +49,7 @@ def run_checks(subject: Subject, level: Level = "train") -> Iterator[Result]:
     Yields:
         What came of each, in their order.
     """
+    told: dict[str, str] = {}
     for one in checks_of(subject.kind, level):
         started = time.perf_counter()
         reason = None
@@ -58,4 +59,7 @@ def run_checks(subject: Subject, level: Level = "train") -> Iterator[Result]:
             reason = str(error) if isinstance(error, AutomlTransferError) else one_line(error)
             if subject.card.id not in reason:
                 reason = f"{subject.card.id}: {reason}"
+            first = told.setdefault(reason, one.name)
+            if first != one.name:
+                reason = f"{subject.card.id}: the same as {first.replace('_', ' ')!r}"
         yield Result(check=one, seconds=time.perf_counter() - started, reason=reason)

@@ -15,6 +15,18 @@ AUTOML_TRANSFER_API = (1, 0)
 VARIABLE = "AUTOML_TRANSFER_ZOO"
 """Directories of weights, separated as in ``PATH``."""
 
+FIELDS = (
+    "architecture",
+    "input_size",
+    "mean",
+    "std",
+    "interpolation",
+    "crop_pct",
+    "license",
+    "pretrained_on",
+    "sha256",
+)
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -23,6 +35,8 @@ def automl_transfer_backbones() -> list[BackboneCard]:
     """One for each file of weights that has a card."""
     found: dict[str, BackboneCard] = {}
     for place in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        if not Path(place).is_dir():
+            _LOG.warning("%s names %s, which is no directory.", VARIABLE, place)
         for path in sorted(Path(place).glob("*.json")):
             weights = path.with_suffix(".safetensors")
             if not weights.is_file():
@@ -47,12 +61,17 @@ def card(path: Path, weights: Path) -> BackboneCard:
         weights: The weights beside it.
 
     Raises:
-        ValueError: It is no JSON object, or names no architecture.
+        ValueError: It is no JSON object, names no architecture, or has a field that is not known.
         CardError: What it says makes no card.
     """
     said: Any = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(said, dict) or not isinstance(said.get("architecture"), str):
         raise ValueError('a card must be an object with an "architecture", a name of timm')
+    unknown = sorted(set(said) - set(FIELDS))
+    if unknown:
+        raise ValueError(
+            f"the fields of a card are {', '.join(FIELDS)}, but it has {unknown[0]!r}"
+        )
     size = int(said.get("input_size", 224))
     return BackboneCard(
         id=f"zoo/{path.stem}",
