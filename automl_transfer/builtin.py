@@ -1,10 +1,13 @@
-"""The plugin that we ship. It is written as a third party would write theirs."""
+"""The plugin that we ship. It is written as a third party would write theirs.
+
+Listing members does without the modules of the families that are too large to list.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from automl_transfer.backbones import bundled, local, portfolio, timm, torchvision, transformers
+from automl_transfer.backbones import bundled
 from automl_transfer.cards import (
     BackboneCard,
     HeadCard,
@@ -53,6 +56,8 @@ def automl_transfer_backbones() -> Iterable[BackboneCard]:
 @hookimpl
 def automl_transfer_resolve_backbone(id: str) -> BackboneCard | None:
     """Cards for the names of four families."""
+    from automl_transfer.backbones import local, timm, torchvision, transformers
+
     for resolve in (timm.resolve, torchvision.resolve, transformers.resolve, local.resolve):
         card = resolve(id)
         if card is not None:
@@ -63,6 +68,8 @@ def automl_transfer_resolve_backbone(id: str) -> BackboneCard | None:
 @hookimpl
 def automl_transfer_portfolio(size: str, modality: str) -> Iterable[BackboneCard]:
     """The curated defaults."""
+    from automl_transfer.backbones import portfolio
+
     return [card for card in portfolio.portfolio(size) if card.modality == modality]
 
 

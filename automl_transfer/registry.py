@@ -22,7 +22,6 @@ from automl_transfer.cards import (
     StrategyCard,
     WeightsCard,
 )
-from automl_transfer.contracts import LocalWeights
 from automl_transfer.entries import (
     AnyCard,
     CardT,
@@ -56,6 +55,7 @@ from automl_transfer.gather import (
 from automl_transfer.jsonable import digest, to_json
 
 if TYPE_CHECKING:
+    from automl_transfer.contracts import LocalWeights
     from automl_transfer.events import Event
     from automl_transfer.task import Task
     from automl_transfer.weights import HubProbe
@@ -325,6 +325,7 @@ class Registry:
 
     def locate_weights(self, weights: WeightsCard, offline: bool) -> LocalWeights | None:
         """Weights that a plugin has on this machine, or None."""
+        from automl_transfer.contracts import LocalWeights
 
         def located(origin: Origin, value: Any) -> LocalWeights | None:
             if value is None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+_PLAIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *([0-9]+(?:\.[0-9]+)*))?")
+_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +48,16 @@ def unmet(
         requires: Lines of its metadata (``Requires-Dist``).
         installed: Version of a distribution by its name; raises ``PackageNotFoundError``.
     """
+    # Most plugins need plain names and least versions, which are there: to see that, `packaging`,
+    # which takes longer to import than all cards to list, is not needed.
+    lines = [line for line in requires or () if not _is_plainly_met(line, installed)]
+    if not lines:
+        return []
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.version import InvalidVersion
+
     found = []
-    for line in requires or ():
+    for line in lines:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
@@ -62,3 +76,20 @@ def unmet(
         if not fits:
             found.append(Unmet(requirement=requirement, installed=there))
     return found
+
+
+def _is_plainly_met(line: str, installed: Callable[[str], str]) -> bool:
+    """Whether a line is a name, or a name and a least version, of numbers alone, that is there."""
+    plain = _PLAIN.fullmatch(line.strip())
+    if plain is None:
+        return False
+    try:
+        there = installed(plain[1])
+    except PackageNotFoundError:
+        return False
+    if plain[2] is None:
+        return True
+    if _NUMBERS.fullmatch(there) is None:
+        return False
+    pairs = zip_longest(map(int, there.split(".")), map(int, plain[2].split(".")), fillvalue=0)
+    return next((has > least for has, least in pairs if has != least), True)

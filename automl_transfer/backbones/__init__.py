@@ -1,6 +1,6 @@
 """Backbones: pretrained networks that turn a batch of inputs into features.
 
-A member is a :class:`BackboneCard`, free of torch, and the function that its ``factory`` names::
+A member is a ``BackboneCard``, free of torch, and the function that its ``factory`` names::
 
     def build(*, card: BackboneCard, weights: LocalWeights | None, seed: int) -> Backbone: ...
 
@@ -22,10 +22,3 @@ None when the name is not one of its own.
 ``portfolio.py``          the defaults, by size
 ========================  =====================================================================
 """
-
-from __future__ import annotations
-
-from automl_transfer.cards import BackboneCard
-from automl_transfer.contracts import Backbone, BuildBackbone, LocalWeights
-
-__all__ = ["Backbone", "BackboneCard", "BuildBackbone", "LocalWeights"]

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from automl_transfer.backbones.networks import Network, seeded
-from automl_transfer.backbones.tensors import load_tensors, read_tensors
 from automl_transfer.cards import BackboneCard, CostCard, FeatureCard, WeightsCard
-from automl_transfer.contracts import LocalWeights
 from automl_transfer.errors import WeightsUnavailableError
 
 if TYPE_CHECKING:
     import torch
+
+    from automl_transfer.backbones.networks import Network
+    from automl_transfer.contracts import LocalWeights
 
 CARD = BackboneCard(
     id="bundled/efficientnet_lite0",
@@ -101,6 +101,8 @@ def build(*, card: BackboneCard, weights: LocalWeights | None, seed: int) -> Net
     """Builds EfficientNet-Lite0 without its classifier."""
     import timm
 
+    from automl_transfer.backbones.networks import Network, seeded
+    from automl_transfer.backbones.tensors import load_tensors, read_tensors
     from automl_transfer.backbones.timm_stages import stages
 
     with seeded(seed):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +45,10 @@ def scaffold(kind: str, name: str, parent: Path) -> Made:
         UsageError: The name cannot be one, or there is something in its place.
         PluginError: The weights of the example could not be written.
     """
+    # Not at the top: listing plugins, by the same module's commands, does without them.
+    import shutil
+    import subprocess
+
     from cookiecutter.main import cookiecutter
 
     namespace, _, member = name.partition("/")

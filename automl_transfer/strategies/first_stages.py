@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Float, Int, Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="first-stages",
@@ -24,6 +27,8 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
     """Where the inputs differ from those of the pretraining (other sensor, other texture), it is
     the first stages that must adapt.
     """
+    from automl_transfer.plan import Phase, from_probed_head
+
     k = max(1, min(int(params["k"]), len(stages) - 1))
     chosen = {stage.name: 1.0 for stage in stages[:k]}
     return from_probed_head(

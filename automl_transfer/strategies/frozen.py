@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView
 from automl_transfer.space import Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="frozen",
@@ -18,4 +21,6 @@ CARD = StrategyCard(
 
 def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
     """One phase in which no stage trains."""
+    from automl_transfer.plan import FreezePlan, Phase
+
     return FreezePlan(phases=(Phase(name="head", share=0.0),))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Choice, Float, Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="full",
@@ -24,6 +27,8 @@ def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> Freeze
     """Layer-wise decay of the learning rate (arXiv:1801.06146), from the probed head
     (LP-FT, arXiv:2202.10054).
     """
+    from automl_transfer.plan import Phase, from_probed_head
+
     decay = float(params["decay"])
     last = len(stages) - 1
     # Networks differ in how many stages they have: the decay is that of twelve, spread over them.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Float, Int, Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="last-stages",
@@ -22,6 +25,8 @@ CARD = StrategyCard(
 
 def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
     """Stages near the output are the most specific to what the network was trained on."""
+    from automl_transfer.plan import Phase, from_probed_head
+
     k = max(1, min(int(params["k"]), len(stages) - 1))
     chosen = {stage.name: 1.0 for stage in stages[-k:]}
     return from_probed_head(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import Adapter, FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Choice, Float, Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="lora",
@@ -21,6 +24,8 @@ CARD = StrategyCard(
 
 def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
     """Adapters in every stage, merged into the weights at the end."""
+    from automl_transfer.plan import Adapter, Phase, from_probed_head
+
     rank = int(params["rank"])
     chosen = {stage.name: 1.0 for stage in stages}
     adapter = Adapter(rank=rank, alpha=2.0 * rank)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView, from_probed_head
 from automl_transfer.space import Float, Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="norm-bias",
@@ -18,6 +21,8 @@ CARD = StrategyCard(
 
 def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
     """All stages, but of each only the affine parameters of norm layers and the biases."""
+    from automl_transfer.plan import Phase, from_probed_head
+
     chosen = {stage.name: 1.0 for stage in stages}
     return from_probed_head(
         Phase(name="norm-bias", share=1.0, trains=chosen, tensors="norm-bias"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import StrategyCard
-from automl_transfer.plan import FreezePlan, Phase, StageView
 from automl_transfer.space import Float, Scalar
+
+if TYPE_CHECKING:
+    from automl_transfer.plan import FreezePlan, StageView
 
 CARD = StrategyCard(
     id="scratch",
@@ -22,6 +25,8 @@ CARD = StrategyCard(
 
 def plan(*, stages: Sequence[StageView], params: Mapping[str, Scalar]) -> FreezePlan:
     """No probe: there is nothing in random features that a head could start from."""
+    from automl_transfer.plan import FreezePlan, Phase
+
     chosen = {stage.name: 1.0 for stage in stages}
     return FreezePlan(
         phases=(Phase(name="all", share=1.0, trains=chosen, norm="train"),),
