@@ -6,9 +6,12 @@ Exit codes: 0 done, 1 nothing usable or a study that cannot be read, 2 usage, 3 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; None: those of this process.
     """
     own = arguments is None
+    code = _ended(arguments, own)
+    if own:
+        _leave_behind(code)
+    return code
+
+
+def _ended(arguments: Sequence[str] | None, own: bool) -> int:
     started = began() if own else time.monotonic()
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
     for stream in (sys.stdout, sys.stderr):
@@ -63,6 +73,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not debug:
             _say("This is a bug: run again with --debug for the traceback, and report it.")
         return 1
+
+
+def _leave_behind(code: int) -> None:
+    """Ends the process here if a thread is still at work: inside Torch it would take the process
+    down with an error when Python takes its state away."""
+    if threading.active_count() == 1:
+        return
+    from automl_transfer.stages.following import THREAD
+
+    if all(thread.name != THREAD for thread in threading.enumerate()):
+        return
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _run(words: list[str], started: float) -> int:

@@ -11,6 +11,9 @@ from automl_transfer.events import Event
 from automl_transfer.events import Progress as Step
 
 T = TypeVar("T")
+THREAD = "following"
+"""Name of the threads: one that does not end in time is left behind, which an end of the process
+must know."""
 SECONDS = 0.5
 """Between two looks."""
 _PATIENCE = 5.0
@@ -50,7 +53,7 @@ def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None,
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, daemon=True, name="following")
+    thread = threading.Thread(target=run, daemon=True, name=THREAD)
     thread.start()
     told: tuple[int, int] | None = None
     try:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+
+from tests.installing import install
 
 STUBBORN = """
 import sys, time
@@ -49,3 +52,61 @@ def test_the_handler_of_before_is_back():
     with two_steps():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+BUSY = """
+    from pathlib import Path
+
+    from automl_transfer import hookimpl
+    from automl_transfer.cards import BackboneCard, ModalityCard, WeightsCard
+    from automl_transfer.dataset import Recognition
+
+    @hookimpl
+    def automl_transfer_modalities():
+        return [ModalityCard(id="busy", factory="busy:Busy")]
+
+    @hookimpl
+    def automl_transfer_backbones():
+        weights = WeightsCard(sources=("dir:nowhere",))
+        card = {"factory": "busy:Busy", "modality": "busy", "family": "busy", "weights": weights}
+        return [BackboneCard(id="busy/net", **card)]
+
+    class Busy:
+        def recognise(self, path, options):
+            return Recognition(score=1.0, reason="whatever it is")
+
+        def open(self, path, options, progress=None):
+            import torch
+            layer = torch.nn.Linear(800, 800)
+            path.with_name("begun").touch()
+            while True:  # inside Torch, and without a word
+                for _ in range(20):
+                    layer(torch.rand(800, 800)).sum().backward()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.slow
+def test_what_does_not_end_in_time_is_left_behind(site, repository, tmp_path, monkeypatch):
+    install(site, "busy", BUSY)
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{repository}")
+    data = tmp_path / "data"
+    data.touch()
+    words = ("search", "--data", data, "--studies", tmp_path / "studies", "--trials", 1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "automl_transfer", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "begun").exists() and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, told
+    assert "Resume with:" in told
