@@ -45,10 +45,6 @@ def test_what_is_written_passes_every_check_and_its_own_tests(installed, tmp_pat
     # The guide's commands, which a test runs, check a backbone, a head and a modality.
     packages = installed(**{kind: f"zeta-{kind}/first" for kind in MEMBERS})
     assert len(packages) == len(MEMBERS)
-    for kind in ("strategy", "ranker"):
-        words = ("plugins", "check", f"zeta-{kind}/first", "--json")
-        (member,) = json.loads(run("automl_transfer", *words, cwd=tmp_path).stdout)["members"]
-        assert member["kind"] == kind and all(one["passed"] for one in member["checks"])
     told = run("pytest", "-q", "-p", "no:cacheprovider", *packages, cwd=tmp_path).stdout
     # A modality comes with a backbone, and each member's checks are counted by one more test.
     wanted = sum(EXPECTED.values()) + EXPECTED["backbone"] + len(MEMBERS) + 1

@@ -1,0 +1,42 @@
+"""The cards. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from automl_transfer import hookimpl
+from automl_transfer.cards import StrategyCard
+from automl_transfer.space import Choice, Float, Int
+
+AUTOML_TRANSFER_API = (1, 0)
+
+WEIGHT_DECAY = Float(name="weight_decay", low=1e-4, high=0.3, default=1e-2, log=True)
+
+UNFREEZING = StrategyCard(
+    id="gradual/unfreezing",
+    factory="automl_transfer_gradual.unfreezing:plan",
+    summary="the last group trains, then more and more, the earlier the slower",
+    space=(
+        Int(name="groups", low=2, high=4, default=3),
+        Float(name="factor", low=1.3, high=5.2, default=2.6, log=True),
+        Float(name="lr", low=3e-5, high=3e-3, default=3e-4, log=True),
+        WEIGHT_DECAY,
+    ),
+)
+
+SURGICAL = StrategyCard(
+    id="gradual/surgical",
+    factory="automl_transfer_gradual.surgical:plan",
+    summary="one block trains: the first, the last, or one between",
+    space=(
+        # Shifts in the pixels ask for the first block, in the classes for the last, and both have
+        # a built-in strategy of their own; those between are what there is none for.
+        Choice(name="depth", choices=(0.0, 0.25, 0.5, 0.75, 1.0), default=0.5),
+        Float(name="lr", low=1e-5, high=3e-3, default=2e-4, log=True),
+        WEIGHT_DECAY,
+    ),
+)
+
+
+@hookimpl
+def automl_transfer_freeze_strategies() -> list[StrategyCard]:
+    """Both."""
+    return [UNFREEZING, SURGICAL]

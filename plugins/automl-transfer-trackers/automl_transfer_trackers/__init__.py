@@ -1,0 +1,1 @@
+"""Searches of automl-transfer in TensorBoard, MLflow and Weights & Biases."""
