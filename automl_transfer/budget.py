@@ -44,8 +44,12 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """``1h 30m``, ``5m``, ``12s``: the two largest units."""
+    """``1h 30m``, ``5m``, ``12s``: the two largest units, rounded to the smaller of them."""
     left = max(0, round(seconds))
+    for larger, smaller in (("d", "h"), ("h", "m")):
+        if left >= _UNITS[larger]:
+            step = int(_UNITS[smaller])
+            left = (left + step // 2) // step * step
     parts = []
     for unit in "dhms":
         amount, left = divmod(left, int(_UNITS[unit]))
