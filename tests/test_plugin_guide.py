@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,10 +37,8 @@ def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path:
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as the value of `build_isolation`
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    said: list[str] = []
-    for text in commands:
-        # Only `pip install` has a target.
-        text = text.replace("pip wheel", "env -u PIP_TARGET pip wheel")
+
+    def run(text: str) -> str:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
             cwd=tmp_path,
@@ -47,7 +47,10 @@ def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path:
             text=True,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        said.append(done.stdout)
+        return done.stdout
+
+    # Only `pip install` has a target.
+    said = [run(text.replace("pip wheel", "env -u PIP_TARGET pip wheel")) for text in commands]
     backbone, published, head, modality = said
     assert "21 of 21 checks held" in backbone and re.search(r"acme/net +[a-z]+ +frozen", backbone)
     assert "package:automl_transfer_acme/weights.safetensors" in backbone
@@ -55,6 +58,17 @@ def test_every_command_of_the_guide_runs(guide: str, repository: Path, tmp_path:
     assert "11 of 11 checks held" in head and re.search(r"extra/layer +frozen", head)
     assert "18 of 18 checks held" in modality and "Use audio/net with" in modality
     assert re.search(r"0\.wav +(high|low|middle)", modality)
+    # Uninstalled, its study keeps all its trials.
+    studies = sorted(path.name for path in (tmp_path / "studies").glob("images-*"))
+
+    def rankings() -> list[object]:
+        shown = [json.loads(run(f"automl-transfer show {name} --json")) for name in studies]
+        return [one["recommendation"]["ranking"] for one in shown]
+
+    before = rankings()
+    for path in (tmp_path / "site").glob("automl_transfer_acme*"):
+        shutil.rmtree(path)
+    assert len(before) == 2 and rankings() == before
     assert [path.name for path in (tmp_path / "dist").iterdir()] == [
         "automl_transfer_acme-0.1.0-py3-none-any.whl"
     ]

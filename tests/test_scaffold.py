@@ -51,38 +51,6 @@ def test_what_is_written_passes_every_check_and_its_own_tests(installed, tmp_pat
     assert f"{wanted} passed" in told
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_search_ranks_a_new_backbone_and_keeps_its_trials_when_it_is_gone(
-    installed, tmp_path
-) -> None:
-    installed(backbone="zeta/first")
-    run("automl_transfer", "data", "sample", "digits", tmp_path / "images", "--per-class", 20)
-    study = ("--studies", tmp_path / "studies", "--study", "one")
-    search = (
-        *("automl_transfer", "search", "--data", tmp_path / "images", *study, "--offline"),
-        *("--backbone", "zeta/*", "--backbone", "bundled/efficientnet_lite0@96"),
-        *("--strategy", "frozen", "--head", "ridge", "--epochs", 1),
-    )
-    run(*search, "--trials", 2)
-    show = ("automl_transfer", "show", "one", "--studies", tmp_path / "studies", "--json")
-    before = json.loads(run(*show).stdout)["recommendation"]
-    backbones = {row["configuration"]["backbone"] for row in before["ranking"]}
-    assert "zeta/first" in backbones
-    for path in (tmp_path / "site").glob("automl_transfer_zeta*"):
-        for file in sorted(path.rglob("*"), reverse=True):
-            file.rmdir() if file.is_dir() else file.unlink()
-        path.rmdir()
-    told = run(*search, "--trials", 3).stderr
-    assert "its trials are kept, but it cannot be had any more" in " ".join(told.split())
-    after = json.loads(run(*show).stdout)["recommendation"]
-    kept = {row["number"]: row["configuration"] for row in before["ranking"]}
-    assert (
-        kept.items() <= {row["number"]: row["configuration"] for row in after["ranking"]}.items()
-    )
-    assert after["winner"]["configuration"]["backbone"] == "bundled/efficientnet_lite0@96"
-
-
 def test_files_are_where_an_author_looks(tmp_path: Path, capsys) -> None:
     assert main(["plugins", "new", "head", "zeta", "--output", str(tmp_path), "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
