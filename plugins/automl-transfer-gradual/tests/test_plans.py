@@ -100,7 +100,7 @@ def test_learning_rates_fall_towards_the_input_by_the_factor(count: int, params:
 
 
 def test_as_the_paper_has_it() -> None:
-    params = Space(UNFREEZING.space).defaults()
+    params = Space(UNFREEZING.space).defaults() | {"groups": 3}
     found = unfreezing.plan(stages=views(3), params=params)
     assert [dict(phase.trains) for phase in found.phases] == [
         {},

@@ -29,7 +29,7 @@ def test_a_search_ranks_both(tmp_path: Path) -> None:
     assert [row.reason for row in study.trials if row.state == "failed"] == []
     ranked = {row.configuration.strategy: row for row in study.ranking}
     assert set(ranked) == {"gradual/unfreezing", "gradual/surgical"}
-    # Three blocks of the toy network: the middle one alone, and all of them.
+    # Of the three blocks of the toy network one, and all of them.
     assert (
         0
         < ranked["gradual/surgical"].trainable_parameters
