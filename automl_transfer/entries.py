@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from automl_transfer.cards import (
     BackboneCard,
@@ -126,14 +126,19 @@ class Quarantine:
         namespace, slash, _ = id.partition("/")
         if not slash or (self.ids and self.stage in ("card", "duplicate")):
             return False  # of the others of its members nothing is wrong
-        wanted = normalised(namespace)
-        names = (normalised(self.plugin), normalised(self.distribution))
+        wanted, names = normalised(namespace), names_of(self)
         return any(
             name == wanted
             or name.startswith(f"{wanted}-")
             or name.removeprefix("automl-transfer-") == wanted
             for name in names
         )
+
+
+def names_of(one: Origin | Entry[Any] | Quarantine) -> set[str]:
+    """What people may call the plugin that something comes from, as :func:`normalised`: its
+    distribution, or its entry point."""
+    return {normalised(one.distribution), normalised(one.plugin)}
 
 
 def normalised(name: str) -> str:

@@ -26,7 +26,7 @@ from automl_transfer.entries import (
     Origin,
     Quarantine,
     Stage,
-    normalised,
+    names_of,
     set_aside,
 )
 from automl_transfer.errors import AutomlTransferError, CardError
@@ -51,6 +51,10 @@ class Kind(Generic[CardT]):
     card: type[CardT]
     namespaced: bool = True
     """Whether a third party's id needs a namespace: bare ids are ours to add to."""
+
+    def named(self, id: str) -> str:
+        """A member, in words: ``the head 'acme/layer'``."""
+        return f"the {self.word} {id!r}"
 
 
 MODALITIES = Kind(
@@ -210,11 +214,7 @@ class HookCalls:
         members = {}
         for id, items in sorted(found.items()):
             by = [origins[item.distribution, item.plugin] for item in items]
-            chosen = [
-                item
-                for item in items
-                if self._prefer.get(id) in (normalised(item.distribution), normalised(item.plugin))
-            ]
+            chosen = [item for item in items if self._prefer.get(id) in names_of(item)]
             if len(items) > 1 and len(chosen) == 1:
                 members[id] = chosen[0]
                 continue

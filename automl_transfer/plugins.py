@@ -20,6 +20,7 @@ from automl_transfer.entries import (
     Quarantine,
     Sources,
     Stage,
+    names_of,
     normalised,
     set_aside,
 )
@@ -91,19 +92,9 @@ def load_registry(
         installed = functools.cache(version)
         known: set[str] = set()
         for origin, point, requires in _installed():
-            names = {normalised(origin.distribution), normalised(origin.plugin)}
+            names = names_of(origin)
             known |= names
-            off = (
-                f"unset {NO_PLUGINS}, or leave out --no-plugins"
-                if _is_set(NO_PLUGINS)
-                else f"take it out of {DISABLE}, or leave out --disable-plugin"
-                if names & barred
-                else f"add it to {ONLY}"
-                if wanted and not names & wanted
-                else ""
-            )
-            if off:
-                hint = f"To let it in, {off}."
+            if hint := _how_to_let_in(names, barred, wanted):
                 door.refused.append(
                     set_aside(origin, "disabled", "It is switched off.", hint=hint)
                 )
@@ -230,6 +221,17 @@ def _installed() -> list[tuple[Origin, EntryPoint, list[str]]]:
         origin = Origin(distribution=name or "unknown", version=number or "", plugin=point.name)
         found.append((origin, point, list(requires or [])))
     return sorted(found, key=lambda one: (normalised(one[0].distribution), one[1].name))
+
+
+def _how_to_let_in(names: Collection[str], barred: set[str], wanted: set[str]) -> str:
+    """What to do about the setting that leaves out a plugin of these names; empty if none does."""
+    if _is_set(NO_PLUGINS):
+        return f"To let it in, unset {NO_PLUGINS}, or leave out --no-plugins."
+    if barred.intersection(names):
+        return f"To let it in, take it out of {DISABLE}, or leave out --disable-plugin."
+    if wanted and wanted.isdisjoint(names):
+        return f"To let it in, add it to {ONLY}."
+    return ""
 
 
 def _without(origin: Origin, missing: Sequence[Unmet]) -> Quarantine:

@@ -163,7 +163,7 @@ class Registry:
     def inventory(self) -> dict[str, str]:
         """Each listed member, in words, with who provides it and a digest of its card."""
         return {
-            f"the {kind.word} {id!r}": f"{item.provider}, card {digest(to_json(item.card), 8)}"
+            kind.named(id): f"{item.provider}, card {digest(to_json(item.card), 8)}"
             for kind in _KINDS
             for id, item in self._listed(kind).items()
         }

@@ -17,6 +17,7 @@ from automl_transfer.constraints import LicensePolicy, Preference, parse_latency
 from automl_transfer.dataset import DataOptions, HoldOut
 from automl_transfer.errors import DataError, StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
+from automl_transfer.gather import BACKBONES, HEADS, STRATEGIES
 from automl_transfer.jsonable import to_json
 from automl_transfer.plugins import load_registry
 from automl_transfer.recommendation import Recommendation
@@ -333,12 +334,12 @@ def _changed(context: Context) -> list[str]:
     before: dict[str, str] = context.store.get("members", {})
     now = context.registry.inventory
     used = {
-        f"the {word} {id!r}"
+        kind.named(id)
         for row in context.outcomes
-        for word, id in (
-            ("backbone", row.configuration.backbone),
-            ("head", row.configuration.head),
-            ("freeze strategy", row.configuration.strategy),
+        for kind, id in (
+            (BACKBONES, row.configuration.backbone),
+            (HEADS, row.configuration.head),
+            (STRATEGIES, row.configuration.strategy),
         )
     }
     context.store.put("members", before | now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import importlib.util
 import json
 import os
@@ -17,6 +16,7 @@ from automl_transfer.jsonable import canonical, digest, from_json, to_json
 from automl_transfer.plugins import NO_PLUGINS, ONLY
 from automl_transfer.space import Choice, Scalar, Space
 from automl_transfer.testing.kit.checking import KindOfMember, Subject, check, require
+from automl_transfer.weights.places import NotThere, in_package, parse
 
 _ALL: tuple[KindOfMember, ...] = ("backbone", "head", "strategy", "ranker", "modality")
 _HEAVY = ("torch", "timm", "transformers", "torchvision")
@@ -87,12 +87,14 @@ def packaged_weights_are_there(subject: Subject) -> None:
     card = subject.card
     assert isinstance(card, BackboneCard)
     missing = []
-    for source in card.weights.sources:
-        package, _, path = source.removeprefix("package:").partition("/")
-        if not source.startswith("package:") or importlib.util.find_spec(package) is None:
+    for source in map(parse, card.weights.sources):
+        package = source.where.partition("/")[0]
+        if source.kind != "package" or importlib.util.find_spec(package) is None:
             continue
-        if not importlib.resources.files(package).joinpath(path).is_file():
-            missing.append(source)
+        try:
+            in_package(source.where, card.weights.requires)
+        except NotThere:
+            missing.append(source.text)
     require(
         not missing,
         f"The package that WeightsCard.sources of {card.id!r} names must have the file, but "

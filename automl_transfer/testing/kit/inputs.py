@@ -102,10 +102,15 @@ def data_for(modality: str, registry: Registry, directory: Path) -> Path:
     return place
 
 
+def backbones_for(modality: str, registry: Registry) -> list[BackboneCard]:
+    """The listed backbones that take data of a kind, by id."""
+    cards = [entry.card for entry in registry.backbones.values()]
+    return sorted((card for card in cards if card.modality == modality), key=lambda card: card.id)
+
+
 def input_of(modality: str, registry: Registry) -> Mapping[str, Any]:
     """What some backbone says of its input; an empty mapping where there is none of that kind."""
-    cards = (entry.card for entry in registry.backbones.values())
-    return next((card.input for card in cards if card.modality == modality), {})
+    return next((card.input for card in backbones_for(modality, registry)), {})
 
 
 def inputs_for(card: BackboneCard, registry: Registry) -> Inputs:

@@ -6,7 +6,7 @@ from typing import Any
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import LocalWeights
-from automl_transfer.entries import Entry, normalised
+from automl_transfer.entries import Entry, names_of, normalised
 from automl_transfer.errors import PluginError, UsageError, WeightsUnavailableError
 from automl_transfer.registry import Registry
 from automl_transfer.testing.kit.checking import MemberCard, Subject
@@ -28,16 +28,9 @@ def subjects(registry: Registry, target: str, seed: int = 0) -> list[Subject]:
         entry
         for _, entry in registry.members()
         if isinstance(entry.card, MemberCard)
-        and (
-            entry.card.id == target
-            or normalised(target) in (normalised(entry.distribution), normalised(entry.plugin))
-        )
+        and (entry.card.id == target or normalised(target) in names_of(entry))
     ]
-    aside = [
-        row
-        for row in registry.quarantined
-        if normalised(target) in (normalised(row.distribution), normalised(row.plugin))
-    ]
+    aside = [row for row in registry.quarantined if normalised(target) in names_of(row)]
     if aside:
         raise PluginError(
             f"All of plugin {target!r} must be let in to be checked, but it is set aside "

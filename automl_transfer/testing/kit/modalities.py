@@ -7,13 +7,13 @@ import random
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from automl_transfer.space import Scalar, Space
 from automl_transfer.stages.context import CACHE_VARIABLE
 from automl_transfer.testing.kit.cards import points
 from automl_transfer.testing.kit.checking import Subject, check, require
-from automl_transfer.testing.kit.inputs import CLASSES, data_for, input_of
+from automl_transfer.testing.kit.inputs import CLASSES, backbones_for, data_for, input_of
 from automl_transfer.testing.kit.members import weights_here
 
 CLOSE = 1e-5
@@ -288,7 +288,7 @@ def the_plain_view_is_plain(subject: Subject) -> None:
         f"The plain view of {subject.card.id!r} must be of finite numbers, but is not.",
     )
     require(
-        _equal(whole, again) and _close(alone, whole, first=1),
+        _equal(whole, again) and _equal(alone, whole, alike=_is_first_of),
         f"The plain view of {subject.card.id!r} must be the same each time, whatever else is in "
         "the batch, but is not.",
     )
@@ -348,9 +348,8 @@ def digests_tell_views_apart(subject: Subject) -> None:
     opened, registry = _opened(subject), subject.registry
     modality, dataset = opened.modality, opened.dataset
     inputs = {
-        canonical(dict(entry.card.input)): entry.card.input
-        for entry in registry.backbones.values()
-        if entry.card.modality == subject.card.id
+        canonical(dict(card.input)): card.input
+        for card in backbones_for(subject.card.id, registry)
     }
     made: dict[str, Encoder] = {}
     for name, one in inputs.items():
@@ -424,19 +423,23 @@ def a_still_view_is_small(subject: Subject) -> None:
 @check("train", "modality")
 def a_search_finds_an_answer(subject: Subject) -> None:
     """A search over its sample data, with a backbone of its own, ends with a trained model."""
-    names = sorted(
-        entry.card.id
-        for entry in subject.registry.backbones.values()
-        if entry.card.modality == subject.card.id
-        and weights_here(subject.registry, entry.card) is not None
-    )
+    usable = [
+        card.id
+        for card in backbones_for(subject.card.id, subject.registry)
+        if weights_here(subject.registry, card) is not None
+    ]
     require(
-        bool(names),
+        bool(usable),
         f"To search over data of {subject.card.id!r} a backbone for them is needed whose weights "
         f"are on this machine, but there is none: write one with modality={subject.card.id!r}, or "
         "install one.",
     )
-    with tempfile.TemporaryDirectory(prefix="automl-transfer-") as place, _own_cache(place):
+    with (
+        tempfile.TemporaryDirectory(prefix="automl-transfer-") as place,
+        # What an earlier version of the modality has left in the user's cache is not looked at.
+        # For the whole process: searches in other threads would have it, too.
+        patch.dict(os.environ, {CACHE_VARIABLE: str(Path(place) / "cache")}),
+    ):
         directory = Path(place) / "data"
         directory.mkdir()
         request = SearchRequest(
@@ -446,7 +449,7 @@ def a_search_finds_an_answer(subject: Subject) -> None:
             trials=1,
             epochs=1,
             seed=subject.seed,
-            backbones=tuple(names[:1]),
+            backbones=tuple(usable[:1]),
             heads=("ridge",),
             strategies=("frozen",),
             offline=True,
@@ -513,19 +516,13 @@ def _tensors(batch: Batch) -> list[torch.Tensor]:
     return list(batch.values()) if isinstance(batch, Mapping) else [batch]
 
 
-def _equal(one: Batch, other: Batch) -> bool:
-    """Whether two batches are the same to the last bit."""
+def _equal(
+    one: Batch, other: Batch, alike: Callable[[torch.Tensor, torch.Tensor], bool] = torch.equal
+) -> bool:
+    """Whether two batches have the same parts, and these are alike: to the last bit if nothing
+    else is said."""
     return _keys(one) == _keys(other) and all(
-        torch.equal(left, right)
-        for left, right in zip(_tensors(one), _tensors(other), strict=True)
-    )
-
-
-def _close(one: Batch, other: Batch, first: int) -> bool:
-    """Whether a batch is, but for rounding, the first samples of another."""
-    return _keys(one) == _keys(other) and all(
-        _near(left, right[:first])
-        for left, right in zip(_tensors(one), _tensors(other), strict=True)
+        alike(left, right) for left, right in zip(_tensors(one), _tensors(other), strict=True)
     )
 
 
@@ -538,20 +535,19 @@ def _near(one: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.allclose(one, other, rtol=0.0, atol=CLOSE * scale)
 
 
+def _is_first_of(alone: torch.Tensor, whole: torch.Tensor) -> bool:
+    return _near(alone, whole[:1])
+
+
 def _keys(batch: Batch) -> list[str]:
     return list(batch) if isinstance(batch, Mapping) else []
 
 
 def _global_state() -> tuple[bytes, str, str]:
     """Where the random generators are that the process shares."""
-    shared = np.random.get_state()
-    return (
-        torch.random.get_rng_state().numpy().tobytes(),
-        repr(random.getstate()),
-        repr(
-            (shared[1].tobytes(), shared[2:])  # type: ignore[index]
-        ),
-    )
+    numpy: Any = np.random.get_state()
+    shared = repr((numpy[1].tolist(), numpy[2:]))
+    return torch.random.get_rng_state().numpy().tobytes(), repr(random.getstate()), shared
 
 
 def _copied(path: Path, place: Path) -> Path:
@@ -573,19 +569,3 @@ def _different(opened: _Opened) -> tuple[str | None, str | None]:
         if one[0].label == other[0].label and one[1].read_bytes() != other[1].read_bytes():
             return one[0].source, other[0].source
     return None, None
-
-
-@contextmanager
-def _own_cache(place: str) -> Iterator[None]:
-    """What an earlier version of the modality has left in the user's cache is not looked at.
-
-    For the whole process: searches in other threads would have it, too.
-    """
-    before = os.environ.get(CACHE_VARIABLE)
-    os.environ[CACHE_VARIABLE] = str(Path(place) / "cache")
-    try:
-        yield
-    finally:
-        del os.environ[CACHE_VARIABLE]
-        if before is not None:
-            os.environ[CACHE_VARIABLE] = before

@@ -39,7 +39,7 @@ class TensorBoard:
 
     def open(self, search: Search) -> None:
         """Opens the run of the search."""
-        self._studied = f"{search.study}-{search.identity[:8]}"
+        self._studied = search.unique
         self._root = place_of(search)
         self._search = self._writer(str(self._root / SEARCH))
 
@@ -104,8 +104,7 @@ def place_of(search: Search) -> Path:
     elsewhere = os.environ.get(DIRECTORY)
     if not elsewhere:
         return search.directory / "tensorboard"
-    # Studies of the same name may come from several directories, or again after a deletion.
-    return Path(elsewhere).expanduser() / f"{search.study}-{search.identity[:8]}"
+    return Path(elsewhere).expanduser() / search.unique
 
 
 def run_of(trial: Trial) -> str:

@@ -24,6 +24,12 @@ class Search:
     """Its own, over all its sessions."""
     directory: Path
 
+    @property
+    def unique(self) -> str:
+        """A name that no other study has: the same one may come from several directories, or again
+        after a deletion."""
+        return f"{self.study}-{self.identity[:8]}"
+
 
 class Tracker(Protocol):
     """Where a search is written to.

@@ -8,6 +8,7 @@ from automl_transfer.configuration import Configuration
 from automl_transfer.events import (
     BackboneScreened,
     DataLoaded,
+    Event,
     Recommended,
     SearchStarted,
     StageStarted,
@@ -121,6 +122,20 @@ class Stream:
                 seconds=2.0,
             )
         )
+
+    def three_trials(self) -> list[Event]:
+        """Two that overlap, of which one is pruned; then one that fails."""
+        return [
+            self.begun(1),
+            self.begun(3),
+            self.reached(1, 1),
+            self.reached(3, 1),
+            self.reached(1, 2),
+            self.over(3, "pruned", "the pruner stopped it"),
+            self.over(1),
+            self.begun(2),
+            self.over(2, "failed", "diverged: it is not finite"),
+        ]
 
     def recommended(self) -> Recommended:
         winner = RankedTrial(

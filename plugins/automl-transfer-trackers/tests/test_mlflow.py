@@ -50,15 +50,7 @@ def test_trials_are_nested_in_the_run_of_the_study(
     for event in (
         stream.stage("tune"),
         stream.screened(24),
-        stream.begun(1),
-        stream.begun(3),
-        stream.reached(1, 1),
-        stream.reached(3, 1),
-        stream.reached(1, 2),
-        stream.over(3, "pruned", "the pruner stopped it"),
-        stream.over(1),
-        stream.begun(2),
-        stream.over(2, "failed", "diverged: it is not finite"),
+        *stream.three_trials(),
     ):
         session.follow(event)
     track.finish(session, stream)

@@ -53,15 +53,7 @@ def test_each_trial_has_a_run_and_so_has_the_search(stream: Stream, track: Track
         stream.screened(24),
         stream.screened(96),
         stream.stage("tune"),
-        stream.begun(1),
-        stream.begun(3),
-        stream.reached(1, 1),
-        stream.reached(3, 1),
-        stream.reached(1, 2),
-        stream.over(3, "pruned", "the pruner stopped it"),
-        stream.over(1),
-        stream.begun(2),
-        stream.over(2, "failed", "diverged: it is not finite"),
+        *stream.three_trials(),
     ):
         session.follow(event)
     track.finish(session, stream)

@@ -1,3 +1,26 @@
+{%- macro network(name, member, modality, input, params) -%}
+{{ name }} = BackboneCard(
+    id="{{ cookiecutter.namespace }}/{{ member }}",
+    factory="{{ cookiecutter.module }}.backbone:build",
+    modality={{ modality }},
+    family="{{ cookiecutter.namespace }}",
+    weights=WeightsCard(
+        sources=("package:{{ cookiecutter.module }}/weights.safetensors",),
+        requires="{{ cookiecutter.distribution }}",
+        license="Apache-2.0",
+        pretrained_on="nothing yet: drawn at random",
+    ),
+    input={{ input }},
+    features=FeatureCard(width=64),
+    # From input to output; together they hold every parameter and buffer once.
+    stages=(
+        StageCard(name="stem", tensors=(r"stem\.",)),
+        StageCard(name="body", tensors=(r"body\.",)),
+        StageCard(name="last", tensors=(r"last\.",)),
+    ),
+    cost=CostCard(params={{ params }}),
+)
+{%- endmacro -%}
 """The plugin: its {{ "cards" if cookiecutter.kind == "modality" else "card" }}, nothing heavy. It is imported whenever plugins are listed."""
 
 from __future__ import annotations
@@ -8,33 +31,16 @@ from automl_transfer.cards import BackboneCard, CostCard, FeatureCard, StageCard
 
 AUTOML_TRANSFER_API = (1, 0)
 
-CARD = BackboneCard(
-    id="{{ cookiecutter.namespace }}/{{ cookiecutter.member }}",
-    factory="{{ cookiecutter.module }}.backbone:build",
-    modality="image",
-    family="{{ cookiecutter.namespace }}",
-    weights=WeightsCard(
-        sources=("package:{{ cookiecutter.module }}/weights.safetensors",),
-        requires="{{ cookiecutter.distribution }}",
-        license="Apache-2.0",
-        pretrained_on="nothing yet: drawn at random",
-    ),
-    input={
+{% set input -%}
+{
         "size": [3, 64, 64],
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
         "interpolation": "bilinear",
         "crop_pct": 1.0,
-    },
-    features=FeatureCard(width=64),
-    # From input to output; together they hold every parameter and buffer once.
-    stages=(
-        StageCard(name="stem", tensors=(r"stem\.",)),
-        StageCard(name="body", tensors=(r"body\.",)),
-        StageCard(name="last", tensors=(r"last\.",)),
-    ),
-    cost=CostCard(params=23584),
-)
+    }
+{%- endset -%}
+{{ network("CARD", cookiecutter.member, '"image"', input, 23584) }}
 
 
 @hookimpl
@@ -119,27 +125,7 @@ CARD = ModalityCard(
     # How the training view of a sample may vary.
     space=(Choice(name="noise", choices=(0.0, 0.01), default=0.0),),
 )
-NET = BackboneCard(
-    id="{{ cookiecutter.namespace }}/net",
-    factory="{{ cookiecutter.module }}.backbone:build",
-    modality=CARD.id,
-    family="{{ cookiecutter.namespace }}",
-    weights=WeightsCard(
-        sources=("package:{{ cookiecutter.module }}/weights.safetensors",),
-        requires="{{ cookiecutter.distribution }}",
-        license="Apache-2.0",
-        pretrained_on="nothing yet: drawn at random",
-    ),
-    input={"samples": 8000},
-    features=FeatureCard(width=64),
-    # From input to output; together they hold every parameter and buffer once.
-    stages=(
-        StageCard(name="stem", tensors=(r"stem\.",)),
-        StageCard(name="body", tensors=(r"body\.",)),
-        StageCard(name="last", tensors=(r"last\.",)),
-    ),
-    cost=CostCard(params=23520),
-)
+{{ network("NET", "net", "CARD.id", '{"samples": 8000}', 23520) }}
 # What `plugins check` and the tests look at, and what people can try the search on.
 TONES = SampleDataCard(
     id="{{ cookiecutter.namespace }}/tones",
