@@ -213,16 +213,18 @@ class HookCalls:
         origins = {(o.distribution, o.plugin): o for o in self._origins.values()}
         members = {}
         for id, items in sorted(found.items()):
+            if len(items) == 1:
+                members[id] = items[0]
+                continue
             by = [origins[item.distribution, item.plugin] for item in items]
             chosen = [item for item in items if self._prefer.get(id) in names_of(item)]
-            if len(items) > 1 and len(chosen) == 1:
+            if len(chosen) == 1:
                 members[id] = chosen[0]
                 continue
             ours = [item for item, origin in zip(items, by, strict=True) if origin.first_party]
-            if len(items) == 1 or len(ours) == 1:
-                members[id] = ours[0] if ours else items[0]
-            if len(items) > 1:
-                self._refuse_duplicates(kind, id, by)
+            if len(ours) == 1:
+                members[id] = ours[0]
+            self._refuse_duplicates(kind, id, by)
         return members
 
     def _refuse_duplicates(self, kind: Kind[CardT], id: str, by: list[Origin]) -> None:

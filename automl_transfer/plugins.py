@@ -45,8 +45,6 @@ STRICT = "AUTOML_TRANSFER_STRICT_PLUGINS"
 PREFER = "AUTOML_TRANSFER_PREFER_PLUGINS"
 """Environment variable: comma-separated ``id=distribution``, who provides what several offer."""
 
-_PREFIX = f"{GROUP}_"
-
 
 def load_registry(
     *,
@@ -127,10 +125,52 @@ def load_registry(
     return registry
 
 
+class _Manager(pluggy.PluginManager):
+    """Refuses what pluggy would pass over in silence: hooks that are misspelt or unmarked."""
+
+    def __init__(self) -> None:
+        super().__init__(GROUP)
+        self.add_hookspecs(hookspecs)
+        self._known = frozenset(vars(self.hook))
+        self._found = 0
+
+    def let_in(self, plugin: object, name: str) -> None:
+        """Registers a plugin, if it has a hook.
+
+        Raises:
+            PluginError: It has none, or one that cannot be called.
+        """
+        self._found = 0
+        self.register(plugin, name=name)
+        if not self._found:
+            self.unregister(plugin)
+            raise PluginError(
+                f"It implements no hook: {plugin!r:.100} has no function marked with @hookimpl.",
+            )
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """What the attribute ``name`` says of itself as a hook, or None.
+
+        Raises:
+            PluginError: It is no hook that can be called.
+        """
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is None:
+            if name in self._known:
+                raise PluginError(f"{name} must be marked with @hookimpl.")
+            return None
+        hook = options.get("specname") or name
+        if hook not in self._known:
+            raise PluginError(f"There is no hook {hook!r}.{did_you_mean(hook, self._known)}")
+        if options.get("wrapper") or options.get("hookwrapper"):
+            raise PluginError(f"{name} must not be a wrapper: hooks are called alone.")
+        self._found += 1
+        return options
+
+
 class _Door:
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager(GROUP)
-        self.manager.add_hookspecs(hookspecs)
+        self.manager = _Manager()
         self.origins: dict[str, Origin] = {}
         self.refused: list[Quarantine] = []
         self.loaded: list[Loaded] = []
@@ -148,37 +188,13 @@ class _Door:
             stage = "contract"
             _check_api(plugin)
             stage = "hooks"
-            self._check_hooks(plugin)
-            self.manager.register(plugin, name=name)
+            self.manager.let_in(plugin, name)
         except (Exception, SystemExit) as error:
             ours = stage != "import" and isinstance(error, (PluginError, PluginValidationError))
             self.refused.append(set_aside(origin, stage, str(error) if ours else error))
         else:
             self.origins[name] = origin
             self.loaded.append(Loaded(origin=origin, seconds=seconds))
-
-    def _check_hooks(self, plugin: Any) -> None:
-        """Finds what pluggy would pass over in silence: hooks that are misspelt or unmarked."""
-        known = {name for name in vars(self.manager.hook) if name.startswith(_PREFIX)}
-        implemented = 0
-        for name in dir(plugin):
-            if name.startswith("__"):
-                continue
-            options = self.manager.parse_hookimpl_opts(plugin, name)
-            if options is None:
-                if name in known:
-                    raise PluginError(f"{name} must be marked with @hookimpl.")
-                continue
-            hook = options.get("specname") or name
-            if hook not in known:
-                raise PluginError(f"There is no hook {hook!r}.{did_you_mean(hook, known)}")
-            if options.get("wrapper") or options.get("hookwrapper"):
-                raise PluginError(f"{name} must not be a wrapper: hooks are called alone.")
-            implemented += 1
-        if not implemented:
-            raise PluginError(
-                f"It implements no hook: {plugin!r:.100} has no function marked with @hookimpl.",
-            )
 
 
 def _builtin_plugin() -> object:

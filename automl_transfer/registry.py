@@ -6,7 +6,6 @@ Nothing heavy is imported until :meth:`Registry.load` is asked for a factory.
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -445,6 +444,8 @@ class Registry:
     def _warn_of_late_failures(self) -> None:
         # Those of the start are shown by whoever loaded the registry (`warnings`).
         for row in self._calls.failures[self._told :]:
+            import logging  # which listing cards does not need
+
             logging.getLogger(__name__).warning(
                 "Plugin %s (%s): %s", row.plugin, row.provider, row.reason
             )

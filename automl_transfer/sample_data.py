@@ -5,10 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from automl_transfer.cards import SampleDataCard
-from automl_transfer.contracts import WriteSampleData
 from automl_transfer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from automl_transfer.contracts import WriteSampleData
 
 SOURCE_FILE = "SOURCE.txt"
 """Written beside the class folders: what the data are, where they come from, on what terms."""

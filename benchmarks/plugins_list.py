@@ -40,7 +40,7 @@ SCAN = [
     "-c",
     "from importlib.metadata import entry_points; list(entry_points(group='automl_transfer'))",
 ]
-LIST = [sys.executable, "-m", "automl_transfer", "plugins", "list", "--json"]
+LIST = [str(Path(sys.executable).with_name("automl-transfer")), "plugins", "list", "--json"]
 LOOK = (
     "import sys; from automl_transfer.cli import main; main(['plugins', 'list', '--json']); "
     "print([name for name in ('torch', 'timm', 'transformers') if name in sys.modules], "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,7 @@ from automl_transfer.events import (
 from automl_transfer.hookspecs import hookimpl
 from automl_transfer.outcome import Outcome
 from automl_transfer.plan import FreezePlan, Phase
-from automl_transfer.space import Scalar
+from automl_transfer.space import Choice, Scalar
 from automl_transfer.store import Store
 from automl_transfer.tempering import tempered
 from automl_transfer.testing.toy import toy_plugin, write_toy_data
@@ -855,6 +856,23 @@ def test_data_that_cannot_be_used_leave_no_study_behind(toy: ToySearch) -> None:
     with pytest.raises(DataError, match="At least two classes"):
         toy.run()
     assert not (toy.directory / "studies" / "toy").exists()
+
+
+def test_a_head_with_few_choices_leaves_the_others_their_trials(toy: ToySearch) -> None:
+    @hookimpl
+    def automl_transfer_heads() -> list[HeadCard]:
+        choices = Choice(name="kind", choices=("a", "b"), default="a")
+        factory = "automl_transfer.heads.ridge:build"
+        return [HeadCard(id="few/two", factory=factory, closed_form=True, space=(choices,))]
+
+    plugin = SimpleNamespace(__name__="few", automl_transfer_heads=automl_transfer_heads)
+    request = toy.request(
+        backbones=("toy/wide",), heads=("linear", "few/two"), strategies=("frozen",), trials=24
+    )
+    toy.run(request, [plugin])
+    tried = Counter(row.configuration.head for row in toy.study().trials)
+    assert tried["few/two"] == 2
+    assert tried["linear"] == 22
 
 
 def test_default_heads_are_tried_even_when_screening_took_long(

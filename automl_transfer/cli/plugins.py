@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from automl_transfer.cli.brief import brief
 from automl_transfer.cli.options import json_option
 from automl_transfer.cli.scaffold import MEMBERS, scaffold
 from automl_transfer.errors import PluginError
@@ -27,6 +28,7 @@ def plugins() -> None:
 
 @plugins.command("list")
 @json_option
+@brief()
 def list_members(as_json: bool) -> None:
     """List what plugins offer, their health, and what was set aside and why."""
     from automl_transfer.cli.streams import write_json
@@ -43,7 +45,7 @@ def list_members(as_json: bool) -> None:
         }
         for word, entry in registry.members()
     ]
-    loaded = [_plugin(registry, one, members) for one in registry.loaded]
+    loaded = _plugins(registry, members)
     quarantined = [
         {
             "plugin": row.plugin,
@@ -99,21 +101,30 @@ def list_members(as_json: bool) -> None:
     write_blocks(blocks)
 
 
-def _plugin(registry: Registry, one: Loaded, members: list[dict[str, str]]) -> dict[str, Any]:
-    """A plugin that was let in: what it adds, how it is, how long its import took."""
-    origin = one.origin
-    own = (origin.distribution, origin.plugin)
-    troubles = sum((row.distribution, row.plugin) == own for row in registry.quarantined)
-    health = f"{troubles} set aside" if troubles else "slow to import" if one.is_slow else "ok"
-    adds = Counter(row["kind"] for row in members if (row["distribution"], row["plugin"]) == own)
-    return {
-        "plugin": origin.plugin,
-        "distribution": origin.distribution,
-        "version": origin.version,
-        "adds": dict(adds),
-        "health": health,
-        "seconds": one.seconds,
-    }
+def _plugins(registry: Registry, members: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Those that were let in: what each adds, how it is, how long its import took."""
+    adds: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in members:
+        adds[row["distribution"], row["plugin"]][row["kind"]] += 1
+    troubles = Counter((row.distribution, row.plugin) for row in registry.quarantined)
+    return [
+        {
+            "plugin": one.origin.plugin,
+            "distribution": one.origin.distribution,
+            "version": one.origin.version,
+            "adds": dict(adds[own]),
+            "health": _health(troubles[own], one),
+            "seconds": one.seconds,
+        }
+        for one in registry.loaded
+        for own in [(one.origin.distribution, one.origin.plugin)]
+    ]
+
+
+def _health(troubles: int, one: Loaded) -> str:
+    if troubles:
+        return f"{troubles} set aside"
+    return "slow to import" if one.is_slow else "ok"
 
 
 @plugins.command("info")

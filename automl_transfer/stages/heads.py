@@ -138,12 +138,13 @@ def _ask(
             asked.append((number, configuration))
             number += 1
     names = [head.id for head in iterative]
-    while len(asked) < count:
+    while names and len(asked) < count:
         # The heads in turn: most of a pack is then of few shapes, and no head is left out.
-        fixed = {"backbone": candidate.card.id, "head": names[len(asked) % len(names)]}
-        proposed = proposals.next(number, fixed)
+        name = names[len(asked) % len(names)]
+        proposed = proposals.next(number, {"backbone": candidate.card.id, "head": name})
         if proposed is None:
-            break
+            names.remove(name)  # All that it can be has been tried.
+            continue
         asked.append((number, proposed))
         number += 1
     return asked
