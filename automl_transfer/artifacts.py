@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import tempfile
 import tomllib
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,11 @@ from automl_transfer.request import SearchRequest, hide_password
 STUDY_TOML = "study.toml"
 DATABASE = "study.db"
 MODEL = "model"
+HELD_OUT = "held_out.npz"
+MAP = "map.npz"
+STILLS = "stills.parquet"
+WRONG_LABELS = "mislabelled.json"
+_MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 
 
 @contextmanager
@@ -178,6 +185,113 @@ class StudyDirectory:
         except (OSError, ValueError):
             return None
         return np.asarray(stored, dtype=np.float32)
+
+    def write_held_out(
+        self, positions: NDArray[np.int64], probabilities: NDArray[np.float32]
+    ) -> None:
+        """Keeps what the winner predicted for the samples that it was scored on.
+
+        Args:
+            positions: Rows of the manifest, shape (n,).
+            probabilities: Of them, shape (n, c).
+        """
+        self._write_arrays(HELD_OUT, positions=positions, probabilities=probabilities)
+
+    def read_held_out(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """What :meth:`write_held_out` kept, or None."""
+        found = self._read_arrays(HELD_OUT, "positions", "probabilities")
+        return None if found is None else (found[0].astype(np.int64), found[1].astype(np.float32))
+
+    def write_map(self, positions: NDArray[np.int64], points: NDArray[np.float32]) -> None:
+        """Keeps a map of samples.
+
+        Args:
+            positions: Rows of the manifest, shape (n,).
+            points: Their places in the plane, shape (n, 2).
+        """
+        self._write_arrays(MAP, positions=positions, points=points)
+
+    def read_map(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """What :meth:`write_map` kept, or None."""
+        found = self._read_arrays(MAP, "positions", "points")
+        return None if found is None else (found[0].astype(np.int64), found[1].astype(np.float32))
+
+    def _write_arrays(self, name: str, **arrays: NDArray[Any]) -> None:
+        with replacing(self.path / name) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
+
+    def _read_arrays(self, name: str, *keys: str) -> list[NDArray[Any]] | None:
+        """Arrays of the same length, with one row a sample; None if they are not there."""
+        try:
+            with (
+                (self.path / name).open("rb") as file,
+                np.load(file, allow_pickle=False) as stored,
+            ):
+                found = [stored[key] for key in keys]
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
+        first, second = found
+        fits = first.ndim == 1 and second.ndim == 2 and len(first) == len(second)
+        return found if fits else None
+
+    def write_stills(self, stills: Mapping[int, tuple[str, bytes]]) -> None:
+        """Keeps small views of samples.
+
+        Args:
+            stills: Media type and content, by row of the manifest.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = sorted(stills)
+        table = pa.table(
+            {
+                "sample": pa.array(rows, pa.int64()),
+                "media": pa.array([stills[row][0] for row in rows], pa.string()),
+                "content": pa.array([stills[row][1] for row in rows], pa.binary()),
+            }
+        )
+        with replacing(self.path / STILLS) as temporary:
+            pq.write_table(table, temporary)
+
+    def read_stills(self, samples: Iterable[int]) -> dict[int, tuple[str, bytes]]:
+        """Those of the samples that :meth:`write_stills` kept, by row of the manifest."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        wanted = list(samples)
+        try:
+            found = pq.read_table(self.path / STILLS, filters=[("sample", "in", wanted)])
+            rows = found.to_pylist() if wanted else []
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            return {}
+        return {
+            row["sample"]: (row["media"], row["content"])
+            for row in rows
+            if _MEDIA.fullmatch(row["media"] or "") and row["content"]
+        }
+
+    def known_stills(self) -> list[int]:
+        """Rows of the manifest of which a view is kept, ascending."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            stored = pq.read_table(self.path / STILLS, columns=["sample"])
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            return []
+        return [int(sample) for sample in stored["sample"].to_pylist()]
+
+    def read_wrong_labels(self) -> list[dict[str, Any]]:
+        """Labels that may be wrong, the surest first; empty where none were looked for."""
+        try:
+            rows = json.loads(
+                (self.path / WRONG_LABELS).read_text(encoding="utf-8", errors="surrogateescape")
+            )
+        except (OSError, ValueError):
+            return []
+        keys = {"source", "label", "suggested", "confidence"}
+        return [row for row in rows if isinstance(row, dict) and keys <= row.keys()]
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes ``name`` with ``value`` as indented JSON."""

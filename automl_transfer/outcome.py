@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from automl_transfer.configuration import Configuration
+from automl_transfer.plan import FreezePlan
 
 State = Literal["running", "finished", "pruned", "failed"]
 
@@ -67,3 +68,50 @@ class Outcome:
     """Member to the distribution and version that provides it."""
     weights: str | None = None
     """SHA-256 of the pretrained weights."""
+    plan: FreezePlan | None = None
+    """What trains when; None where only a head trains, and in rows of older versions."""
+
+    @property
+    def trained(self) -> int:
+        """Parameters that trained; 0 where that was not measured."""
+        return self.proof.trainable_parameters if self.proof else 0
+
+
+class Ended(Protocol):
+    """As much of a trial as its place among the others depends on."""
+
+    @property
+    def number(self) -> int:
+        """See :attr:`Outcome.number`; so too the others."""
+
+    @property
+    def state(self) -> State:
+        """Whether it finished."""
+
+    @property
+    def value(self) -> float | None:
+        """On the validation part."""
+
+    @property
+    def steps(self) -> int:
+        """Of the optimiser."""
+
+    @property
+    def trained(self) -> int:
+        """How many parameters trained."""
+
+
+EndedT = TypeVar("EndedT", bound=Ended)
+
+
+def finished(outcomes: Iterable[EndedT]) -> list[EndedT]:
+    """Finished trials, best first; ties go to what trains less, and not as long."""
+    return sorted(
+        (outcome for outcome in outcomes if outcome.state == "finished"),
+        key=lambda outcome: (
+            -(outcome.value if outcome.value is not None else float("-inf")),
+            outcome.trained,
+            outcome.steps,
+            outcome.number,
+        ),
+    )

@@ -32,6 +32,7 @@ from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
+from automl_transfer.stages.looking_back import first_views, look_back
 from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend
 from automl_transfer.stages.reserve import end_if_one_wins, reserve, reserve_if_it_wins
@@ -216,6 +217,7 @@ def _workers(context: Context) -> Iterator[None]:
 
 def _in_turn(context: Context) -> Iterator[Event]:
     yield from load(context)
+    first_views(context)
     if context.workers is not None:
         context.workers.check()
     stored = context.files.read_recommendation()
@@ -242,6 +244,7 @@ def _in_turn(context: Context) -> Iterator[Event]:
     context.store.put("why_not", to_json(context.why_not))
     for event in recommend(context):
         if isinstance(event, Recommended):
+            yield from look_back(context, event.recommendation)
             yield from _reports(context, event.recommendation)
         yield event
 
@@ -364,18 +367,34 @@ class _Status:
         self._context = context
         self._stage = "load"
         self._written = 0.0
+        # Of all sessions: a study that is resumed goes on with it.
+        self._timeline: list[dict[str, Any]] = list(context.store.get("timeline", []))
+        self._began("load")
+
+    def _began(self, stage: str | None) -> None:
+        """Ends the stage under way, and begins the next one, if there is one."""
+        now = self._context.watch.elapsed
+        if self._timeline and self._timeline[-1]["ended"] is None:
+            self._timeline[-1]["ended"] = now
+        if stage is not None:
+            self._timeline.append({"stage": stage, "began": now, "ended": None})
+        self._context.store.put("timeline", self._timeline)
 
     def follow(self, event: Event) -> None:
         """Notes a new stage, and now and then the time spent."""
         new = isinstance(event, StageStarted) and event.stage != self._stage
         if isinstance(event, StageStarted):
             self._stage = event.stage
+        if new:
+            self._began(self._stage)
         if new or time.monotonic() - self._written >= PAUSE:
             self.write("running")
 
     def write(self, state: str, stage: str | None = None, error: str | None = None) -> None:
         """Stores the state of the search."""
         self._stage = stage or self._stage
+        if state != "running":
+            self._began(None)
         self._written = time.monotonic()
         request = self._context.request
         self._context.store.put(

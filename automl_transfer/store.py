@@ -6,7 +6,7 @@ These rows are the truth; an Optuna study can be rebuilt from them at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from automl_transfer.errors import StudyError
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.request import hide_password
+from automl_transfer.summary import PATHS, Summary, from_parts, summary_of
 
 _METADATA = sa.MetaData()
 _STUDIES = sa.Table(
@@ -180,6 +181,60 @@ class Store:
                 .order_by(_TRIALS.c.number)
             ).all()
         return [self._outcome(row) for row in rows]
+
+    def numbers(self) -> list[int]:
+        """Numbers of the ended trials, ascending."""
+        with self._told("read"), self._engine.connect() as connection:
+            return list(
+                connection.scalars(
+                    sa.select(_TRIALS.c.number)
+                    .where(_TRIALS.c.study == self.study)
+                    .order_by(_TRIALS.c.number)
+                )
+            )
+
+    def some(self, numbers: Sequence[int]) -> list[Outcome]:
+        """Ended trials with these numbers, by number."""
+        wanted = sa.select(_TRIALS.c.row).where(
+            _TRIALS.c.study == self.study, _TRIALS.c.number.in_(numbers)
+        )
+        with self._told("read"), self._engine.connect() as connection:
+            rows = connection.scalars(wanted.order_by(_TRIALS.c.number)).all()
+        return [self._outcome(row) for row in rows]
+
+    def summaries(self, numbers: Sequence[int] | None = None) -> list[Summary]:
+        """Ended trials by number, as much of them as tables need.
+
+        Args:
+            numbers: Of which trials; None: of all.
+        """
+        here = self._engine.dialect.name == "sqlite"
+        paths = [f"$.{path}" for path in PATHS]
+        # SQLite takes them out of the text many times faster than we could parse it.
+        row = sa.func.json_extract(_TRIALS.c.row, *paths) if here else _TRIALS.c.row
+        wanted = sa.select(
+            _TRIALS.c.number, _TRIALS.c.stage, _TRIALS.c.state, _TRIALS.c.value, row
+        ).where(_TRIALS.c.study == self.study)
+        if numbers is not None:
+            wanted = wanted.where(_TRIALS.c.number.in_(numbers))
+        with self._told("read"), self._engine.connect() as connection:
+            rows = connection.execute(wanted.order_by(_TRIALS.c.number)).all()
+        if not here:
+            return [summary_of(self._outcome(text)) for *_, text in rows]
+        return [
+            from_parts(number, stage, state, value, json.loads(parts))
+            for number, stage, state, value, parts in rows
+        ]
+
+    @property
+    def created(self) -> str:
+        """When the study was made, ISO 8601, UTC: another study of the same name has another."""
+        with self._told("read"), self._engine.connect() as connection:
+            return str(
+                connection.scalar(
+                    sa.select(_STUDIES.c.created).where(_STUDIES.c.study == self.study)
+                )
+            )
 
     def set_running(self, outcome: Outcome) -> None:
         """Shows a trial as it stands now; replaced by each further call."""

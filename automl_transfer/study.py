@@ -66,6 +66,11 @@ class Study:
         return self._store.running()
 
     @property
+    def store(self) -> Store:
+        """The rows of the study, for readers that take them as they are stored."""
+        return self._store
+
+    @property
     def recommendation(self) -> Recommendation | None:
         """The answer, or None before there is one."""
         return self.files.read_recommendation()

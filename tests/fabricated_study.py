@@ -12,7 +12,7 @@ from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import BackboneScreened, DataLoaded
 from automl_transfer.jsonable import to_json
-from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
+from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome, finished
 from automl_transfer.recommendation import (
     Baseline,
     ConfidentError,
@@ -27,7 +27,6 @@ from automl_transfer.recommendation import (
     ReliabilityBin,
 )
 from automl_transfer.request import SearchRequest
-from automl_transfer.stages.context import finished
 from automl_transfer.store import Store
 
 HOSTILE = "\x1b[2Jev[/b]il|`x`\n## <script>alert(1)</script>\u202e"

@@ -46,7 +46,7 @@ def dashboard(
 ) -> None:
     """Watch and compare studies in the browser. Ctrl-C stops it."""
     from automl_transfer.cli.streams import inform, warn
-    from automl_transfer.dashboard.launch import command_line
+    from automl_transfer.dashboard.launch import LOCAL_HOSTS, command_line
 
     if port is not None and not 1 <= port <= 65535:
         raise UsageError(f"--port must be from 1 to 65535, but got {port}.")
@@ -55,7 +55,8 @@ def dashboard(
     if not _is_loopback(address):
         warn(f"Whoever can reach {address} can read these studies.")
     chosen = port or free_port(address)
-    words = command_line(studies, chosen)
+    # Whoever opens it to other machines knows by which names these ask for it; we do not.
+    words = command_line(studies, chosen, LOCAL_HOSTS if _is_loopback(address) else ())
     words[words.index("--server.address") + 1] = address
     environment = dict(os.environ)
     if storage:

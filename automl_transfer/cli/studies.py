@@ -64,8 +64,8 @@ def studies(directory: str, as_json: bool) -> None:
 
 def _summary(path: Path) -> dict[str, Any]:
     from automl_transfer.cli.reading import last_heard, metric_of, opened, state_words
+    from automl_transfer.outcome import finished
     from automl_transfer.report.ranking import is_final
-    from automl_transfer.stages.context import finished
 
     with opened(path, path.parent, None) as study:
         rows = study.trials

@@ -11,6 +11,6 @@ __all__ = ["main"]
 
 def main() -> None:
     """Draws the page that the address in the browser asks for."""
-    from automl_transfer.dashboard.view import show
+    from automl_transfer.dashboard.frame import main as draw
 
-    show()
+    draw()

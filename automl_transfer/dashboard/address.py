@@ -1,4 +1,7 @@
-"""Where the page looks for studies, and what its address in the browser asks for."""
+"""Where the pages look for studies, and what their address in the browser asks for.
+
+Whatever an address says is untrusted: it is compared with what was found, and never opened.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import streamlit as st
 
 STUDIES_VARIABLE = "AUTOML_TRANSFER_STUDIES"
 """Environment variable with the directory of the studies."""
+LONGEST = 200
+"""Characters of a value in an address that are looked at."""
 
 
 def studies_directory(arguments: Sequence[str] | None = None) -> Path:
@@ -29,22 +34,37 @@ def studies_directory(arguments: Sequence[str] | None = None) -> Path:
     return Path(os.environ.get(STUDIES_VARIABLE) or "studies")
 
 
-def wanted_study() -> str | None:
-    """The study that the address names. Untrusted: compare it with names, never open it."""
-    return st.query_params.get("study")
+def text(name: str) -> str | None:
+    """What the address says of ``name``; None where it says nothing."""
+    value = st.query_params.get(name)
+    return None if value is None else value[:LONGEST]
 
 
-def wanted_trial() -> str | None:
-    """The trial that the address names. Untrusted."""
-    return st.query_params.get("trial")
+def number(name: str) -> int | None:
+    """The same as a number, if it is one that is not negative."""
+    value = text(name) or ""
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
-def go_to(study: str | None, trial: int | None = None) -> None:
-    """Puts a study, and a trial of it, into the address; None for the list of studies."""
-    asked = {}
-    if study is not None:
-        asked["study"] = study
-        if trial is not None:
-            asked["trial"] = str(trial)
-    if st.query_params.to_dict() != asked:
-        st.query_params.from_dict(asked)
+def numbers(name: str) -> list[int]:
+    """The numbers in ``1,5,3``, each once, in their order; what is none is passed over."""
+    words = (text(name) or "").split(",")
+    found = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 10]
+    return list(dict.fromkeys(found))
+
+
+def words(name: str, known: Sequence[str]) -> list[str]:
+    """The values of ``name``, which may occur several times, that are among the known ones."""
+    asked = st.query_params.get_all(name)
+    return [value for value in dict.fromkeys(asked) if value in known]
+
+
+def put(**values: str | int | Sequence[str | int] | None) -> None:
+    """Puts values into the address, and takes out those that are None or empty."""
+    for name, value in values.items():
+        if value is None or value == "" or (isinstance(value, (list, tuple)) and not value):
+            st.query_params.pop(name, None)
+        elif isinstance(value, (str, int)):
+            st.query_params[name] = str(value)
+        else:
+            st.query_params[name] = [str(one) for one in value]

@@ -17,6 +17,7 @@ from automl_transfer.dashboard.wording import (
     score_text,
 )
 from automl_transfer.report.certainty import is_held_out, place
+from automl_transfer.summary import Summary
 
 
 def sentence(snapshot: Snapshot) -> str:
@@ -29,7 +30,7 @@ def sentence(snapshot: Snapshot) -> str:
         else:
             where = f"{place(score)} over {counted(score.samples, 'sample')}"
         return (
-            f"Use {_configuration(answer.winner.configuration)}: "
+            f"Use {configuration_words(answer.winner.configuration)}: "
             f"**{score_text(answer.metric, score.value)} {metric_words(answer.metric)}** "
             f"({interval_text(answer.metric, score.interval)}) {where}."
         )
@@ -37,7 +38,7 @@ def sentence(snapshot: Snapshot) -> str:
     if best:
         value = score_text(snapshot.metric, best[0].value)
         return (
-            f"So far the best is {_configuration(best[0].configuration)}: **{value} "
+            f"So far the best is {configuration_words(best[0])}: **{value} "
             f"{metric_words(snapshot.metric)}** on the validation data that it was chosen on."
         )
     if snapshot.trials and snapshot.standing() not in ("running", "quiet"):
@@ -90,10 +91,11 @@ def trials_text(snapshot: Snapshot) -> str:
     return f"{total}: {', '.join(states)}" if states else total
 
 
-def _configuration(configuration: Configuration) -> str:
+def configuration_words(parts: Configuration | Summary) -> str:
+    """What was trained, in Markdown."""
     return (
-        f"{code_span(configuration.backbone)} with the {code_span(configuration.head)} head, "
-        f"strategy {code_span(configuration.strategy)}"
+        f"{code_span(parts.backbone)} with the {code_span(parts.head)} head, "
+        f"strategy {code_span(parts.strategy)}"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from automl_transfer.artifacts import STUDY_TOML
-from automl_transfer.dashboard.snapshot import Snapshot, Unreadable, database_file, read
+from automl_transfer.dashboard.snapshot import Known, Snapshot, Unreadable, database_file, read
 from automl_transfer.errors import StudyError
 from automl_transfer.study import list_studies
 
@@ -48,7 +48,13 @@ def snapshot(directory: Path) -> Snapshot | Unreadable:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _read(directory: str, token: Token) -> Snapshot | Unreadable:
-    return read(Path(directory))
+    return read(Path(directory), _known(directory))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _known(directory: str) -> Known:
+    """Trials of a study that have been read."""
+    return {}
 
 
 def _token(directory: Path) -> Token:

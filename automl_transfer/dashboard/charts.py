@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_CURVES = 50
 """Lines in one chart; more cannot be told apart."""
 _PLACE = "indexof(['train', 'val', 'test'], datum.part)"
-_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999"]
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999"]
 """Told apart by colour-blind readers (Okabe and Ito, Color Universal Design, 2008)."""
 _DASHES = {"finished": [1, 0], "running": [6, 3], "pruned": [2, 2], "failed": [1, 4]}
 
@@ -26,7 +26,7 @@ def curve(frame: pd.DataFrame, metric: str) -> alt.Chart:
         frame: Columns ``epoch``, ``value``, ``seconds``; a row for each epoch.
         metric: The study's metric.
     """
-    return _by_epoch(frame, _value_tooltip(metric)).encode(y=_value(metric))
+    return _by_epoch(frame, score_tooltip(metric)).encode(y=score_axis(metric))
 
 
 def loss(frame: pd.DataFrame) -> alt.Chart:
@@ -43,47 +43,41 @@ def loss(frame: pd.DataFrame) -> alt.Chart:
     )
 
 
-def curves(
-    frame: pd.DataFrame, metric: str, highlighted: int | None = None
-) -> alt.LayerChart | alt.FacetChart:
-    """All curves together: colour by strategy, line style by state, the chosen trial thicker.
+def curves(frame: pd.DataFrame, metric: str) -> alt.LayerChart | alt.FacetChart:
+    """All curves together: colour and shape by strategy, line style by state.
 
     Args:
         frame: Rows of :func:`automl_transfer.dashboard.rows.curves`.
         metric: The study's metric.
-        highlighted: Number of the trial that is being looked at.
     """
     import altair as alt
 
     present = set(frame["state"])
     states = [state for state in _DASHES if state in present]
-    width = (
-        alt.condition(alt.datum.trial == highlighted, alt.value(4), alt.value(1.5))
-        if highlighted is not None
-        else alt.value(1.5)
-    )
     base = alt.Chart(frame).encode(
         x=_epochs(),
-        y=_value(metric),
-        color=alt.Color("strategy:N", title="strategy", scale=alt.Scale(range=_COLOURS)),
+        y=score_axis(metric),
+        color=alt.Color("strategy:N", title="strategy", scale=alt.Scale(range=COLOURS)),
         detail="trial:N",
         tooltip=[
             alt.Tooltip("trial:Q", title="trial"),
             alt.Tooltip("what:N", title="configuration"),
             alt.Tooltip("state:N", title="state"),
             alt.Tooltip("epoch:Q", title="epoch"),
-            _value_tooltip(metric),
+            score_tooltip(metric),
         ],
     )
-    lines = base.mark_line().encode(
-        strokeWidth=width,
+    lines = base.mark_line(strokeWidth=1.5).encode(
         strokeDash=alt.StrokeDash(
             "state:N",
             title="state",
             scale=alt.Scale(domain=states, range=[_DASHES[state] for state in states]),
         ),
     )
-    return alt.layer(lines, base.mark_point(filled=True, size=25)).properties(height=380)
+    points = base.mark_point(filled=True, size=30).encode(
+        shape=alt.Shape("strategy:N", title="strategy")
+    )
+    return alt.layer(lines, points).properties(height=380)
 
 
 def _by_part() -> dict[str, Any]:
@@ -91,7 +85,7 @@ def _by_part() -> dict[str, Any]:
     import altair as alt
 
     colour = alt.Color(
-        "part:N", title="part", sort=["train", "val", "test"], scale=alt.Scale(range=_COLOURS)
+        "part:N", title="part", sort=["train", "val", "test"], scale=alt.Scale(range=COLOURS)
     )
     return {"color": colour, "order": "place:Q"}
 
@@ -162,18 +156,32 @@ def _epochs() -> alt.X:
     return alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
 
 
-def _value(metric: str) -> alt.Y:
+def score_axis(metric: str, *, lowest: float | None = None, highest: float | None = None) -> alt.Y:
+    """The axis of the metric on the validation part, field ``value``.
+
+    Args:
+        metric: The study's metric.
+        lowest: What is lower is drawn at the edge; None: the axis reaches to the lowest.
+        highest: Of the values; needed with ``lowest``.
+    """
     import altair as alt
 
+    cut = lowest is not None and highest is not None
+    scale = (
+        alt.Scale(domain=[lowest, highest], clamp=True, zero=False, nice=False)
+        if cut
+        else alt.Scale(zero=False)
+    )
     return alt.Y(
         "value:Q",
         title=f"{metric_words(metric)} on validation data",
-        scale=alt.Scale(zero=False),
+        scale=scale,
         axis=alt.Axis(format=".0%" if in_per_cent(metric) else "~g"),
     )
 
 
-def _value_tooltip(metric: str) -> alt.Tooltip:
+def score_tooltip(metric: str) -> alt.Tooltip:
+    """The metric of what the pointer is on."""
     import altair as alt
 
     shown = ".2%" if in_per_cent(metric) else ".4f"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,7 +24,14 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
 every interface, send usage statistics and show tracebacks."""
 
 
-def command_line(studies: str | Path, port: int | None = None) -> list[str]:
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""Names under which a page of this machine is asked for. A page of another site that has its own
+name point to this machine, and so would be let in by the browser, asks for it under that name."""
+
+
+def command_line(
+    studies: str | Path, port: int | None = None, hosts: Sequence[str] = LOCAL_HOSTS
+) -> list[str]:
     """The command that serves the studies in ``studies``, for :func:`subprocess.run`.
 
     A storage URL is not part of it, since every process on the machine can read a command line:
@@ -33,10 +40,27 @@ def command_line(studies: str | Path, port: int | None = None) -> list[str]:
     Args:
         studies: Directory of the studies.
         port: TCP port; None: Streamlit's 8501, or the next free one.
+        hosts: Names under which the page may be asked for; empty: any. Older versions of
+            Streamlit cannot tell.
     """
-    words = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("page.py"))]
+    page = str(Path(__file__).with_name("page.py"))
+    words = [sys.executable, "-m", "automl_transfer.dashboard.serve", "run", page]
     for option, value in OPTIONS.items():
         words += [f"--{option}", value]
+    if _knows("server.allowedHosts"):
+        for host in hosts:
+            words += ["--server.allowedHosts", host]
     if port is not None:
         words += ["--server.port", str(port)]
     return [*words, "--", "--studies", str(studies)]
+
+
+def _knows(option: str) -> bool:
+    """Whether the installed version of Streamlit has this option."""
+    from streamlit import config
+
+    try:
+        config.get_option(option)
+    except RuntimeError:
+        return False
+    return True

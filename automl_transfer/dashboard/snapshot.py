@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +17,19 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.audit import Audit, stored_audit
 from automl_transfer.dashboard.wording import seconds_since
 from automl_transfer.errors import AutomlTransferError, StudyError
-from automl_transfer.outcome import Outcome
+from automl_transfer.kinds import KINDS, Kind
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.request import SearchRequest, hide_password
-from automl_transfer.stages.context import finished
+from automl_transfer.store import Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
+from automl_transfer.summary import Summary, summary_of
+
+Known = MutableMapping[str, dict[int, Summary]]
+"""Ended trials, which never change, by number; by when their study was made."""
 
 Standing = Literal["running", "quiet", "interrupted", "finished", "failed", "unknown"]
 """``quiet``: it says that it is running, and has not been heard of for longer than
@@ -42,6 +49,9 @@ QUIET_SECONDS = 180.0
 """A search writes its status at least at every epoch; after this long it may have been killed."""
 QUIET_EPOCHS = 3
 """So many of the longest epochs are waited for, where they are longer than that."""
+
+_AT_ONCE = 500
+"""Summarys that are asked for by their numbers; SQL has a limit, and all of them are soon read."""
 
 _UNREADABLE = (
     AutomlTransferError,
@@ -67,15 +77,24 @@ class Snapshot:
     request: SearchRequest
     provenance: Mapping[str, Any]
     status: Mapping[str, Any]
-    trials: tuple[Outcome, ...]
+    trials: tuple[Summary, ...]
     """Ended trials by number."""
-    running: tuple[Outcome, ...]
+    under_way: tuple[Outcome, ...]
+    """Trials that run, as they last reported."""
     recommendation: Recommendation | None
     data: Mapping[str, Any] = field(default_factory=dict)
     """What was loaded; empty before that."""
     screen: tuple[Mapping[str, Any], ...] = ()
     why_not: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    audit: Audit | None = None
+    """None before it was made."""
+    importances: Mapping[str, Any] = field(default_factory=dict)
+    """What mattered, by stage; empty before the end of a search."""
+    timeline: tuple[Mapping[str, Any], ...] = ()
+    """Stages with the seconds at which they began and ended."""
+    map: Mapping[str, Any] = field(default_factory=dict)
+    """Of what the map of the samples was made; empty where there is none."""
 
     @property
     def metric(self) -> str:
@@ -85,14 +104,36 @@ class Snapshot:
         return str(self.data.get("metric") or self.request.metric)
 
     @property
-    def everything(self) -> tuple[Outcome, ...]:
-        """Ended and running trials by number."""
-        ended = {trial.number for trial in self.trials}
-        under_way = [trial for trial in self.running if trial.number not in ended]
-        return tuple(sorted([*self.trials, *under_way], key=lambda trial: trial.number))
+    def kind(self) -> Kind:
+        """What is predicted."""
+        if self.recommendation is not None:
+            return self.recommendation.kind
+        kind = self.data.get("kind")
+        return kind if kind in KINDS else "single-label"
 
     @property
-    def best_first(self) -> list[Outcome]:
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or labels; empty before the data are loaded."""
+        return tuple(str(name) for name in self.data.get("classes") or ())
+
+    @cached_property
+    def by_number(self) -> Mapping[int, Summary]:
+        """Ended and running trials."""
+        return {trial.number: trial for trial in self.everything}
+
+    @cached_property
+    def everything(self) -> tuple[Summary, ...]:
+        """Ended and running trials by number."""
+        return tuple(sorted([*self.trials, *self.running], key=lambda trial: trial.number))
+
+    @cached_property
+    def running(self) -> tuple[Summary, ...]:
+        """Trials that have begun and not ended."""
+        ended = {trial.number for trial in self.trials}
+        return tuple(summary_of(trial) for trial in self.under_way if trial.number not in ended)
+
+    @cached_property
+    def best_first(self) -> list[Summary]:
         """Finished trials, in the order of the search: value, then what trains less."""
         return finished(self.trials)
 
@@ -101,7 +142,7 @@ class Snapshot:
         """Ended trials by state."""
         return Counter(trial.state for trial in self.trials)
 
-    @property
+    @cached_property
     def is_final(self) -> bool:
         """Whether the answer covers every finished trial; a resumed search adds new ones."""
         if self.recommendation is None:
@@ -113,9 +154,13 @@ class Snapshot:
     def patience(self) -> float:
         """Seconds of silence that are nothing unusual for this search."""
         longest = 0.0
-        for trial in self.running or self.trials[-20:]:
+        for trial in self.under_way:
             ends = [0.0, *(point.seconds for point in trial.curve)]
             longest = max([longest, *(after - before for before, after in pairwise(ends))])
+        if not self.under_way:
+            # The mean epoch of the trials before is near enough.
+            spans = (trial.seconds / trial.done for trial in self.trials[-20:] if trial.done)
+            longest = max(spans, default=0.0)
         return max(QUIET_SECONDS, QUIET_EPOCHS * longest)
 
     def standing(self, now: datetime | None = None) -> Standing:
@@ -137,8 +182,13 @@ class Unreadable:
     reason: str
 
 
-def read(directory: Path) -> Snapshot | Unreadable:
-    """Reads a study. Every trouble with it becomes a text; none of the directory is written."""
+def read(directory: Path, known: Known | None = None) -> Snapshot | Unreadable:
+    """Reads a study. Every trouble with it becomes a text; none of the directory is written.
+
+    Args:
+        directory: Where it lies.
+        known: Summarys that earlier calls have read, which never change; grows by the new ones.
+    """
     study: Study | None = None
     try:
         _check_database(directory)
@@ -151,19 +201,52 @@ def read(directory: Path) -> Snapshot | Unreadable:
             provenance=study.provenance,
             status=_mapping(study.status),
             # Running before ended: a trial that ends in between is then seen twice, not never.
-            running=tuple(study.running),
-            trials=tuple(study.trials),
+            under_way=tuple(study.running),
+            trials=_ended(study.store, {} if known is None else known),
             recommendation=study.recommendation,
             data=_mapping(study.document("data")),
             screen=_mappings(study.document("screen")),
             why_not=_mappings(study.document("why_not")),
             notes=tuple(str(note) for note in study.document("notes") or ()),
+            audit=stored_audit(study.document("audit")),
+            importances=_mapping(study.document("importances")),
+            timeline=_mappings(study.document("timeline")),
+            map=_mapping(study.document("map")),
         )
     except _UNREADABLE as error:
         return Unreadable(directory=directory, reason=_reason(error))
     finally:
         if study is not None:
             study.close()
+
+
+def _ended(store: Store, known: Known) -> tuple[Summary, ...]:
+    # A study that was made anew under an old name has other trials of the same numbers.
+    found = known.setdefault(store.created, {})
+    numbers = store.numbers()
+    new = [number for number in numbers if number not in found]
+    if new:
+        rows = store.summaries(new if len(new) <= _AT_ONCE else None)
+        found.update((row.number, row) for row in rows)
+    return tuple(found[number] for number in numbers)
+
+
+def outcomes(snapshot: Snapshot, numbers: Iterable[int]) -> list[Outcome]:
+    """Whole trials, by number; those that are unknown, or cannot be read, are left out."""
+    wanted = set(numbers)
+    found = [trial for trial in snapshot.under_way if trial.number in wanted]
+    ended = sorted(wanted - {trial.number for trial in found})
+    if ended:
+        study: Study | None = None
+        try:
+            study = Study(snapshot.directory)
+            found += study.store.some(ended[:_AT_ONCE])
+        except _UNREADABLE:
+            pass  # the head of the page says what is wrong
+        finally:
+            if study is not None:
+                study.close()
+    return sorted(found, key=lambda trial: trial.number)
 
 
 def database_file(directory: Path) -> Path | None:

@@ -18,11 +18,15 @@ def knows(option: str) -> bool:
     return option in _KNOWN
 
 
-def table(frame: pd.DataFrame, **options: Any) -> None:
-    """Draws ``frame`` over the whole width, with nothing in the cells that have no value."""
+def table(frame: pd.DataFrame, **options: Any) -> Any:
+    """Draws ``frame`` over the whole width, with nothing in the cells that have no value.
+
+    Returns:
+        What ``st.dataframe`` returns: what is selected, if rows can be.
+    """
     if knows("placeholder"):
         options.setdefault("placeholder", "")
-    st.dataframe(frame, hide_index=True, width="stretch", **options)
+    return st.dataframe(frame, hide_index=True, width="stretch", **options)
 
 
 def scaled(values: pd.Series, metric: str) -> pd.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.recommendation import RankedTrial, Recommendation
 from automl_transfer.report.blocks import Block, Heading, Paragraph, Table, columns
 from automl_transfer.report.figures import (
@@ -17,7 +17,6 @@ from automl_transfer.report.figures import (
     score,
     took,
 )
-from automl_transfer.stages.context import finished
 
 TOP = 20
 OPTIMISTIC = (

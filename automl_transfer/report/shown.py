@@ -16,10 +16,9 @@ from typing import Any
 
 from automl_transfer.events import BackboneScreened, DataLoaded
 from automl_transfer.jsonable import from_json, to_json
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.recommendation import Exclusion, Recommendation
 from automl_transfer.report.ranking import is_final
-from automl_transfer.stages.context import finished
 from automl_transfer.study import Study
 
 SCHEMA = 2

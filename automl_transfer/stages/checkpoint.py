@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from automl_transfer.stages.context import Context, finished
+from automl_transfer.outcome import finished
+from automl_transfer.stages.context import Context
 
 if TYPE_CHECKING:
     from automl_transfer.training.model import TransferModel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.recommendation import Cost, Finalist
+from automl_transfer.recommendation import Confirmation, Cost, Finalist
 
 AS_GOOD = 1.1
 """Costs within this factor count as equal: they are measured, and vary."""
@@ -75,6 +75,25 @@ def rule(
     if prefer != "accuracy" and all(cost is not None for cost in costs):
         known = np.array([_COSTS[prefer][1](cost) for cost in costs if cost is not None])
     return Rule(margins=margins, costs=known, tolerance=tolerance * point)
+
+
+def chosen_by(found: Confirmation, prefer: str, tolerance: float, point: float = 0.01) -> Finalist:
+    """Who of the finalists of an answer would be recommended by another preference.
+
+    Args:
+        found: As stored: of the margins it has those to the best finalist, which are what decides.
+        prefer: ``accuracy``, or what decides among those that are tied.
+        tolerance: Points of the metric that may be given up for what is preferred.
+        point: Of the metric, see :attr:`automl_transfer.task.Task.point`.
+    """
+    finalists = found.finalists
+    margins = np.zeros((len(finalists), len(finalists)))
+    values = np.array([[one.value for one in finalists]])
+    margins[values[0].argmax()] = [
+        0.0 if one.behind is None else (one.behind.high - one.behind.low) / 2 for one in finalists
+    ]
+    shares = rule(finalists, margins, prefer, tolerance, point)(values)[0]
+    return finalists[int(shares.argmax())]
 
 
 def why(

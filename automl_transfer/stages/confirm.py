@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import Comparison
 from automl_transfer.errors import TrialError, reason_of
 from automl_transfer.events import Event, Note, Progress, StageStarted
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages.again import Probabilities, again_seconds, heads_again, tuned_again
 from automl_transfer.stages.choose import Rule
-from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.context import Context
 from automl_transfer.stages.finalists import choose_finalists, kind, usable
 from automl_transfer.stages.proposals import trial_seed
 from automl_transfer.stages.rounds import Round, planned, predicted, withheld

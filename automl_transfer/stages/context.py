@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -268,16 +268,3 @@ class Context(Bench):
         """Trials left of the budget; infinite when it is in time only."""
         wanted = self.request.trials
         return float("inf") if wanted is None else wanted - len(self.outcomes)
-
-
-def finished(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Finished trials, best first; ties go to what trains less, and not as long."""
-    return sorted(
-        (outcome for outcome in outcomes if outcome.state == "finished"),
-        key=lambda outcome: (
-            -(outcome.value if outcome.value is not None else float("-inf")),
-            outcome.proof.trainable_parameters if outcome.proof else 0,
-            outcome.steps,
-            outcome.number,
-        ),
-    )

@@ -11,10 +11,10 @@ from automl_transfer.comparison import compare
 from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.metrics import is_share
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.recommendation import Interval
 from automl_transfer.stages.confirm import Confirmed
-from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.context import Context
 
 
 @dataclass(frozen=True, kw_only=True)

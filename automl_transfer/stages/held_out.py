@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,9 @@ def held_out(
         )
     # What is shown of single samples is of one model, as the delivered one is.
     single = found if found.ndim == 2 else found[0]
+    # Only pages read it; what a full disk means is said by what must be written.
+    with contextlib.suppress(OSError):
+        context.files.write_held_out(positions, single)
     return Scored(
         score=HeldOutScore(
             source=measure.source,

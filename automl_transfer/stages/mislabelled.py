@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.artifacts import WRONG_LABELS
 from automl_transfer.audit import Finding, examples
 from automl_transfer.auditing.labels import KIND, LOOKED_FOR, Suspect, suspects
 from automl_transfer.stages.closing import closing_seconds
@@ -14,7 +15,6 @@ from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.data_audit import add_finding
 from automl_transfer.stages.learning import SLOWER, SPEED
 
-FILE = "mislabelled.json"
 MOST = 20_000
 """Samples that are looked at: more suspects than these give are not gone through by anyone."""
 
@@ -54,7 +54,7 @@ def mislabelled(context: Context) -> Finding | None:
     sources = [context.dataset.samples[int(positions[one.position])].source for one in found]
     finding = _finding(context, found, sources, len(labels), candidate) if found else None
     context.files.write_json(
-        FILE,
+        WRONG_LABELS,
         [
             {
                 "source": source,
@@ -106,5 +106,5 @@ def _finding(
             )
             for one, source in zip(found, sources, strict=True)
         ),
-        action=f"used as they are; look at them, the most certain first: {FILE}",
+        action=f"used as they are; look at them, the most certain first: {WRONG_LABELS}",
     )

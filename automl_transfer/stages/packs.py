@@ -287,7 +287,7 @@ class HeadTrials:
                 keep_best(context, row.number, lambda head=head: self._model(head))  # type: ignore[misc]
 
     def _is_among_best(self, row: Outcome) -> bool:
-        from automl_transfer.stages.context import finished
+        from automl_transfer.outcome import finished
 
         return row.number in {best.number for best in finished(self._context.outcomes)[:BEST]}
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from automl_transfer.budget import crowding
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.events import Event, Note, Recommended, StageStarted
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.recommendation import (
     Baseline,
     Confirmation,
@@ -24,7 +24,7 @@ from automl_transfer.scoring import intervals
 from automl_transfer.stages.baselines import baselines
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.confirmation import confirmation, measured
-from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import ruled_out
 from automl_transfer.stages.ensembles import ensemble_or_note
 from automl_transfer.stages.finalists import usable

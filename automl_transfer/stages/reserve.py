@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from automl_transfer.budget import crowding
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages import refit
 from automl_transfer.stages.baselines import RAW_LIMIT, default
 from automl_transfer.stages.checkpoint import kept_number
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.confirm import FOLDS, MARGIN, REPEATS, SHARE, SHARE_ALONE
-from automl_transfer.stages.context import Context, finished
+from automl_transfer.stages.context import Context
 from automl_transfer.stages.finalists import LEAST, usable
 from automl_transfer.stages.learning import learning_seconds
 from automl_transfer.stages.packs import SPEED

@@ -11,7 +11,8 @@ import numpy as np
 from automl_transfer.configuration import Configuration
 from automl_transfer.errors import DivergedError, reason_of
 from automl_transfer.outcome import Outcome
-from automl_transfer.stages.context import Context
+from automl_transfer.plan import FreezePlan
+from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.proposals import trial_seed
 
 
@@ -34,7 +35,23 @@ def begun(context: Context, configuration: Configuration, number: int, stage: st
             configuration.strategy: registry.provider("strategy", configuration.strategy),
         },
         weights=candidate.weights.sha256 if candidate.weights else None,
+        plan=_plan(context, candidate, configuration),
     )
+
+
+def _plan(
+    context: Context, candidate: Candidate, configuration: Configuration
+) -> FreezePlan | None:
+    """What trains when, for whoever looks at the row; None where only a head does."""
+    if context.is_frozen(configuration):
+        return None
+    try:
+        plan = context.registry.load(context.strategy(configuration.strategy))(
+            stages=candidate.views, params=configuration.of("strategy", configuration.strategy)
+        )
+    except Exception:
+        return None  # the trial asks for it as well, and fails by itself
+    return plan if isinstance(plan, FreezePlan) else None
 
 
 def failed(row: Outcome, error: BaseException) -> Outcome:

@@ -14,12 +14,12 @@ from automl_transfer import class_weights
 from automl_transfer.configuration import Configuration
 from automl_transfer.events import Event, Note, StageStarted
 from automl_transfer.jsonable import to_json
-from automl_transfer.outcome import Outcome
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.space import Float, Int, Scalar, Space
 from automl_transfer.stages.advancing import OpenTrial
 from automl_transfer.stages.arms import Arm, ranked
 from automl_transfer.stages.bracket import Bracket, run, unpark
-from automl_transfer.stages.context import Candidate, Context, finished
+from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.forecast import together
 from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.ladder import ladder, shortened

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.dashboard.places import Place, file_of
 from automl_transfer.outcome import Outcome
 from automl_transfer.request import SearchRequest
 from automl_transfer.store import Store
 from tests.dashboard.made_studies import Made, documents
+from tests.dashboard.seen import RunPage
 
 
 @pytest.fixture
@@ -20,6 +23,23 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "studies"
     monkeypatch.setenv("AUTOML_TRANSFER_STUDIES", str(root))
     return root
+
+
+@pytest.fixture
+def run(studies: Path, repository: Path) -> RunPage:
+    """Opens a page, with an address that says what is given by name."""
+
+    def _run(place: Place = "verdict", **asked: str) -> AppTest:
+        app = AppTest.from_file(str(repository / "app.py"), default_timeout=60)
+        if place != "verdict":
+            app.switch_page(str(file_of(place)))
+        for name, value in asked.items():
+            app.query_params[name] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return _run
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import sqlalchemy.exc
 
-from automl_transfer.dashboard import rows
+from automl_transfer.dashboard import data_rows, rows
 from automl_transfer.dashboard.answer import is_provisional, progress, sentence
+from automl_transfer.dashboard.leaderboard_rows import ranking
 from automl_transfer.dashboard.snapshot import Snapshot, Unreadable, read
 from automl_transfer.store import Store
-from tests.dashboard.made_studies import NAMES, SCRIPT, MakeStudy, outcome, some_outcomes
+from tests.dashboard.made_studies import MakeStudy, outcome, some_outcomes
 
 
 def snapshot(directory: Path) -> Snapshot:
@@ -25,91 +25,6 @@ def trouble(directory: Path) -> str:
     found = read(directory)
     assert isinstance(found, Unreadable)
     return found.reason
-
-
-def test_ranking_orders_finished_running_pruned_failed(make_study: MakeStudy) -> None:
-    running = outcome(6, "running", None, reported=3)
-    study = make_study("s", some_outcomes(), "running", running=[running])
-    frame = rows.ranking(snapshot(study.directory))
-    assert tuple(frame.columns) == rows.RANKING_COLUMNS
-    assert list(frame["trial"]) == [2, 1, 5, 0, 6, 3, 4]
-    assert list(frame["rank"].dropna()) == [1, 2, 3, 4]
-    six = frame.set_index("trial").loc[6]
-    assert six["value"] == pytest.approx(running.curve[-1].value)
-    assert six["seconds"] == running.curve[-1].seconds
-    assert frame.set_index("trial").loc[2, "trainable"] == pytest.approx(0.01)
-    assert pd.isna(frame.set_index("trial").loc[4, "value"])
-
-
-def test_ties_go_to_the_earlier_trial_without_an_answer(make_study: MakeStudy) -> None:
-    study = make_study("s", [outcome(1, value=0.9), outcome(0, value=0.9), outcome(2, value=0.95)])
-    assert list(rows.ranking(snapshot(study.directory))["trial"]) == [2, 0, 1]
-
-
-def test_intervals_come_from_the_answer(make_study: MakeStudy) -> None:
-    study = make_study("s", some_outcomes(), recommended=True)
-    frame = rows.ranking(snapshot(study.directory)).set_index("trial")
-    assert frame.loc[2, "interval"] == "91.0 to 95.0 %"
-    assert frame.loc[4, "interval"] == ""
-
-
-def test_a_trial_that_ends_while_it_is_read_is_shown_once(make_study: MakeStudy) -> None:
-    study = make_study("s", [outcome(0)], running=[outcome(0, "running", None)])
-    frame = rows.ranking(snapshot(study.directory))
-    assert list(frame["state"]) == ["finished"]
-
-
-def test_filters_combine_and_an_empty_one_lets_all_through(make_study: MakeStudy) -> None:
-    frame = rows.ranking(snapshot(make_study("s", some_outcomes()).directory))
-    chosen = rows.filtered(frame, {"backbone": [NAMES[1]], "state": ["finished"], "head": []})
-    assert list(chosen["trial"]) == [1]
-    assert rows.filtered(frame, {"backbone": []}) is frame
-
-
-def test_failures_are_grouped_by_the_first_line(make_study: MakeStudy) -> None:
-    reasons = [
-        "OutOfMemoryError: x\n at step 3",
-        "DivergedError: nan",
-        "OutOfMemoryError: x",
-        None,
-    ]
-    study = make_study(
-        "s", [outcome(i, "failed", None, reason=reason) for i, reason in enumerate(reasons)]
-    )
-    frame = rows.failures(snapshot(study.directory))
-    assert frame.iloc[0].to_dict() == {
-        "trials": 2,
-        "reason": "OutOfMemoryError: x",
-        "numbers": "0, 2",
-    }
-    assert "no reason was stored" in set(frame["reason"])
-
-
-def test_data_tables_count_classes_and_list_what_was_set_aside(make_study: MakeStudy) -> None:
-    study = make_study("s", classes=("cat", "dog"))
-    frame = rows.classes(study.directory)
-    assert frame is not None
-    assert frame.set_index("class").loc["cat"].to_dict() == {
-        "train": 6,
-        "val": 2,
-        "test": 2,
-        "all": 10,
-    }
-    aside = rows.quarantined(study.directory)
-    assert aside.to_dict("records") == [{"source": f"{SCRIPT}.png", "reason": "not an image"}]
-
-
-def test_no_manifest_yet(make_study: MakeStudy) -> None:
-    study = make_study("s", described=False)
-    assert rows.classes(study.directory) is None
-    assert rows.quarantined(study.directory).empty
-    assert rows.screen(snapshot(study.directory)).empty
-
-
-def test_screen_is_sorted_and_why_not_falls_back_on_the_answer(make_study: MakeStudy) -> None:
-    found = snapshot(make_study("s").directory)
-    assert list(rows.screen(found)["backbone"]) == list(reversed(NAMES))
-    assert list(rows.why_not(found)["reason"]) == ["the hub is out of reach"]
 
 
 def test_facts_flatten_nested_names() -> None:
@@ -158,7 +73,7 @@ def test_a_resumed_study_is_provisional_again(make_study: MakeStudy) -> None:
     found = snapshot(study.directory)
     assert not found.is_final and is_provisional(found)
     assert "So far the best is" in sentence(found) and "`lora`: **99.0 %" in sentence(found)
-    assert list(rows.ranking(found)["trial"])[:2] == [9, 2]
+    assert list(ranking(found)["trial"])[:2] == [9, 2]
 
 
 def test_progress_says_what_is_spent_and_left(make_study: MakeStudy) -> None:
@@ -191,7 +106,7 @@ def test_reading_writes_nothing(make_study: MakeStudy) -> None:
     study = make_study("s", some_outcomes(), recommended=True)
     before = {path: path.stat().st_mtime_ns for path in study.directory.rglob("*")}
     snapshot(study.directory)
-    rows.classes(study.directory)
+    data_rows.classes(study.directory)
     after = {path: path.stat().st_mtime_ns for path in study.directory.rglob("*")}
     lasting = {path for path in before if not path.name.endswith(("-shm", "-wal"))}
     assert {path: before[path] for path in lasting} == {path: after[path] for path in lasting}
@@ -222,7 +137,7 @@ def test_newer_damaged_and_locked_studies_are_messages(
         raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("database is locked"))
 
     good = make_study("good")
-    monkeypatch.setattr(Store, "trials", locked)
+    monkeypatch.setattr(Store, "numbers", locked)
     assert "in use by another process" in trouble(good.directory)
 
 

@@ -16,8 +16,7 @@ from automl_transfer.events import (
     TrialReported,
     TrialStarted,
 )
-from automl_transfer.outcome import Outcome
-from automl_transfer.stages.context import finished
+from automl_transfer.outcome import Outcome, finished
 
 
 class Board:

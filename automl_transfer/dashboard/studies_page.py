@@ -7,7 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from automl_transfer.dashboard import address, cached, rows, tables
+from automl_transfer.dashboard import cached, places, studies_rows, tables
+from automl_transfer.dashboard.places import Place
 from automl_transfer.dashboard.wording import counted, plain
 from automl_transfer.jsonable import digest
 
@@ -19,18 +20,19 @@ EVERY = "5s"
 """How often the list is looked through again."""
 
 
-def show(root: Path, found: Mapping[str, Path]) -> None:
+def draw(root: Path, found: Mapping[str, Path], place: Place) -> None:
     """Draws the list of studies.
 
     Args:
         root: The directory that was looked into.
         found: Directories of the studies by name.
+        place: The page that a study is opened on.
     """
     if not found:
         _none(root)
         st.fragment(lambda: _appeared(root), run_every=EVERY)()
         return
-    st.fragment(lambda: _table(root), run_every=EVERY)()
+    st.fragment(lambda: _table(root, place), run_every=EVERY)()
 
 
 def _none(root: Path) -> None:
@@ -47,19 +49,21 @@ def _appeared(root: Path) -> None:
         st.rerun()
 
 
-def _table(root: Path) -> None:
+def _table(root: Path, place: Place) -> None:
     directories = cached.listed(root)
-    frame = rows.studies({name: cached.snapshot(path) for name, path in directories.items()})
+    frame = studies_rows.studies(
+        {name: cached.snapshot(path) for name, path in directories.items()}
+    )
     names = list(directories)
     running = int((frame["state"] == "running").sum())
     going = f", {running} running" if running else ""
     st.subheader(f"{counted(len(names), 'study', 'studies')}{going}", anchor=False)
     st.text("Select a row, or a name above, to open a study.")
     key = f"studies-{digest(list(map(plain, names)), 12)}"
-    tables.table(
+    chosen = tables.table(
         frame,
         key=key,
-        on_select=lambda: _choose(key, names),
+        on_select="rerun",
         selection_mode="single-row",
         column_config={
             "study": st.column_config.TextColumn("study", width="medium"),
@@ -68,11 +72,9 @@ def _table(root: Path) -> None:
             "winner": st.column_config.TextColumn("winner, or what is wrong", width="large"),
         },
     )
-    if address.wanted_study() in directories:
-        st.rerun()  # A row was selected: the study's page takes the place of the list.
+    _open(chosen["selection"]["rows"], names, place)
 
 
-def _choose(key: str, names: Sequence[str]) -> None:
-    selected = list(st.session_state[key]["selection"]["rows"])
-    if selected:
-        address.go_to(names[selected[0]])
+def _open(rows: Sequence[int], names: Sequence[str], place: Place) -> None:
+    if rows:
+        places.go(place, study=names[rows[0]])

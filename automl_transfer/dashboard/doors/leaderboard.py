@@ -1,0 +1,9 @@
+"""The page *leaderboard*."""
+
+from __future__ import annotations
+
+from automl_transfer.dashboard.frame import show
+from automl_transfer.dashboard.leaderboard_page import draw
+
+if __name__ == "__main__":
+    show("leaderboard", draw)

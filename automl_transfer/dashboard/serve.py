@@ -1,0 +1,67 @@
+"""Streamlit's server, which loads what the pages need while the browser is still starting.
+
+``python -m automl_transfer.dashboard.serve run ...`` takes what ``streamlit run ...`` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+PATIENCE = 30.0
+"""Seconds to wait for the server; without it nothing is loaded ahead."""
+
+
+def main(arguments: list[str]) -> None:
+    """Serves until it is stopped; does not return.
+
+    Args:
+        arguments: For Streamlit's command line.
+    """
+    from streamlit.web import cli
+
+    port = _port(arguments)
+    threading.Thread(target=_load_ahead, args=(port,), daemon=True).start()
+    sys.argv = ["streamlit", *arguments]
+    cli.main(arguments, prog_name="streamlit")
+
+
+def _load_ahead(port: int | None) -> None:
+    """Imports the pages, and reads a study, which makes the readers for it. Whatever fails here is
+    said by the page that needs it."""
+    if port is None or not _listens(port):
+        return
+    with contextlib.suppress(Exception):
+        for name in ("verdict_page", "leaderboard_page"):
+            importlib.import_module(f"automl_transfer.dashboard.{name}")
+        from automl_transfer.dashboard.address import studies_directory
+        from automl_transfer.dashboard.snapshot import read
+        from automl_transfer.study import list_studies
+
+        for directory in list_studies(studies_directory())[:1]:
+            read(directory)
+
+
+def _listens(port: int) -> bool:
+    """Waits for the server, which loading anything earlier would only delay."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def _port(arguments: Sequence[str]) -> int | None:
+    place = arguments.index("--server.port") + 1 if "--server.port" in arguments else 0
+    return int(arguments[place]) if place and arguments[place].isdigit() else None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
