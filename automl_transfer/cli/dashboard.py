@@ -13,6 +13,7 @@ import webbrowser
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from automl_transfer.cli.options import GroupedCommand, storage_option, studies_option
 from automl_transfer.errors import UsageError
@@ -24,6 +25,7 @@ PATIENCE = 60.0
 
 
 @click.command(cls=GroupedCommand)
+@click.argument("directory", required=False, metavar="[STUDIES_DIR]")
 @studies_option
 @storage_option
 @click.option("--port", type=int, metavar="N", help="TCP port.  [default: 8501 or the next free]")
@@ -38,16 +40,27 @@ PATIENCE = 60.0
 @click.pass_context
 def dashboard(
     ctx: click.Context,
+    directory: str | None,
     studies: str,
     storage: str | None,
     port: int | None,
     address: str,
     no_browser: bool,
 ) -> None:
-    """Watch and compare studies in the browser. Ctrl-C stops it."""
+    """Watch and compare studies in the browser. Ctrl-C stops it.
+
+    STUDIES_DIR is the same as --studies.
+    """
     from automl_transfer.cli.streams import inform, warn
     from automl_transfer.dashboard.launch import LOCAL_HOSTS, command_line
 
+    if directory is not None:
+        if ctx.get_parameter_source("studies") is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"The directory of the studies must be given once, but got {directory!r} and "
+                f"--studies {studies!r}."
+            )
+        studies = directory
     if port is not None and not 1 <= port <= 65535:
         raise UsageError(f"--port must be from 1 to 65535, but got {port}.")
     if not Path(studies).is_dir():

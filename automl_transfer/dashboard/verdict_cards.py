@@ -101,7 +101,7 @@ def _cost(study: Snapshot, result: Recommendation) -> None:
             f"{room(cost.bytes)} of weights, {room(cost.memory)} of memory{many}; "
             f"{took(cost.training)} of training"
         )
-        st.caption(f"{plain(cost.statistic)}, on {plain(cost.device)}")
+        st.caption(f"{code_span(cost.statistic)}, on {code_span(cost.device)}")
     spent = took(result.seconds)
     st.caption(f"The search: {spent} for {counted(len(study.trials), 'trial', 'trials')}.")
 
@@ -119,5 +119,6 @@ def _why(result: Recommendation) -> None:
     else:
         st.text("It scored best on the validation data.")
     for title, text in gains(result):
-        st.markdown(f"{code_span(title)}")
-        st.caption(plain(text))
+        # Why one was not measured stands beside the baselines.
+        said = "not measured" if text.startswith("not ") else text
+        st.caption(f"{code_span(title)}: {plain(said)}")

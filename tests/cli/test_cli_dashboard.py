@@ -55,6 +55,22 @@ def test_the_storage_is_not_on_the_command_line(run, server):
     assert not ran.out
 
 
+def test_the_directory_can_stand_alone(run, server, tmp_path):
+    ran = run("dashboard", str(tmp_path), "--no-browser")
+    assert ran.code == 0
+    assert server.started[0][-2:] == ["--studies", str(tmp_path)]
+    twice = run("dashboard", str(tmp_path), "--studies", "other")
+    assert twice.code == 2
+    assert "must be given once, but got" in twice.err
+
+
+def test_another_name_is_let_in_only_when_other_machines_are(run, server):
+    run("dashboard", "--no-browser")
+    words = server.started[0]
+    hosts = [words[at + 1] for at, word in enumerate(words) if "allowedHosts" in word]
+    assert hosts == ["localhost", "127.0.0.1", "::1"]
+
+
 def test_other_machines_are_warned_of(run, server):
     ran = run("dashboard", "--no-browser", "--port", "9000", "--address", "0.0.0.0")
     words = server.started[0]

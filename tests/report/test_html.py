@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -31,8 +32,10 @@ from automl_transfer.report.blocks import (
 )
 from automl_transfer.report.drawing import draw
 from automl_transfer.report.html import render, to_html
-from automl_transfer.report.material import Material
+from automl_transfer.report.material import Material, gather
 from automl_transfer.report.text import plain
+from automl_transfer.study import Study
+from automl_transfer.testing.large_study import write_large_study
 from tests.fabricated_study import CLASSES, HOSTILE, confirmed, loaded, outcome
 
 ROWS = [outcome(0, 0.80), outcome(1, 0.92), outcome(2), outcome(3, 0.90)]
@@ -250,3 +253,22 @@ def test_a_series_refuses_figures_that_do_not_fit():
         Series(name="s", kind="line", x=(1.0, 2.0), y=(1.0,))
     with pytest.raises(ValueError, match="has 1 and 2"):
         Series(name="s", kind="line", x=(1.0,), y=(1.0,), low=(0.0, 1.0))
+
+
+def test_two_thousand_trials_fit_into_two_megabytes(tmp_path: Path) -> None:
+    study = Study(write_large_study(tmp_path, "large", 2000))
+    answer = study.recommendation
+    assert answer is not None
+    errors = tuple(
+        ConfidentError(source=f"cat/{n}.png", true=0, predicted=1, confidence=0.9)
+        for n in range(24)
+    )
+    answer = replace(answer, test=replace(answer.test, errors=errors))
+    content = bytes(range(256)) * 100
+    stills = {row.source: Still(media="image/jpeg", content=content) for row in errors}
+    page = render(gather(answer, study.document, study.trials, stills))
+    study.close()
+    assert page.count("data:image/jpeg") == 24
+    for said in ("Use made/net5", "The first 20 of", "Finalists"):
+        assert said in page
+    assert len(page.encode()) < 2_000_000
