@@ -24,6 +24,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
 every interface, send usage statistics and show tracebacks."""
 
 
+HOSTS_OPTION = "--server.allowedHosts"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 """Names under which a page of this machine is asked for. A page of another site that has its own
 name point to this machine, and so would be let in by the browser, asks for it under that name."""
@@ -40,27 +41,14 @@ def command_line(
     Args:
         studies: Directory of the studies.
         port: TCP port; None: Streamlit's 8501, or the next free one.
-        hosts: Names under which the page may be asked for; empty: any. Older versions of
-            Streamlit cannot tell.
+        hosts: Names under which the page may be asked for; empty: any.
     """
     page = str(Path(__file__).with_name("page.py"))
     words = [sys.executable, "-m", "automl_transfer.dashboard.serve", "run", page]
     for option, value in OPTIONS.items():
         words += [f"--{option}", value]
-    if _knows("server.allowedHosts"):
-        for host in hosts:
-            words += ["--server.allowedHosts", host]
+    for host in hosts:
+        words += [HOSTS_OPTION, host]
     if port is not None:
         words += ["--server.port", str(port)]
     return [*words, "--", "--studies", str(studies)]
-
-
-def _knows(option: str) -> bool:
-    """Whether the installed version of Streamlit has this option."""
-    from streamlit import config
-
-    try:
-        config.get_option(option)
-    except RuntimeError:
-        return False
-    return True

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from automl_transfer.dashboard.launch import HOSTS_OPTION
+
 PATIENCE = 30.0
 """Seconds to wait for the server; without it nothing is loaded ahead."""
 
@@ -27,8 +29,22 @@ def main(arguments: list[str]) -> None:
 
     port = _port(arguments)
     threading.Thread(target=_load_ahead, args=(port,), daemon=True).start()
-    sys.argv = ["streamlit", *arguments]
-    cli.main(arguments, prog_name="streamlit")
+    known = _known(arguments)
+    sys.argv = ["streamlit", *known]
+    cli.main(known, prog_name="streamlit")
+
+
+def _known(arguments: Sequence[str]) -> list[str]:
+    """Without what older versions of Streamlit do not know: they answer to any host name."""
+    from streamlit import config
+
+    try:
+        config.get_option(HOSTS_OPTION.removeprefix("--"))
+    except RuntimeError:
+        places = [at for at, word in enumerate(arguments) if word == HOSTS_OPTION]
+        dropped = {*places, *(at + 1 for at in places)}
+        return [word for at, word in enumerate(arguments) if at not in dropped]
+    return list(arguments)
 
 
 def _load_ahead(port: int | None) -> None:

@@ -68,7 +68,17 @@ def _table(root: Path, place: Place) -> None:
         column_config={
             "study": st.column_config.TextColumn("study", width="medium"),
             "trials": st.column_config.NumberColumn("trials", width="small"),
+            "same data": st.column_config.TextColumn(
+                "same data",
+                width="small",
+                help="Studies with the same letter have the same samples and labels: of those "
+                "alone the scores may be compared.",
+            ),
             "best": st.column_config.TextColumn("best, validation"),
+            "score": st.column_config.TextColumn(
+                "score", help="On samples that the search never saw."
+            ),
+            "interval": st.column_config.TextColumn("95 % interval"),
             "winner": st.column_config.TextColumn("winner, or what is wrong", width="large"),
         },
     )

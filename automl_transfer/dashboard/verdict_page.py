@@ -22,6 +22,8 @@ from automl_transfer.dashboard.frame import View
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import (
     code_span,
+    counted,
+    in_per_cent,
     interval_text,
     metric_words,
     outputs,
@@ -31,8 +33,13 @@ from automl_transfer.dashboard.wording import (
 )
 from automl_transfer.recommendation import Finalist, Recommendation
 from automl_transfer.report.certainty import how_sure, is_held_out
-from automl_transfer.report.figures import latency, room, took
+from automl_transfer.report.figures import difference, latency, room, took
 from automl_transfer.stages.choose import chosen_by, why
+
+FEW = 50
+"""Samples on which a score says little."""
+COARSE = 0.1
+"""A ranking that cannot show differences of this size is none."""
 
 
 def draw(view: View) -> None:
@@ -47,6 +54,7 @@ def draw(view: View) -> None:
     if result is None or not study.is_final:
         _provisional(view)
     else:
+        _too_small(result)
         _baseline_is_no_worse(result)
         verdict_cards.draw(study, result)
         _preference(view, result)
@@ -87,6 +95,18 @@ def _nothing_finished(view: View) -> None:
     elif study.data:
         st.text("Until then: what is known of the data.")
         places.link("data", "The data", study=view.name)
+
+
+def _too_small(result: Recommendation) -> None:
+    found = result.confirmation
+    least = found.minimum_detectable if found is not None else None
+    few = result.test.samples < FEW
+    if not few and not (least is not None and in_per_cent(result.metric) and least > COARSE):
+        return
+    text = f"Too small to rank: the score rests on {counted(result.test.samples, 'sample')}"
+    if least is not None:
+        text += f", and differences below {difference(result.metric, least)} could not be seen"
+    st.warning(f"{text}. Choose among the best by what they cost, or label more samples.")
 
 
 def _baseline_is_no_worse(result: Recommendation) -> None:

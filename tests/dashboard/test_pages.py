@@ -37,6 +37,17 @@ def test_the_list_shows_every_study_the_unreadable_ones_too(
         assert "3 studies, 1 running" in texts(app)
 
 
+def test_studies_of_the_same_data_share_a_letter(run: RunPage, make_study: MakeStudy) -> None:
+    for name, fingerprint in (("one", "x"), ("two", "x"), ("three", "y"), ("four", None)):
+        study = make_study(name, some_outcomes(), recommended=name == "one")
+        if fingerprint is not None:
+            study.store.put("data", study.store.get("data") | {"fingerprint": fingerprint})
+    frame = table(run("studies"), "same data").set_index("study")
+    assert dict(frame["same data"]) == {"one": "A", "two": "A", "three": "", "four": ""}
+    assert frame.loc["one", "score"] == "93.1 %" and frame.loc["two", "score"] == ""
+    assert frame.loc["one", "interval"] == "90.7 to 95.1 %"
+
+
 def test_the_only_study_needs_no_name(run: RunPage, make_study: MakeStudy) -> None:
     make_study("done", some_outcomes(), recommended=True)
     assert "that the search never saw" in sentence(run())

@@ -78,6 +78,17 @@ def test_another_preference_picks_again_among_the_tied(
     assert "The same: trial 2." in texts(run(study="done", prefer="../x"))
 
 
+def test_too_few_samples_to_rank(run: RunPage, make_study: MakeStudy) -> None:
+    trials = some_outcomes()
+    study = make_study("done", trials, recommended=True)
+    confirmed(study, trials)
+    assert not run(study="done").warning
+    study.change(test=replace(study.answer().test, samples=15))
+    said = run(study="done").warning[0].value
+    assert "Too small to rank: the score rests on 15 samples" in said
+    assert "differences below 2.1 points could not be seen" in said
+
+
 def test_cross_validation_and_a_baseline_that_was_not_run(
     run: RunPage, make_study: MakeStudy
 ) -> None:
