@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_transfer.space import Param, Scalar
@@ -61,7 +61,11 @@ def require_json(value: Any) -> None:
 
 def _fields(value: Any) -> Mapping[str, Any]:
     if is_dataclass(value) and not isinstance(value, type):
-        return vars(value)  # of cards by the hundred: several times as fast as `fields`
+        # Of cards by the hundred, this is several times as fast as `fields`.
+        known: Mapping[str, Any] | None = getattr(value, "__dict__", None)
+        if known is None:  # it has slots
+            return {field.name: getattr(value, field.name) for field in fields(value)}
+        return known
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} {value!r:.80} is no JSON value")

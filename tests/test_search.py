@@ -97,6 +97,8 @@ def test_a_search_leaves_exactly_the_files_it_promises(finished: ToySearch) -> N
         "report.md",
         "report.html",
         "mislabelled.json",
+        "held_out.npz",
+        "map.npz",
         "checkpoint/model.safetensors",
         "checkpoint/trial.json",
         "model/model.safetensors",
