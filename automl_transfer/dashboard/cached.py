@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import defaultdict
 from pathlib import Path
-
-import streamlit as st
 
 from automl_transfer.artifacts import STUDY_TOML
 from automl_transfer.dashboard.snapshot import Known, Snapshot, Unreadable, database_file, read
@@ -13,6 +13,12 @@ from automl_transfer.errors import StudyError
 from automl_transfer.study import list_studies
 
 Token = tuple[tuple[int, int], ...]
+MOST = 32
+"""Studies that are kept in memory."""
+_KEPT: dict[str, tuple[Token, Snapshot, Known]] = {}
+_LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+_ALL = threading.Lock()
+"""Held for a moment, around the two above."""
 _SERVER_SECONDS = 2.0
 """How long rows of a database server are kept; a file says by itself when it changes."""
 
@@ -37,24 +43,26 @@ def listed(directory: Path) -> dict[str, Path]:
 
 
 def snapshot(directory: Path) -> Snapshot | Unreadable:
-    """The study in ``directory`` as it stands now."""
-    token = _token(directory)
-    found = _read(str(directory), token)
-    if isinstance(found, Unreadable):
+    """The study in ``directory`` as it stands now. All sessions share it, and whoever comes while
+    it is being read waits for it."""
+    key = str(directory)
+    with _ALL:
+        lock = _LOCKS[key]
+    with lock:
+        token = _token(directory)
+        with _ALL:
+            kept = _KEPT.get(key)
+        if kept is not None and kept[0] == token:
+            return kept[1]
+        known = kept[2] if kept is not None else {}
+        found = read(directory, known)
         # A locked database or a half-copied file may be well again without a visible change.
-        _read.clear(str(directory), token)  # type: ignore[attr-defined, unused-ignore]
-    return found
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _read(directory: str, token: Token) -> Snapshot | Unreadable:
-    return read(Path(directory), _known(directory))
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _known(directory: str) -> Known:
-    """Trials of a study that have been read."""
-    return {}
+        if isinstance(found, Snapshot):
+            with _ALL:
+                _KEPT[key] = (token, found, known)
+                while len(_KEPT) > MOST:
+                    _KEPT.pop(next(iter(_KEPT)))
+        return found
 
 
 def _token(directory: Path) -> Token:
