@@ -6,24 +6,45 @@ import inspect
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 _KNOWN = frozenset(inspect.signature(st.altair_chart).parameters)
 
 
-def drawn(chart: Any, words: str, **options: Any) -> Any:
+def drawn(chart: Any, words: str) -> None:
     """Draws a chart and, beneath it, what it shows.
 
     Args:
         chart: Of Altair.
         words: Markdown without names from outside; newer versions of Streamlit also read it to
             those who do not see the chart.
-        **options: For ``st.altair_chart``.
+    """
+    _put(chart, words, {})
+    st.caption(words)
+
+
+def clickable(chart: Any, words: str, key: str) -> Any:
+    """Draws a chart of which something can be selected, as :func:`drawn` does.
+
+    Args:
+        chart: Of Altair.
+        words: As for :func:`drawn`.
+        key: Of the selection.
 
     Returns:
-        What ``st.altair_chart`` returns: what is selected, if anything can be.
+        What is selected; None where this version of Streamlit cannot tell it of charts with
+        several layers. There must be another way to the same.
     """
-    if "alt" in _KNOWN:
-        options["alt"] = words
-    found = st.altair_chart(chart, width="stretch", **options)
+    try:
+        found = _put(chart, words, {"on_select": "rerun", "key": key})
+    except StreamlitAPIException:
+        found = None
+        _put(chart, words, {})
     st.caption(words)
     return found
+
+
+def _put(chart: Any, words: str, options: dict[str, Any]) -> Any:
+    if "alt" in _KNOWN:
+        options["alt"] = words
+    return st.altair_chart(chart, width="stretch", **options)

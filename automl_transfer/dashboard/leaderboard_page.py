@@ -50,7 +50,11 @@ _SORTS = {
 
 
 def draw(view: View) -> None:
-    """Draws the page."""
+    """Draws the page; its widgets draw it anew without what is around it."""
+    st.fragment(lambda: _draw(view))()
+
+
+def _draw(view: View) -> None:
     study = view.study
     frame = _frame(study.directory.as_posix(), _version(study), study)
     st.markdown(f"#### {_sentence(study, frame)}")
@@ -130,11 +134,8 @@ def _selected(frame: pd.DataFrame) -> pd.DataFrame:
 def _table(view: View, part: pd.DataFrame) -> None:
     numbers = [int(number) for number in part["trial"]]
     ticked = _ticked(view.study)
-    # Streamlit keeps a selection by position, so that it would slip to another trial when a row
-    # comes in above it: a table with other rows is another table, with its rows selected anew.
-    # With nothing ticked there is nothing to slip, and the same table is drawn faster.
-    key = f"ranking-{digest([view.name, numbers], 12)}" if ticked else f"ranking-{view.name}"
     positions = [place for place, number in enumerate(numbers) if number in ticked]
+    key = _key(digest([view.name, numbers], 12), positions)
     selection: dict[str, Any] = {"selection": {"rows": positions}}
     options: dict[str, Any] = {"selection_default": selection} if _REMEMBERS else {}
     if _REMEMBERS and key in st.session_state:
@@ -159,6 +160,29 @@ def _table(view: View, part: pd.DataFrame) -> None:
         column_config=_columns(metric),
         **options,
     )
+
+
+def _key(rows: str, positions: list[int]) -> str:
+    """Another key makes another table.
+
+    Streamlit keeps a selection by position, so that it would slip to another trial when a row
+    comes in above it: where something is ticked, a table with other rows is another table, with
+    its rows selected anew. With nothing ticked nothing can slip, and the same table is drawn
+    faster.
+
+    Args:
+        rows: Tells apart what the rows are.
+        positions: Rows that are to be ticked, ascending.
+    """
+    state = st.session_state.setdefault("ranking-table", {"rows": "", "turn": 0})
+    key = f"ranking-{state['turn']}"
+    held = sorted(st.session_state[key]["selection"]["rows"]) if key in st.session_state else []
+    moved = rows != state["rows"] and bool(held or positions)
+    stuck = not _REMEMBERS and bool(held) and held != positions
+    state["rows"] = rows
+    if moved or stuck:
+        state["turn"] += 1
+    return f"ranking-{state['turn']}"
 
 
 def _curves(study: Snapshot, numbers: Sequence[int]) -> list[list[float]]:

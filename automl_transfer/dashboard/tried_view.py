@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from automl_transfer.dashboard import bound, heat_map, places, tables
 from automl_transfer.dashboard.derived import derived
-from automl_transfer.dashboard.drawing import drawn
+from automl_transfer.dashboard.drawing import clickable
 from automl_transfer.dashboard.frame import View
 from automl_transfer.dashboard.wording import counted, metric_words
+from automl_transfer.jsonable import digest
 
 _ALL = ""
 
@@ -32,17 +34,13 @@ def tried(view: View) -> None:
             f"A cell is the best {metric_words(study.metric)} of a backbone with a strategy, on "
             "the validation part, and beneath it the number of trials; darker is better. "
             f"{never} never tried; what no trial had at all is not drawn, and *Screened out* says "
-            "why. Click a cell to see its trials."
+            "why. Click a cell, of the map or of the table, to see its trials."
         )
-        state = drawn(
-            heat_map.heat_map(found, study.metric),
-            words + _cap(found),
-            on_select="rerun",
-            key=f"tried-{head or ''}",
-        )
+        chart = heat_map.heat_map(found, study.metric)
+        state = clickable(chart, words + _cap(found), f"tried-{head or ''}")
         _follow(view, head, _cell(state))
         with st.expander("The same as a table"):
-            tables.table(heat_map.as_table(found, study.metric))
+            _follow(view, head, _of_table(heat_map.as_table(found, study.metric)))
 
 
 def _cap(found: heat_map.Tried) -> str:
@@ -64,13 +62,24 @@ def _cell(state: Any) -> Mapping[str, Any] | None:
         return None
 
 
+def _of_table(frame: pd.DataFrame) -> Mapping[str, Any] | None:
+    """Draws the table; what was clicked in it."""
+    backbones = list(frame.iloc[:, 0])
+    # Streamlit keeps a selection by position: a table in another order must be another table.
+    key = f"tried-cells-{digest([backbones, list(frame.columns)], 12)}"
+    state = tables.table(frame, key=key, on_select="rerun", selection_mode="single-cell")
+    try:
+        row, column = state["selection"]["cells"][0]
+        cell = {"backbone": backbones[row]}
+        return cell if column == frame.columns[0] else {**cell, "strategy": str(column)}
+    except (KeyError, TypeError, IndexError, ValueError):
+        return None
+
+
 def _follow(view: View, head: str | None, cell: Mapping[str, Any] | None) -> None:
-    if cell is None or not {"backbone", "strategy"} <= cell.keys():
+    if cell is None:
         return
-    asked = {
-        "study": view.name,
-        "backbone": str(cell["backbone"]),
-        "strategy": str(cell["strategy"]),
-        **({} if head is None else {"head": head}),
-    }
-    places.go("leaderboard", **asked)
+    asked = {name: str(cell[name]) for name in ("backbone", "strategy") if name in cell}
+    if asked:
+        asked |= {} if head is None else {"head": head}
+        places.go("leaderboard", study=view.name, **asked)

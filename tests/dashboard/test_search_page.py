@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
 from streamlit.testing.v1 import AppTest
 
 from automl_transfer.dashboard import budget_chart, heat_map, search_rows
@@ -17,6 +19,7 @@ from automl_transfer.dashboard.importance_chart import BEYOND, CHANCE, importanc
 from automl_transfer.dashboard.improving import chance_of, improvement, sentence
 from automl_transfer.dashboard.progress_rows import moments, progress, thinned
 from automl_transfer.dashboard.snapshot import Snapshot, read
+from automl_transfer.jsonable import digest
 from automl_transfer.outcome import Outcome
 from automl_transfer.summary import summary_of
 from automl_transfer.testing.large_study import write_large_study
@@ -219,6 +222,36 @@ def test_a_click_on_a_cell_opens_its_trials(run: RunPage, make_study: MakeStudy)
     app.run()
     assert not app.exception
     assert list(table(app, "strategy")["trial"]) == [1]
+
+
+def test_a_click_on_the_table_does_the_same(run: RunPage, make_study: MakeStudy) -> None:
+    make_study("done", some_outcomes(), recommended=True)
+    app = run("search", study="done")
+    frame = next(one for one in app.dataframe if "backbone, strategy" in one.value.columns)
+    row = list(frame.value["backbone, strategy"]).index(NAMES[1])
+    key = digest([list(frame.value["backbone, strategy"]), list(frame.value.columns)], 12)
+    for column, trials in (("last-stages", [1]), ("backbone, strategy", [1, 4])):
+        app = run("search", study="done")
+        cells = {"selection": {"rows": [], "columns": [], "cells": [(row, column)]}}
+        app.session_state[f"tried-cells-{key}"] = cells
+        app.run()
+        assert not app.exception
+        assert list(table(app, "strategy")["trial"]) == trials
+
+
+def test_a_streamlit_that_selects_nothing_in_layers(
+    run: RunPage, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = st.altair_chart
+
+    def old(chart: Any, **options: Any) -> Any:
+        if options.get("on_select"):
+            raise StreamlitAPIException("Selections are not yet supported")
+        return usual(chart, **options)
+
+    monkeypatch.setattr(st, "altair_chart", old)
+    make_study("done", some_outcomes(), recommended=True)
+    assert len(charts(run("search", study="done"))) == 2
 
 
 def test_a_very_large_map_is_cut_and_says_so(run: RunPage, make_study: MakeStudy) -> None:
