@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -41,7 +42,7 @@ class Tried:
 
 def heads(study: Snapshot) -> list[str]:
     """Heads that any trial had."""
-    return sorted({plain(trial.head) for trial in study.everything})
+    return sorted(map(plain, {trial.head for trial in study.everything}))
 
 
 def tried(study: Snapshot, head: str | None) -> Tried:
@@ -57,11 +58,12 @@ def tried(study: Snapshot, head: str | None) -> Tried:
     tops: dict[str, dict[str, float]] = {"backbone": {}, "strategy": {}}
     for row in study.screen:
         tops["backbone"].setdefault(plain(row.get("backbone", "")), float("-inf"))
+    known = cache(plain)  # of few names, thousands of times
     for trial in study.everything:
-        pair = plain(trial.backbone), plain(trial.strategy)
+        pair = known(trial.backbone), known(trial.strategy)
         for axis, name in zip(tops.values(), pair, strict=True):
             axis.setdefault(name, float("-inf"))
-        if head is not None and plain(trial.head) != head:
+        if head is not None and known(trial.head) != head:
             continue
         count[pair] += 1
         if trial.state == "finished" and trial.value is not None:

@@ -35,7 +35,12 @@ def draw(directory: Path, name: str) -> None:
     if found.rows.empty:
         return
     axis = section("Axis", "axis", _AXES)
-    drawn(best_so_far(found, study.metric, by_time=axis == "time"), _words(study, found, axis))
+    chart = derived(
+        study,
+        f"progress over {axis}",
+        lambda: best_so_far(found, study.metric, by_time=axis == "time"),
+    )
+    drawn(chart, _words(study, found, axis))
     if judged is not None:
         places.link(
             "trial", f"The last gain: trial {judged.trial}", study=name, trial=judged.trial

@@ -62,16 +62,17 @@ def _curves(study: Snapshot) -> None:
     if not trained:
         st.info("No trial has trained for several epochs: only those have a learning curve.")
         return
-    known = sorted({plain(trial.backbone) for trial in trained})
-    options = {_ALL: "all backbones", **{name: name for name in known}}
-    asked = bound.choice("Backbone", "backbone", options)
+    # Few names, of thousands of trials.
+    known = {name: plain(name) for name in {trial.backbone for trial in trained}}
+    options = {_ALL: "all backbones", **{name: name for name in sorted(known.values())}}
+    asked = bound.choice("Backbone", "curves", options)
     backbone = None if asked == _ALL else asked
     others, pruned = search_rows.with_curves(trained, backbone)
     frame = rows.curves(outcomes(study, [*others, *pruned]))
     if frame.empty:
         st.info("These curves cannot be read just now.")
         return
-    of = [one for one in trained if backbone is None or plain(one.backbone) == backbone]
+    of = [one for one in trained if backbone is None or known[one.backbone] == backbone]
     early = sum(one.state == "pruned" for one in of)
     drawn(
         charts.curves(frame, study.metric),

@@ -27,7 +27,7 @@ def tried(view: View) -> None:
     heads = heat_map.heads(study)
     asked = bound.choice("Head", "head", {_ALL: "all heads", **{name: name for name in heads}})
     head = None if asked == _ALL else asked
-    found = derived(study, f"tried {head}", lambda: heat_map.tried(study, head))
+    found = derived(study, f"tried {asked}", lambda: heat_map.tried(study, head))
     if not found.cells.empty:
         never = counted(found.never, "pair was", "pairs were")
         words = (
@@ -36,7 +36,7 @@ def tried(view: View) -> None:
             f"{never} never tried; what no trial had at all is not drawn, and *Screened out* says "
             "why. Click a cell, of the map or of the table, to see its trials."
         )
-        chart = heat_map.heat_map(found, study.metric)
+        chart = derived(study, f"map of {asked}", lambda: heat_map.heat_map(found, study.metric))
         state = clickable(chart, words + _cap(found), f"tried-{head or ''}")
         _follow(view, head, _cell(state))
         with st.expander("The same as a table"):

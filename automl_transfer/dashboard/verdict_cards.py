@@ -13,7 +13,7 @@ from automl_transfer.dashboard.wording import (
     plain,
     score_text,
 )
-from automl_transfer.recommendation import Cost, Recommendation
+from automl_transfer.recommendation import Confirmation, Cost, Recommendation
 from automl_transfer.report.certainty import is_behind, is_held_out, winner_of
 from automl_transfer.report.figures import difference, latency, rate, room, share, took
 from automl_transfer.report.gains import gains
@@ -101,7 +101,7 @@ def _cost(study: Snapshot, result: Recommendation) -> None:
             f"{room(cost.bytes)} of weights, {room(cost.memory)} of memory{many}; "
             f"{took(cost.training)} of training"
         )
-        st.caption(f"{code_span(cost.statistic)}, on {code_span(cost.device)}")
+        st.text(plain(f"Latency: {cost.statistic}, on {cost.device}"))
     spent = took(result.seconds)
     st.caption(f"The search: {spent} for {counted(len(study.trials), 'trial', 'trials')}.")
 
@@ -111,11 +111,19 @@ def _known(result: Recommendation) -> Cost | None:
     return result.cost or (finalist.cost if finalist is not None else None)
 
 
+def _short(found: Confirmation) -> str:
+    """The reason with numbers of trials alone: the table below says what each is."""
+    reason = found.reason
+    for one in found.finalists:
+        reason = reason.replace(f" ({one.configuration.title})", "")
+    return reason
+
+
 def _why(result: Recommendation) -> None:
     st.markdown("**Why**")
     found = result.confirmation
     if found is not None and found.reason:
-        st.text(plain(found.reason))
+        st.text(plain(_short(found)))
     else:
         st.text("It scored best on the validation data.")
     for title, text in gains(result):

@@ -87,11 +87,14 @@ def chosen_by(found: Confirmation, prefer: str, tolerance: float, point: float =
         point: Of the metric, see :attr:`automl_transfer.task.Task.point`.
     """
     finalists = found.finalists
-    margins = np.zeros((len(finalists), len(finalists)))
+    if prefer == found.prefer:
+        return next(one for one in finalists if one.number == found.winner)
     values = np.array([[one.value for one in finalists]])
-    margins[values[0].argmax()] = [
+    of_best = [
         0.0 if one.behind is None else (one.behind.high - one.behind.low) / 2 for one in finalists
     ]
+    # Where several have the best value, what is known of one stands for the others.
+    margins = np.tile(of_best, (len(finalists), 1))
     shares = rule(finalists, margins, prefer, tolerance, point)(values)[0]
     return finalists[int(shares.argmax())]
 

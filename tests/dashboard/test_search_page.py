@@ -276,7 +276,7 @@ def test_the_curves_of_pruned_trials_have_their_place(make_study: MakeStudy) -> 
 
 def test_curves_of_one_backbone(run: RunPage, make_study: MakeStudy) -> None:
     make_study("done", some_outcomes(), recommended=True)
-    app = run("search", study="done", section="curves", backbone=NAMES[0])
+    app = run("search", study="done", section="curves", curves=NAMES[0])
     assert "the best 1 of 1 trials that went on and the best 1 of 1" in texts(app)
     closed = make_study("closed", [outcome(0, epochs=0)])
     assert closed.directory.is_dir()

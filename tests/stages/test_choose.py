@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from automl_transfer.configuration import Configuration
-from automl_transfer.recommendation import Cost, Finalist, Interval
-from automl_transfer.stages.choose import AS_GOOD, rule, why
+from automl_transfer.recommendation import Confirmation, Cost, Finalist, Interval
+from automl_transfer.stages.choose import AS_GOOD, chosen_by, rule, why
 
 
 def finalist(
@@ -111,3 +113,36 @@ def test_what_is_chosen_is_good_enough_and_nothing_as_good_is_cheaper(prefer, to
             cost = of[prefer]
             least = AS_GOOD * min(cost(one) for one in near)
             assert chosen.value == max(one.value for one in near if cost(one) <= least)
+
+
+@pytest.mark.parametrize("prefer", ["accuracy", "latency", "size"])
+def test_another_preference_of_a_stored_answer_chooses_as_the_search_would(prefer):
+    generator = np.random.default_rng(1)
+    for _ in range(100):
+        # To two digits, so that some have the same value.
+        values = np.round(np.sort(generator.uniform(0.85, 0.9, 4))[::-1], 2)
+        rows = [
+            replace(
+                finalist(
+                    number, float(value), latency=float(generator.choice([0.01, 0.02, 0.04]))
+                ),
+                behind=None
+                if number == 0
+                else Interval(low=values[0] - value - 0.05, high=values[0] - value + 0.05),
+            )
+            for number, value in enumerate(values)
+        ]
+        found = Confirmation(
+            finalists=tuple(rows),
+            winner=3,
+            samples=100,
+            folds=5,
+            repeats=1,
+            minimum_detectable=0.05,
+            prefer="memory",
+            reason="",
+        )
+        chosen = chosen_by(found, prefer, 1.0)
+        known = rule(rows, np.full((4, 4), 0.05), prefer, 1.0)(values[None])[0]
+        assert known[chosen.number] == known.max()
+        assert chosen_by(found, "memory", 1.0).number == 3
