@@ -33,7 +33,9 @@ def worst(matrix: NDArray[np.int64]) -> list[int]:
     return sorted(np.argsort(-errors, kind="stable")[:MOST].tolist())
 
 
-def picture(matrix: NDArray[np.int64], classes: Sequence[str], shown: Sequence[int]) -> alt.Chart:
+def picture(
+    matrix: NDArray[np.int64], classes: Sequence[str], shown: Sequence[int]
+) -> alt.LayerChart | alt.FacetChart:
     """The matrix, with its counts; a click on a cell selects ``cell``.
 
     Args:
@@ -59,16 +61,16 @@ def picture(matrix: NDArray[np.int64], classes: Sequence[str], shown: Sequence[i
         y=alt.Y("true:N", sort=names, title="true"),
     )
     cell = alt.selection_point(name="cell", fields=["true", "predicted"], on="click", empty=False)
-    squares = base.mark_rect(cursor="pointer").encode(
-        color=alt.Color("share:Q", scale=alt.Scale(scheme="blues", domain=[0, 1]), legend=None),
-        tooltip=["true:N", "predicted:N", "samples:Q"],
+    squares = base.mark_rect().encode(
+        color=alt.Color("share:Q", scale=alt.Scale(scheme="blues", domain=[0, 1]), legend=None)
     )
     counts = base.mark_text(fontSize=12).encode(
         text=alt.condition("datum.samples > 0", "samples:Q", alt.value("")),
         color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("black")),
     )
-    side = min(60 + 28 * len(names), 620)
-    chart: alt.Chart = (
-        alt.layer(squares, counts).add_params(cell).properties(height=side)  # type: ignore[assignment]
+    # The topmost layer is what a click meets.
+    top = base.mark_rect(opacity=0, cursor="pointer").encode(
+        tooltip=["true:N", "predicted:N", "samples:Q"]
     )
-    return chart
+    side = min(60 + 28 * len(names), 620)
+    return alt.layer(squares, counts, top.add_params(cell)).properties(height=side)

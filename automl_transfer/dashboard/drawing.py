@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -23,20 +24,23 @@ def drawn(chart: Any, words: str) -> None:
     st.caption(words)
 
 
-def clickable(chart: Any, words: str, key: str) -> Any:
+def clickable(
+    chart: Any, words: str, key: str, on_select: Callable[[], None] | None = None
+) -> Any:
     """Draws a chart of which something can be selected, as :func:`drawn` does.
 
     Args:
         chart: Of Altair.
         words: As for :func:`drawn`.
         key: Of the selection.
+        on_select: Called before the page is drawn anew with what is selected.
 
     Returns:
         What is selected; None where this version of Streamlit cannot tell it of charts with
         several layers. There must be another way to the same.
     """
     try:
-        found = _put(chart, words, {"on_select": "rerun", "key": key})
+        found = _put(chart, words, {"on_select": on_select or "rerun", "key": key})
     except StreamlitAPIException:
         found = None
         _put(chart, words, {})

@@ -18,6 +18,7 @@ from automl_transfer.dashboard import (
     places,
     tables,
 )
+from automl_transfer.dashboard.drawing import clickable, drawn
 from automl_transfer.dashboard.frame import View
 from automl_transfer.dashboard.gallery import Shown
 from automl_transfer.dashboard.per_class import per_class
@@ -138,21 +139,22 @@ def _sentence(study: Snapshot, of: int | None, matrix: NDArray[np.int64]) -> Non
 def _matrix(study: Snapshot, matrix: NDArray[np.int64], clicks: bool = True) -> None:
     shown = confusion.worst(matrix)
     chart = confusion.picture(matrix, study.classes, shown)
+    some = (
+        f" The {len(shown)} of {len(study.classes)} classes with the most errors."
+        if len(shown) < len(study.classes)
+        else ""
+    )
+    words = f"Rows: what is true; columns: what was predicted; darker: more of the row.{some}"
     if not clicks:
-        st.altair_chart(chart, width="stretch")
-    else:
-        names = [plain(name) for name in study.classes]
-        st.altair_chart(
-            chart,
-            width="stretch",
-            key="confusion",
-            on_select=lambda: _clicked(names, study.classes),
-            selection_mode="cell",
-        )
-    if len(shown) < len(study.classes):
-        st.caption(f"The {len(shown)} of {len(study.classes)} classes with the most errors.")
-    if clicks:
-        st.caption("A click on a cell, or the two lists, choose which samples are shown below.")
+        drawn(chart, words)
+        return
+    names = [plain(name) for name in study.classes]
+    clickable(
+        chart,
+        f"{words} A click on a cell, or the two lists, choose which samples are shown below.",
+        "confusion",
+        lambda: _clicked(names, study.classes),
+    )
 
 
 def _clicked(shown: list[str], classes: tuple[str, ...]) -> None:

@@ -128,6 +128,20 @@ def test_ticks_stay_with_their_trials_when_the_order_changes(
     page.wait_for_url("**ids=2%2C5**")
 
 
+def test_a_cell_of_the_matrix_chooses_the_samples(page: Any, address: str, studies: Path) -> None:
+    write_large_study(studies, "large", 200)
+    visit(page, f"{address}/errors?study=large")
+    chart = page.locator("canvas.marks, svg.marks").first
+    chart.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    box = chart.bounding_box()
+    # Four classes: the cell in the first row and the last column.
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 20)
+    page.wait_for_url("**true=cat**pred=**")
+    playwright.expect(page.get_by_text("taken for").first).to_be_visible()
+    keep_picture(page, "errors-of-one-cell")
+
+
 def test_list_opens_a_study_and_back(page: Any, address: str, make_study: MakeStudy) -> None:
     make_study("done", some_outcomes(), recommended=True)
     make_study("other", some_outcomes())
