@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from automl_transfer.dashboard.gallery import Shown
+from automl_transfer.dashboard.pictures import Shown
 from automl_transfer.dashboard.predictions import Predicted
 from automl_transfer.dashboard.wording import plain
 

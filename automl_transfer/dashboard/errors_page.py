@@ -20,8 +20,8 @@ from automl_transfer.dashboard import (
 )
 from automl_transfer.dashboard.drawing import clickable, drawn
 from automl_transfer.dashboard.frame import View
-from automl_transfer.dashboard.gallery import Shown
 from automl_transfer.dashboard.per_class import per_class
+from automl_transfer.dashboard.pictures import Shown
 from automl_transfer.dashboard.predictions import Predicted, everything, held_out, of_trial
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import code_span, counted, plain

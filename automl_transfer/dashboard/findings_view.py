@@ -9,8 +9,7 @@ import streamlit as st
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.audit import Finding
 from automl_transfer.dashboard.derived import derived
-from automl_transfer.dashboard.gallery import Shown
-from automl_transfer.dashboard.pictures import pictures
+from automl_transfer.dashboard.pictures import Shown, pictures
 from automl_transfer.dashboard.predictions import everything
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.trust import Trust, trust

@@ -10,8 +10,7 @@ import streamlit as st
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.dashboard import bound
-from automl_transfer.dashboard.gallery import Shown
-from automl_transfer.dashboard.pictures import pictures
+from automl_transfer.dashboard.pictures import Shown, pictures
 from automl_transfer.dashboard.predictions import Samples, everything
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import plain

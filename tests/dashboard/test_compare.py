@@ -58,7 +58,7 @@ def test_samples_decide_and_are_shown(run: RunPage, make_study: MakeStudy) -> No
     assert sentence(app) == "#### No difference is shown between trial 0 and trial 1."
     frame = table(app, "P(best)").set_index("trial")
     assert list(frame["wrong where the best is right"]) == [0, 1]
-    assert "cat\ncat | dog\n12.png" in texts(app)
+    assert "`cat` `cat | dog` `12.png`" in texts(app)
     classes = table(app, "difference of recall").set_index("class")
     assert classes.loc["cat", "difference of recall"] == 50.0
     assert classes.loc["cat", "shown"] == "no: may be chance"

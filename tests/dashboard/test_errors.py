@@ -41,7 +41,7 @@ def test_the_winner_on_samples_it_never_saw(run: RunPage, make_study: MakeStudy)
     app = run("errors", study="done")
     assert "The winner is wrong on 1 of 4 test samples (25.0 %)" in sentence(app)
     assert "most often `dog` is taken for `cat` (1)" in sentence(app)
-    assert "dog, taken for cat\n80 % sure\n17.png" in texts(app)
+    assert "`dog, taken for cat` `80 % sure` `17.png`" in texts(app)
     assert len(app.get("image")) == 1
     frame = table(app, "recall").set_index("class")
     assert list(frame.index) == ["dog", "cat"]
@@ -96,7 +96,7 @@ def test_labels_that_may_be_wrong(run: RunPage, make_study: MakeStudy) -> None:
     row = {"source": "3.png", "label": "dog", "suggested": "cat", "confidence": 0.97}
     files.write_json(WRONG_LABELS, [row, {"nonsense": 1}])
     shown = texts(run("errors", study="done"))
-    assert "dog, looks like cat\n97 % sure\n3.png" in shown
+    assert "`dog, looks like cat` `97 % sure` `3.png`" in shown
     files.path.joinpath(WRONG_LABELS).write_text("{")
     assert "None is suspected, or they were not looked for." in texts(run("errors", study="done"))
 
@@ -129,7 +129,7 @@ def test_numbers_and_labels(run: RunPage, make_study: MakeStudy, kind: str) -> N
     app = run("errors", study="done")
     if kind == "regression":
         assert "is off by 1 in the mean" in sentence(app)
-        assert "36, predicted 40\n16.png" in texts(app)
+        assert "`36, predicted 40` `16.png`" in texts(app)
     else:
         assert "has a label wrong on 2 of 4" in sentence(app)
         assert table(app, "missed").set_index("label").loc["round", "missed"] == 2
