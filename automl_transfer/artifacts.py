@@ -8,7 +8,6 @@ import os
 import re
 import tempfile
 import tomllib
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ HELD_OUT = "held_out.npz"
 MAP = "map.npz"
 STILLS = "stills.parquet"
 WRONG_LABELS = "mislabelled.json"
+_STILLS_TOGETHER = 32
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 
 
@@ -195,12 +195,11 @@ class StudyDirectory:
             positions: Rows of the manifest, shape (n,).
             probabilities: Of them, shape (n, c).
         """
-        self._write_arrays(HELD_OUT, positions=positions, probabilities=probabilities)
+        self._write_arrays(HELD_OUT, positions, probabilities=probabilities)
 
     def read_held_out(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
         """What :meth:`write_held_out` kept, or None."""
-        found = self._read_arrays(HELD_OUT, "positions", "probabilities")
-        return None if found is None else (found[0].astype(np.int64), found[1].astype(np.float32))
+        return self._read_arrays(HELD_OUT, "probabilities")
 
     def write_map(self, positions: NDArray[np.int64], points: NDArray[np.float32]) -> None:
         """Keeps a map of samples.
@@ -209,30 +208,37 @@ class StudyDirectory:
             positions: Rows of the manifest, shape (n,).
             points: Their places in the plane, shape (n, 2).
         """
-        self._write_arrays(MAP, positions=positions, points=points)
+        self._write_arrays(MAP, positions, points=points)
 
     def read_map(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
         """What :meth:`write_map` kept, or None."""
-        found = self._read_arrays(MAP, "positions", "points")
-        return None if found is None else (found[0].astype(np.int64), found[1].astype(np.float32))
+        found = self._read_arrays(MAP, "points")
+        return found if found is not None and found[1].shape[1] == 2 else None
 
-    def _write_arrays(self, name: str, **arrays: NDArray[Any]) -> None:
+    def _write_arrays(
+        self, name: str, positions: NDArray[np.int64], **rows: NDArray[np.float32]
+    ) -> None:
+        arrays = {key: found.astype(np.float32) for key, found in rows.items()}
         with replacing(self.path / name) as temporary:
-            np.savez(temporary, allow_pickle=False, **arrays)
+            np.savez(temporary, positions=positions.astype(np.int64), **arrays)  # type: ignore[arg-type]
 
-    def _read_arrays(self, name: str, *keys: str) -> list[NDArray[Any]] | None:
-        """Arrays of the same length, with one row a sample; None if they are not there."""
+    def _read_arrays(
+        self, name: str, key: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """Positions, and a row of numbers for each; None if they are not there."""
         try:
             with (
                 (self.path / name).open("rb") as file,
                 np.load(file, allow_pickle=False) as stored,
             ):
-                found = [stored[key] for key in keys]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+                positions, rows = stored["positions"], stored[key]
+        # A damaged archive fails in a dozen ways: as encrypted, of an unknown version, too large.
+        except Exception:
             return None
-        first, second = found
-        fits = first.ndim == 1 and second.ndim == 2 and len(first) == len(second)
-        return found if fits else None
+        fits = positions.ndim == 1 and rows.ndim == 2 and len(positions) == len(rows)
+        if not fits or positions.dtype.kind not in "iu" or rows.dtype.kind != "f":
+            return None
+        return positions.astype(np.int64), rows.astype(np.float32)
 
     def write_stills(self, stills: Mapping[int, tuple[str, bytes]]) -> None:
         """Keeps small views of samples.
@@ -252,35 +258,44 @@ class StudyDirectory:
             }
         )
         with replacing(self.path / STILLS) as temporary:
-            pq.write_table(table, temporary)
+            # In small groups, so that a few views are read without the others.
+            pq.write_table(table, temporary, row_group_size=_STILLS_TOGETHER)
 
     def read_stills(self, samples: Iterable[int]) -> dict[int, tuple[str, bytes]]:
         """Those of the samples that :meth:`write_stills` kept, by row of the manifest."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        wanted = list(samples)
+        wanted = set(samples)
+        found: dict[int, tuple[str, bytes]] = {}
+        if not wanted:
+            return found
         try:
-            found = pq.read_table(self.path / STILLS, filters=[("sample", "in", wanted)])
-            rows = found.to_pylist() if wanted else []
-        except (OSError, ValueError, KeyError, pa.ArrowException):
+            # Not by `filters` and not in threads: in a damaged file they wait for each other.
+            with pq.ParquetFile(self.path / STILLS) as file:
+                for group in range(file.num_row_groups):
+                    known = file.read_row_group(group, columns=["sample"], use_threads=False)
+                    if wanted.isdisjoint(known["sample"].to_pylist()):
+                        continue
+                    rows = file.read_row_group(group, use_threads=False).to_pylist()
+                    found |= {
+                        int(row["sample"]): (row["media"], row["content"])
+                        for row in rows
+                        if row["sample"] in wanted and is_view(row["media"], row["content"])
+                    }
+        except Exception:  # damaged in one of many ways
             return {}
-        return {
-            row["sample"]: (row["media"], row["content"])
-            for row in rows
-            if _MEDIA.fullmatch(row["media"] or "") and row["content"]
-        }
+        return found
 
     def known_stills(self) -> list[int]:
         """Rows of the manifest of which a view is kept, ascending."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            stored = pq.read_table(self.path / STILLS, columns=["sample"])
-        except (OSError, ValueError, KeyError, pa.ArrowException):
+            with pq.ParquetFile(self.path / STILLS) as file:
+                stored = file.read(columns=["sample"], use_threads=False)
+            return [int(sample) for sample in stored["sample"].to_pylist()]
+        except Exception:  # damaged in one of many ways
             return []
-        return [int(sample) for sample in stored["sample"].to_pylist()]
 
     def read_wrong_labels(self) -> list[dict[str, Any]]:
         """Labels that may be wrong, the surest first; empty where none were looked for."""
@@ -333,6 +348,11 @@ class StudyDirectory:
                 f"{str(path)!r} is damaged, or of another version: {error}. Repeat the search to "
                 "make it again."
             ) from error
+
+
+def is_view(media: object, content: object) -> bool:
+    """Whether this is a media type and a content that may be kept as a view of a sample."""
+    return isinstance(media, str) and bool(_MEDIA.fullmatch(media)) and isinstance(content, bytes)
 
 
 def _without_none(value: Any) -> Any:

@@ -33,6 +33,7 @@ from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.looking_back import first_views, look_back
+from automl_transfer.stages.planned_ends import planned_ends
 from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend
 from automl_transfer.stages.reserve import end_if_one_wins, reserve, reserve_if_it_wins
@@ -369,6 +370,7 @@ class _Status:
         self._written = 0.0
         # Of all sessions: a study that is resumed goes on with it.
         self._timeline: list[dict[str, Any]] = list(context.store.get("timeline", []))
+        context.store.put("planned", planned_ends(context))
         self._began("load")
 
     def _began(self, stage: str | None) -> None:

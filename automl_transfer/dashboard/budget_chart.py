@@ -27,7 +27,7 @@ STAGES = {
 
 
 def spent_by_stage(study: Snapshot) -> pd.DataFrame:
-    """Columns ``stage``, ``what``, ``planned`` (may be missing) and ``seconds``, in their order.
+    """Columns ``stage``, ``what`` and ``seconds``, in their order.
 
     Stages that were entered several times are added up; the one under way counts until the last
     sign of life. What is left of the budget has a row of its own.
@@ -35,7 +35,6 @@ def spent_by_stage(study: Snapshot) -> pd.DataFrame:
     status = study.status
     spent = _number(status.get("spent"))
     seconds: dict[str, float] = defaultdict(float)
-    planned: dict[str, float] = {}
     for row in study.timeline:
         began, ended = _number(row.get("began")), _number(row.get("ended"))
         if began is None:
@@ -43,17 +42,12 @@ def spent_by_stage(study: Snapshot) -> pd.DataFrame:
         name = plain(row.get("stage", ""))
         until = ended if ended is not None else spent
         seconds[name] += max(0.0, until - began) if until is not None else 0.0
-        plan = _number(row.get("planned"))
-        if plan is not None:
-            planned[name] = plan
-    rows: list[tuple[str, str, float | None, float]] = [
-        (name, STAGES.get(name, ""), planned.get(name), took_) for name, took_ in seconds.items()
-    ]
+    rows = [(name, STAGES.get(name, ""), took_) for name, took_ in seconds.items()]
     budget = _number(status.get("budget")) or study.request.budget_seconds
     if rows and budget and spent is not None and budget > spent:
-        rows.append((LEFT, "of the budget", None, budget - spent))
-    frame = pd.DataFrame(rows, columns=["stage", "what", "planned", "seconds"])
-    return frame.astype({"planned": "float64", "seconds": "float64"})
+        rows.append((LEFT, "of the budget", budget - spent))
+    frame = pd.DataFrame(rows, columns=["stage", "what", "seconds"])
+    return frame.astype({"seconds": "float64"})
 
 
 def spent_by_backbone(study: Snapshot) -> pd.DataFrame:
@@ -71,7 +65,7 @@ def spent_by_backbone(study: Snapshot) -> pd.DataFrame:
 
 
 def budget_chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """A bar for each stage, what is left hollow, and a tick for what was planned.
+    """A bar for each stage, what is left hollow.
 
     Args:
         frame: Rows of :func:`spent_by_stage`, at least one.
@@ -83,12 +77,12 @@ def budget_chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         left=frame["stage"] == LEFT,
     )
     size, unit = (3600, "hours") if frame["seconds"].sum() >= 7200 else (60, "minutes")
-    frame = frame.assign(x=frame["seconds"] / size, plan=frame["planned"] / size)
+    frame = frame.assign(x=frame["seconds"] / size)
     base = alt.Chart(frame).encode(
         y=alt.Y("stage:N", sort=list(frame["stage"]), title=None),
         tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("what:N"), alt.Tooltip("label:N")],
     )
-    most = float(frame[["x", "plan"]].max().max())
+    most = float(frame["x"].max())
     # Room for the words behind the longest bar.
     x = alt.X("x:Q", title=unit, scale=alt.Scale(domain=[0, 1.15 * most or 1.0]))
     bars = base.mark_bar(height=16).encode(
@@ -96,12 +90,7 @@ def budget_chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         color=alt.condition("datum.left", alt.value("#80808033"), alt.value("#0072B2")),
     )
     labels = base.mark_text(align="left", dx=5, color="#808080").encode(x=x, text="label:N")
-    layers: list[Any] = [bars, labels]
-    if frame["plan"].notna().any():
-        layers.append(
-            base.mark_tick(thickness=3, size=24, color="#D55E00").encode(x=alt.X("plan:Q"))
-        )
-    return alt.layer(*layers).properties(height=alt.Step(30))
+    return alt.layer(bars, labels).properties(height=alt.Step(30))
 
 
 def _number(value: Any) -> float | None:

@@ -9,6 +9,24 @@ from automl_transfer.dashboard import budget_chart, tables
 from automl_transfer.dashboard.derived import derived
 from automl_transfer.dashboard.drawing import drawn
 from automl_transfer.dashboard.snapshot import Snapshot
+from automl_transfer.dashboard.wording import plain
+
+
+def planned(study: Snapshot) -> list[str]:
+    """Until when stages may run, where that is fixed; of what is left the others have theirs."""
+    limit = study.request.budget_seconds
+    if not limit:
+        return []
+    found = [
+        f"{plain(stage)} is to be over when {share:.0%} ({format_duration(share * limit)}) are "
+        "spent"
+        for stage, share in study.planned.items()
+        if isinstance(share, (int, float)) and 0 < share < 1
+    ]
+    if not found:
+        return []
+    rest = "fine-tuning has what is left but for the end of the search, which is measured."
+    return [f"Planned: {'; '.join(found)}; {rest}"]
 
 
 def budget(study: Snapshot) -> None:
@@ -25,13 +43,12 @@ def budget(study: Snapshot) -> None:
         st.text("How it went by stage was not recorded for this study.")
     else:
         words = "Time of each stage; one that was entered several times is added up."
-        if stages["planned"].notna().any():
-            words += " A tick is what was planned."
         drawn(budget_chart.budget_chart(stages), words)
+        for line in planned(study):
+            st.text(line)
         with st.expander("The same as a table"):
-            shown = stages if stages["planned"].notna().any() else stages.drop(columns="planned")
             seconds = st.column_config.NumberColumn(format="%.1f")
-            tables.table(shown, column_config={"seconds": seconds, "planned": seconds})
+            tables.table(stages, column_config={"seconds": seconds})
     backbones = derived(study, "backbones", lambda: budget_chart.spent_by_backbone(study))
     if not backbones.empty:
         st.markdown("**Trials by backbone**")

@@ -93,6 +93,8 @@ class Snapshot:
     """What mattered, by stage; empty before the end of a search."""
     timeline: tuple[Mapping[str, Any], ...] = ()
     """Stages with the seconds at which they began and ended."""
+    planned: Mapping[str, Any] = field(default_factory=dict)
+    """Share of a budget in time at which a stage must be over; None where none is fixed."""
     map: Mapping[str, Any] = field(default_factory=dict)
     """Of what the map of the samples was made; empty where there is none."""
 
@@ -211,6 +213,7 @@ def read(directory: Path, known: Known | None = None) -> Snapshot | Unreadable:
             audit=stored_audit(study.document("audit")),
             importances=_mapping(study.document("importances")),
             timeline=_mappings(study.document("timeline")),
+            planned=_mapping(study.document("planned")),
             map=_mapping(study.document("map")),
         )
     except _UNREADABLE as error:

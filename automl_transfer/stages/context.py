@@ -234,6 +234,9 @@ class Context(Bench):
     """Of fine-tunes; learns from each."""
     confirmed: Confirmed | None = None
     """What the finalists predicted on fresh folds; None: there was no time for it."""
+    predicted: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    """The samples that the winner was scored on, shape (n,), and what it said of them, shape
+    (n, c); None: it was not scored in this session."""
     failed_again: set[int] = field(default_factory=set)
     """Trials that could not be trained a second time: none of them is the answer."""
     costs: dict[object, Measured] = field(default_factory=dict)

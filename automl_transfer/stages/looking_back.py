@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.artifacts import is_view
 from automl_transfer.contracts import ShowsSamples
+from automl_transfer.dataset import Part
 from automl_transfer.events import Event, Note
 from automl_transfer.importance import importances
 from automl_transfer.jsonable import to_json
@@ -23,8 +25,8 @@ MOST_POINTS = 2000
 """Samples on the map."""
 _COMPARED = 5
 """Trials of which it is looked for where they disagree: readers compare the first ones."""
-_EACH = 6
-"""Samples of each class in a row, before the next class has its turn."""
+_PARTS: tuple[Part, ...] = ("test", "val", "train")
+"""Whose samples take turns within a class."""
 
 
 def first_views(context: Context) -> None:
@@ -32,14 +34,16 @@ def first_views(context: Context) -> None:
     if context.files.known_stills():
         return  # an earlier session kept more
     try:
-        _keep_stills(context, _in_turn(context, 1), FIRST_STILLS, FIRST_SECONDS)
+        _keep_stills(context, _in_turn(context), FIRST_STILLS, FIRST_SECONDS)
     except Exception:
         return  # at the end it is tried again, and said if it fails
 
 
 def look_back(context: Context, answer: Recommendation) -> Iterator[Event]:
-    """Keeps what mattered, a map, and views of samples; whatever fails is said, and left out."""
+    """Keeps what the winner said, what mattered, a map, and views of samples; whatever fails is
+    said, and left out."""
     steps: list[tuple[str, Callable[[], None]]] = [
+        ("What the winner predicted", lambda: _keep_predicted(context)),
         ("What mattered", lambda: _keep_importances(context)),
         ("The map of the samples", lambda: _keep_map(context, answer)),
         ("Views of samples", lambda: _keep_views(context, answer)),
@@ -50,6 +54,11 @@ def look_back(context: Context, answer: Recommendation) -> Iterator[Event]:
         except Exception as error:
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
             yield Note(text=f"{what} could not be kept for the dashboard ({cause}).")
+
+
+def _keep_predicted(context: Context) -> None:
+    if context.predicted is not None:
+        context.files.write_held_out(*context.predicted)
 
 
 def _keep_importances(context: Context) -> None:
@@ -68,13 +77,20 @@ def _keep_map(context: Context, answer: Recommendation) -> None:
     from sklearn.decomposition import PCA
 
     candidate = context.candidates.get(answer.winner.configuration.backbone)
-    if candidate is None or len(candidate.positions) < 3:
+    if candidate is None or len(candidate.positions) < 3 or candidate.width < 2:
         return
     generator = np.random.default_rng([context.request.seed, 53])
     positions = candidate.positions
     if len(positions) > MOST_POINTS:
         positions = np.sort(generator.choice(positions, MOST_POINTS, replace=False))
     features = np.asarray(candidate.features_at(positions), dtype=np.float32)
+    features = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = float(features.std())
+    if scale == 0:
+        return  # of samples that look all the same there is no map
+    # One scale for all, so that networks of other units fill the plane alike; a scale for each
+    # feature would make as much of those that hardly vary.
+    features = features / scale
     components = PCA(n_components=2, svd_solver="randomized", random_state=context.request.seed)
     points = components.fit_transform(features).astype(np.float32)
     context.files.write_map(positions, points)
@@ -82,7 +98,7 @@ def _keep_map(context: Context, answer: Recommendation) -> None:
         "map",
         {
             "backbone": candidate.card.id,
-            "method": "principal components of its frozen features",
+            "method": "principal components",
             "explained": [float(share) for share in components.explained_variance_ratio_],
             "samples": len(positions),
         },
@@ -95,7 +111,7 @@ def _keep_views(context: Context, answer: Recommendation) -> None:
         *_wrong(context, answer),
         *_suspected(context),
         *_disputed(context, answer),
-        *_in_turn(context, _EACH),
+        *_in_turn(context),
     ]
     _keep_stills(context, dict.fromkeys(order), MOST_STILLS, seconds)
 
@@ -111,16 +127,18 @@ def _keep_stills(context: Context, wanted: Iterable[int], most: int, seconds: fl
         if len(found) >= most or time.monotonic() > end:
             break
         try:
-            found[position] = modality.thumbnail(context.dataset, position)
+            media, content = modality.thumbnail(context.dataset, position)
         except Exception:
             continue  # a plugin's code, and files that may be gone
+        if is_view(media, content):
+            found[position] = media, content
     if found:
         context.files.write_stills(found)
 
 
 def _wrong(context: Context, answer: Recommendation) -> list[int]:
     """Samples that the winner gets wrong, what it is surest of first."""
-    stored = context.files.read_held_out()
+    stored = context.predicted or context.files.read_held_out()
     if stored is None or context.task.target.kind != "single-label":
         return _places(context, [row.source for row in answer.test.misses])
     positions, probabilities = stored
@@ -159,16 +177,31 @@ def _places(context: Context, sources: list[str]) -> list[int]:
     return [by_source[source] for source in sources if source in by_source]
 
 
-def _in_turn(context: Context, each: int) -> Iterator[int]:
-    """All samples, ``each`` of a class before the next has its turn; test, val and train mixed."""
+def _in_turn(context: Context) -> list[int]:
+    """All samples: one of each class before any has a second one, and within a class one of each
+    part. Of other kinds the strata stand for the classes."""
     total = len(context.dataset.samples)
     generator = np.random.default_rng([context.request.seed, 59])
     order: NDArray[np.int64] = generator.permutation(total)
-    if context.task.target.kind != "single-label":
-        yield from order.tolist()
-        return
-    labels = context.dataset.labels[order]
-    queues = [order[labels == label].tolist() for label in range(len(context.task.classes))]
-    for start in range(0, max(map(len, queues), default=0), each):
-        for queue in queues:
-            yield from queue[start : start + each]
+    part = np.full(total, len(_PARTS))
+    for place, name in enumerate(_PARTS):
+        part[context.splits.of(name)] = place
+    labels = context.dataset.labels
+    order = order[_by_rank(labels[order] * (len(_PARTS) + 1) + part[order], part[order])]
+    found: list[int] = order[_by_rank(labels[order], labels[order])].tolist()
+    return found
+
+
+def _by_rank(groups: NDArray[np.int64], ties: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order in which all first ones of the groups come first, then all second ones.
+
+    Args:
+        groups: Shape (n,).
+        ties: What decides among those of the same rank, shape (n,).
+    """
+    sorted_ = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[sorted_], prepend=groups.min(initial=0) - 1))
+    sizes = np.diff(np.append(starts, len(groups)))
+    rank = np.empty(len(groups), dtype=np.int64)
+    rank[sorted_] = np.arange(len(groups)) - np.repeat(starts, sizes)
+    return np.lexsort((ties, rank))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import numpy as np
 
 from automl_transfer.configuration import Configuration
 from automl_transfer.errors import DivergedError, reason_of
+from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.plan import FreezePlan
 from automl_transfer.stages.context import Candidate, Context
@@ -49,9 +51,12 @@ def _plan(
         plan = context.registry.load(context.strategy(configuration.strategy))(
             stages=candidate.views, params=configuration.of("strategy", configuration.strategy)
         )
+        # As it will be read back: what cannot be stored would cost the row, and what cannot be
+        # read the whole study. Numbers of numpy and the like become those of Python.
+        text = json.dumps(to_json(plan, FreezePlan), allow_nan=False, default=float)
+        return from_json(FreezePlan, json.loads(text))
     except Exception:
         return None  # the trial asks for it as well, and fails by itself
-    return plan if isinstance(plan, FreezePlan) else None
 
 
 def failed(row: Outcome, error: BaseException) -> Outcome:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+import automl_transfer
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.audit import Audit, Example, Finding, Severity
 from automl_transfer.dashboard import data_rows
@@ -103,11 +104,9 @@ def test_without_an_audit(run: RunPage, make_study: MakeStudy) -> None:
     assert "no audit was kept" in sentence(run("data", study="old"))
 
 
-def test_every_finding_of_ours_has_its_own_sentence(repository: Path) -> None:
-    files = [
-        *(repository / "automl_transfer" / "auditing").glob("*.py"),
-        *(repository / "automl_transfer" / "modalities").rglob("*.py"),
-    ]
+def test_every_finding_of_ours_has_its_own_sentence() -> None:
+    package = Path(automl_transfer.__file__).parent
+    files = [*(package / "auditing").glob("*.py"), *(package / "modalities").rglob("*.py")]
     kinds = {
         kind
         for file in files

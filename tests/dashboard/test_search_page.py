@@ -405,7 +405,7 @@ def test_the_budget_by_stage(run: RunPage, make_study: MakeStudy) -> None:
         "timeline",
         [
             {"stage": "load", "began": 0.0, "ended": 10.0},
-            {"stage": "heads", "began": 10.0, "ended": 50.0, "planned": 60.0},
+            {"stage": "heads", "began": 10.0, "ended": 50.0},
             {"stage": "tune", "began": 50.0, "ended": 100.0},
             {"stage": "heads", "began": 100.0, "ended": None},
             {"stage": SCRIPT, "began": "x"},
@@ -418,11 +418,11 @@ def test_the_budget_by_stage(run: RunPage, make_study: MakeStudy) -> None:
         "tune": 50,
         budget_chart.LEFT: 150,
     }
-    assert frame.loc["heads", "planned"] == 60
+    study.store.put("planned", {"load": None, "screen": 0.35, "heads": 0.45, "recommend": 1.0})
     study.status("running", spent=150.5)
     app = run("search", study="done", section="budget")
     assert "2m 30s spent of 5m" in texts(app)
-    assert "A tick is what was planned" in texts(app)
+    assert "screen is to be over when 35% (1m 45s) are spent; heads is to be" in texts(app)
     assert table(app, "backbone")["trials"].sum() == 6
 
 
