@@ -181,10 +181,9 @@ class StudyDirectory:
         """What :meth:`write_predictions` kept, or None."""
         path = self.path / "predictions" / f"{number:06d}.npy"
         try:
-            stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError):
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+        except Exception:  # there is none, or it is damaged in one of many ways
             return None
-        return np.asarray(stored, dtype=np.float32)
 
     def write_held_out(
         self, positions: NDArray[np.int64], probabilities: NDArray[np.float32]
@@ -305,8 +304,7 @@ class StudyDirectory:
             )
         except (OSError, ValueError):
             return []
-        keys = {"source", "label", "suggested", "confidence"}
-        return [row for row in rows if isinstance(row, dict) and keys <= row.keys()]
+        return [row for row in rows if _is_suspicion(row)] if isinstance(rows, list) else []
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes ``name`` with ``value`` as indented JSON."""
@@ -353,6 +351,14 @@ class StudyDirectory:
 def is_view(media: object, content: object) -> bool:
     """Whether this is a media type and a content that may be kept as a view of a sample."""
     return isinstance(media, str) and bool(_MEDIA.fullmatch(media)) and isinstance(content, bytes)
+
+
+def _is_suspicion(row: object) -> bool:
+    return (
+        isinstance(row, dict)
+        and all(isinstance(row.get(key), str) for key in ("source", "label", "suggested"))
+        and type(row.get("confidence")) in (int, float)
+    )
 
 
 def _without_none(value: Any) -> Any:

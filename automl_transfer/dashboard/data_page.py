@@ -9,6 +9,7 @@ from automl_transfer.dashboard.derived import derived
 from automl_transfer.dashboard.drawing import drawn
 from automl_transfer.dashboard.findings_view import findings
 from automl_transfer.dashboard.frame import View
+from automl_transfer.dashboard.guarded import guarded
 from automl_transfer.dashboard.samples_view import samples
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.trust import trust
@@ -26,11 +27,14 @@ def draw(view: View) -> None:
         st.text("The search reads them first; what it finds stands here then.")
         return
     st.markdown(f"#### {_sentence(study)}")
-    findings(study)
-    _balance(study)
-    samples(study)
-    _splits(study)
-    _quarantined(study)
+    for what, part in (
+        ("The findings", findings),
+        ("The sizes of the classes", _balance),
+        ("The samples", samples),
+        ("The parts of the data", _splits),
+        ("What could not be used", _quarantined),
+    ):
+        guarded(what, lambda part=part: part(study))  # type: ignore[misc]
 
 
 def _sentence(study: Snapshot) -> str:

@@ -20,6 +20,7 @@ from automl_transfer.dashboard import (
 )
 from automl_transfer.dashboard.drawing import clickable, drawn
 from automl_transfer.dashboard.frame import View
+from automl_transfer.dashboard.guarded import guarded
 from automl_transfer.dashboard.per_class import per_class
 from automl_transfer.dashboard.pictures import Shown
 from automl_transfer.dashboard.predictions import Predicted, everything, held_out, of_trial
@@ -32,7 +33,14 @@ def draw(view: View) -> None:
     """Draws the page."""
     study = view.study
     of = _whose(study)
-    result = study.recommendation
+    guarded("The errors", lambda: _errors(view, of))
+    if study.kind == "single-label":
+        guarded("What may be labelled wrong", lambda: _wrong_labels(study))
+    guarded("The map", lambda: _map(study))
+
+
+def _errors(view: View, of: int | None) -> None:
+    study, result = view.study, view.study.recommendation
     found = held_out(study) if of is None else of_trial(study, of)
     if study.kind != "single-label":
         _of_other_kind(view, of, found)
@@ -42,9 +50,6 @@ def draw(view: View) -> None:
         _of_matrix(study, result.test)
     else:
         _nothing(view, of)
-    if study.kind == "single-label":
-        _wrong_labels(study)
-    _map(study)
 
 
 def _whose(study: Snapshot) -> int | None:
@@ -94,11 +99,11 @@ def _of_classes(study: Snapshot, of: int | None, found: Predicted) -> None:
 
 
 def _of_matrix(study: Snapshot, test: HeldOutScore) -> None:
-    matrix = np.array(test.confusion, dtype=np.int64)
-    classes = study.classes or tuple(str(place) for place in range(len(matrix)))
-    if matrix.shape != (len(classes), len(classes)):
+    classes = study.classes
+    if [len(row) for row in test.confusion] != [len(classes)] * len(classes):
         st.markdown("#### The stored errors do not fit the classes of this study.")
         return
+    matrix = np.array(test.confusion, dtype=np.int64)
     _sentence(study, None, matrix)
     _matrix(study, matrix, clicks=False)
     st.info(
@@ -113,7 +118,7 @@ def _of_matrix(study: Snapshot, test: HeldOutScore) -> None:
             "confidence": 100 * row.confidence,
         }
         for row in test.errors
-        if max(row.true, row.predicted) < len(classes)
+        if row.true in range(len(classes)) and row.predicted in range(len(classes))
     ]
     if errors:
         tables.table(pd.DataFrame(errors))
@@ -334,11 +339,13 @@ def _map(study: Snapshot) -> None:
         if only:
             frame = frame[frame["class"] == only]
         st.altair_chart(error_charts.points(frame), width="stretch")
-        shares = [float(share) for share in study.map.get("explained") or ()]
+        shares = study.map.get("explained")
+        known = shares if isinstance(shares, list) else []
+        held = sum(share for share in known if isinstance(share, (int, float)))
         st.caption(
             f"{counted(len(frame), 'sample')} by the {plain(study.map.get('method', 'features'))} "
             f"of {code_span(study.map.get('backbone', 'the backbone'))}; the two directions hold "
-            f"{sum(shares):.0%} of the scatter, so closeness here is closeness only roughly. "
+            f"{held:.0%} of the scatter, so closeness here is closeness only roughly. "
             "Right and wrong are of the winner's trial on the validation part."
         )
 

@@ -11,6 +11,7 @@ import streamlit as st
 from automl_transfer.dashboard import address, bound, places, tables
 from automl_transfer.dashboard.bars import interval_bars
 from automl_transfer.dashboard.frame import View
+from automl_transfer.dashboard.guarded import guarded
 from automl_transfer.dashboard.leaderboard_rows import TIERS, as_csv, filtered, ranking
 from automl_transfer.dashboard.snapshot import Snapshot, outcomes
 from automl_transfer.dashboard.wording import counted, metric_words
@@ -51,7 +52,7 @@ _SORTS = {
 
 def draw(view: View) -> None:
     """Draws the page; its widgets draw it anew without what is around it."""
-    st.fragment(lambda: _draw(view))()
+    st.fragment(lambda: guarded("The table", lambda: _draw(view)))()
 
 
 def _draw(view: View) -> None:

@@ -116,7 +116,8 @@ class Snapshot:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes or labels; empty before the data are loaded."""
-        return tuple(str(name) for name in self.data.get("classes") or ())
+        names = self.data.get("classes")
+        return tuple(map(str, names)) if isinstance(names, list) else ()
 
     @cached_property
     def by_number(self) -> Mapping[int, Summary]:

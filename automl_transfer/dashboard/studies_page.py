@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from automl_transfer.dashboard import cached, places, studies_rows, tables
+from automl_transfer.dashboard.guarded import guarded
 from automl_transfer.dashboard.places import Place
 from automl_transfer.dashboard.wording import counted, plain
 from automl_transfer.jsonable import digest
@@ -32,7 +33,9 @@ def draw(root: Path, found: Mapping[str, Path], place: Place) -> None:
         _none(root)
         st.fragment(lambda: _appeared(root), run_every=EVERY)()
         return
-    st.fragment(lambda: _table(root, place), run_every=EVERY)()
+    st.fragment(
+        lambda: guarded("The list of studies", lambda: _table(root, place)), run_every=EVERY
+    )()
 
 
 def _none(root: Path) -> None:

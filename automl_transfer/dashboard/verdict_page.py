@@ -19,6 +19,7 @@ from automl_transfer.dashboard import (
     verdict_rows,
 )
 from automl_transfer.dashboard.frame import View
+from automl_transfer.dashboard.guarded import guarded
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import (
     code_span,
@@ -47,21 +48,29 @@ def draw(view: View) -> None:
     study = view.study
     if study.standing() in ("running", "quiet"):
         directory = study.directory
-        st.fragment(lambda: _live(status.current(directory)), run_every=status.every(study))()
+        st.fragment(
+            lambda: guarded("The answer", lambda: _live(status.current(directory))),
+            run_every=status.every(study),
+        )()
     else:
         _live(study)
+    guarded("The answer", lambda: _answer(view))
+    guarded("What to try next", lambda: _next(study))
+    guarded("What can be downloaded", lambda: downloads.draw(view))
+
+
+def _answer(view: View) -> None:
+    study = view.study
     result = study.recommendation
     if result is None or not study.is_final:
         _provisional(view)
-    else:
-        _too_small(result)
-        _baseline_is_no_worse(result)
-        verdict_cards.draw(study, result)
-        _preference(view, result)
-        _finalists(view, result)
-        _beside(study, result)
-    _next(study)
-    downloads.draw(view)
+        return
+    _too_small(result)
+    _baseline_is_no_worse(result)
+    verdict_cards.draw(study, result)
+    _preference(view, result)
+    _finalists(view, result)
+    _beside(study, result)
 
 
 def _live(study: Snapshot | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.dashboard import guarded
 from automl_transfer.dashboard.places import Place, file_of
 from automl_transfer.outcome import Outcome
 from automl_transfer.request import SearchRequest
@@ -23,6 +25,17 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "studies"
     monkeypatch.setenv("AUTOML_TRANSFER_STUDIES", str(root))
     return root
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """A part of a page that fails says so to its reader, which a test would overlook."""
+    yield
+    if "damaged" not in request.keywords:
+        failed = [row for row in caplog.get_records("call") if row.name == guarded.__name__]
+        assert not failed, failed[0].exc_text or failed[0].getMessage()
 
 
 @pytest.fixture
