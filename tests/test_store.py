@@ -103,10 +103,16 @@ def test_opening_again_keeps_what_is_there(store: Store, tmp_path: Path) -> None
 def test_a_number_is_given_once(store: Store) -> None:
     store.append(outcome(0, value=0.1))
     store.set_running(outcome(1, state="running"))
-    with pytest.raises(StudyError, match="UNIQUE.* Is another search running on this study"):
+    with pytest.raises(StudyError, match="Trial 0 .* has ended once.*Is another search running"):
         store.append(outcome(0, value=0.2))
     assert [row.value for row in store.trials()] == [0.1]
     assert len(store.running()) == 1
+
+
+def test_what_was_told_is_told_again_without_harm(store: Store) -> None:
+    store.append(outcome(0, value=0.1))
+    store.append(outcome(0, value=0.1), outcome(1, value=0.2))
+    assert [row.value for row in store.trials()] == [0.1, 0.2]
 
 
 def test_a_value_that_is_no_number_is_not_stored(store: Store) -> None:
@@ -186,7 +192,7 @@ def test_a_database_that_is_in_use_is_said(store: Store, tmp_path: Path) -> None
     reader = Store(url(tmp_path), "a")
     # A reader waits 5 s for a lock; what it says afterwards is what this is about.
     sa.event.listen(
-        reader._engine, "begin", lambda made: made.exec_driver_sql("PRAGMA busy_timeout = 1")
+        reader._database.engine, "begin", lambda made: made.exec_driver_sql("PRAGMA busy_timeout = 1")
     )
     other = sqlite3.connect(tmp_path / "rows.db")
     other.execute("BEGIN EXCLUSIVE")
