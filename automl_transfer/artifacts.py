@@ -31,6 +31,7 @@ MAP = "map.npz"
 STILLS = "stills.parquet"
 WRONG_LABELS = "mislabelled.json"
 _STILLS_TOGETHER = 32
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 
 
@@ -47,6 +48,12 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def no_formula(cell: object) -> object:
+    """A cell of a CSV file that no spreadsheet takes for a formula: what looks like one gets an
+    apostrophe before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 class StudyDirectory:
@@ -132,8 +139,9 @@ class StudyDirectory:
     def write_manifest(self, dataset: Dataset, splits: Splits) -> None:
         """Writes ``manifest.parquet``.
 
-        Its columns: id, source, class (of such data the labels, or the number), part, group, and
-        unit, the number of the samples that stay together in every split.
+        Its columns: id, source, class (the labels of such data as one text, or the number), part,
+        group, and unit, the number of the samples that stay together in every split; of data with
+        labels also labels, a list.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -141,6 +149,11 @@ class StudyDirectory:
         part = np.empty(len(dataset.samples), dtype=object)
         for name in PARTS:
             part[splits.of(name)] = name
+        labels = (
+            {"labels": [dataset.label_names(sample) for sample in dataset.samples]}
+            if dataset.kind == "multi-label"
+            else {}
+        )
         table = pa.table(
             {
                 "id": [sample.id for sample in dataset.samples],
@@ -149,20 +162,22 @@ class StudyDirectory:
                 "part": list(part),
                 "group": [sample.group for sample in dataset.samples],
                 "unit": splits.units if len(splits.units) else range(len(dataset.samples)),
+                **labels,
             }
         )
         with replacing(self.path / "manifest.parquet") as temporary:
             pq.write_table(table, temporary)
 
     def write_quarantined(self, dataset: Dataset) -> None:
-        """Writes ``quarantined.csv``: what cannot be used, and why."""
+        """Writes ``quarantined.csv``: what cannot be used, and why; see :func:`no_formula`."""
         with (
             replacing(self.path / "quarantined.csv") as temporary,
             temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             writer = csv.writer(file)
             writer.writerow(["source", "reason"])
-            writer.writerows([item.source, item.reason] for item in dataset.quarantined)
+            for item in dataset.quarantined:
+                writer.writerow([no_formula(item.source), no_formula(item.reason)])
 
     def read_manifest(self) -> dict[str, list[Any]]:
         """The columns that :meth:`write_manifest` has written, one entry a sample; older versions
@@ -184,6 +199,13 @@ class StudyDirectory:
             return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
         except Exception:  # there is none, or it is damaged in one of many ways
             return None
+
+    def predictions_stamp(self, number: int) -> int:
+        """Another number when what is kept is another; 0 where nothing is."""
+        try:
+            return (self.path / "predictions" / f"{number:06d}.npy").stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def write_held_out(
         self, positions: NDArray[np.int64], probabilities: NDArray[np.float32]
@@ -236,6 +258,8 @@ class StudyDirectory:
             return None
         fits = positions.ndim == 1 and rows.ndim == 2 and len(positions) == len(rows)
         if not fits or positions.dtype.kind not in "iu" or rows.dtype.kind != "f":
+            return None
+        if len(positions) and positions.min() < 0:
             return None
         return positions.astype(np.int64), rows.astype(np.float32)
 
@@ -346,6 +370,15 @@ class StudyDirectory:
                 f"{str(path)!r} is damaged, or of another version: {error}. Repeat the search to "
                 "make it again."
             ) from error
+
+
+def labels_of(manifest: Mapping[str, list[Any]]) -> list[list[str]]:
+    """The labels of each sample of :meth:`StudyDirectory.read_manifest`. Older versions kept them
+    as one text only, from which labels that hold ``;`` cannot be told apart."""
+    kept = manifest.get("labels")
+    if kept is not None:
+        return kept
+    return [[name for name in text.split("; ") if name] for text in manifest["class"]]
 
 
 def is_view(media: object, content: object) -> bool:

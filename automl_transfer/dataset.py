@@ -152,7 +152,11 @@ class Dataset:
             return self.classes[sample.label]
         if self.kind == "regression":
             return f"{sample.values[0]:.10g}"
-        return "; ".join(self.classes[int(value)] for value in sample.values)
+        return "; ".join(self.label_names(sample))
+
+    def label_names(self, sample: Sample) -> list[str]:
+        """The labels that hold of a sample."""
+        return [self.classes[int(value)] for value in sample.values]
 
     @property
     def fingerprint(self) -> str:

@@ -369,7 +369,9 @@ class _Status:
         self._stage = "load"
         self._written = 0.0
         # Of all sessions: a study that is resumed goes on with it.
-        self._timeline: list[dict[str, Any]] = list(context.store.get("timeline", []))
+        kept = context.store.get("timeline", [])
+        rows = kept if isinstance(kept, list) else []
+        self._timeline = [row for row in rows if isinstance(row, dict) and "ended" in row]
         context.store.put("planned", planned_ends(context))
         self._began("load")
 

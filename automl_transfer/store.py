@@ -154,7 +154,7 @@ class Store:
             found = sa.select(_TRIALS.c.number, _TRIALS.c.row).where(
                 _TRIALS.c.study == self.study, _TRIALS.c.number.in_(numbers)
             )
-            stored = {number: row for number, row in connection.execute(found)}
+            stored = {row.number: row.row for row in connection.execute(found)}
             for value in values:
                 number = value["number"]
                 if stored.get(number, value["row"]) != value["row"]:

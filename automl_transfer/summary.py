@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from automl_transfer.outcome import Outcome, State
 
@@ -51,6 +51,7 @@ class Summary(NamedTuple):
         return self.trained / self.total if self.total else None
 
 
+STATES = frozenset(get_args(State))
 PATHS = (
     "configuration.backbone",
     "configuration.head",
@@ -82,10 +83,13 @@ def from_parts(
         parts: What stands at :data:`PATHS`; None where there is nothing.
 
     Raises:
-        ValueError: Their number is another.
+        ValueError: Their number is another, or they are of another kind.
     """
     backbone, head, strategy, seconds, steps, epochs, trained, total, *rest = parts
     started, reason, last, done, last_seconds = rest
+    numbers = (value, seconds, steps, epochs, trained, total, last, done, last_seconds)
+    if any(isinstance(one, (str, list, dict)) for one in numbers) or state not in STATES:
+        raise ValueError(f"Trial {number} is damaged: its row holds other values than a row does.")
     return Summary(
         number,
         stage,

@@ -34,7 +34,8 @@ class Server:
 
     @staticmethod
     def is_there() -> bool:
-        return bool(list(Path("/usr/lib/postgresql").glob("*/bin"))) or bool(shutil.which("pg_ctl"))
+        found = list(Path("/usr/lib/postgresql").glob("*/bin"))
+        return bool(found) or shutil.which("pg_ctl") is not None
 
     @property
     def url(self) -> str:

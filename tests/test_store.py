@@ -192,7 +192,9 @@ def test_a_database_that_is_in_use_is_said(store: Store, tmp_path: Path) -> None
     reader = Store(url(tmp_path), "a")
     # A reader waits 5 s for a lock; what it says afterwards is what this is about.
     sa.event.listen(
-        reader._database.engine, "begin", lambda made: made.exec_driver_sql("PRAGMA busy_timeout = 1")
+        reader._database.engine,
+        "begin",
+        lambda made: made.exec_driver_sql("PRAGMA busy_timeout = 1"),
     )
     other = sqlite3.connect(tmp_path / "rows.db")
     other.execute("BEGIN EXCLUSIVE")

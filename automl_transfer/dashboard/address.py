@@ -14,8 +14,10 @@ import streamlit as st
 
 STUDIES_VARIABLE = "AUTOML_TRANSFER_STUDIES"
 """Environment variable with the directory of the studies."""
-LONGEST = 200
-"""Characters of a value in an address that are looked at."""
+LONGEST = 1000
+"""Characters of a value in an address that are looked at: names of classes may be long."""
+MOST = 64
+"""Numbers of a list."""
 
 
 def studies_directory(arguments: Sequence[str] | None = None) -> Path:
@@ -48,7 +50,7 @@ def number(name: str) -> int | None:
 
 def numbers(name: str) -> list[int]:
     """The numbers in ``1,5,3``, each once, in their order; what is none is passed over."""
-    words = (text(name) or "").split(",")
+    words = (st.query_params.get(name) or "").split(",", MOST)[:MOST]
     found = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 10]
     return list(dict.fromkeys(found))
 

@@ -11,6 +11,7 @@ from automl_transfer.dashboard.wording import (
     ago,
     code_span,
     counted,
+    finite,
     interval_text,
     metric_words,
     plain,
@@ -100,4 +101,4 @@ def configuration_words(parts: Configuration | Summary) -> str:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return finite(value)

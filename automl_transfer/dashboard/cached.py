@@ -7,13 +7,13 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from automl_transfer.artifacts import STUDY_TOML
+from automl_transfer.artifacts import DATABASE, STUDY_TOML
 from automl_transfer.dashboard.snapshot import Known, Snapshot, Unreadable, database_file, read
 from automl_transfer.errors import StudyError
 from automl_transfer.study import list_studies
 
 Token = tuple[tuple[int, int], ...]
-MOST = 32
+MOST = 256
 """Studies that are kept in memory."""
 _KEPT: dict[str, tuple[Token, Snapshot, Known]] = {}
 _LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -53,6 +53,8 @@ def snapshot(directory: Path) -> Snapshot | Unreadable:
         with _ALL:
             kept = _KEPT.get(key)
         if kept is not None and kept[0] == token:
+            with _ALL:
+                _KEPT[key] = _KEPT.pop(key, kept)  # those used last stay longest
             return kept[1]
         known = kept[2] if kept is not None else {}
         found = read(directory, known)
@@ -87,4 +89,6 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _changed(directory: Path) -> int:
-    return max(time_ns for time_ns, _ in (_stamp(directory), _stamp(directory / STUDY_TOML)))
+    # Not the directory itself: reading a database makes and removes files beside it.
+    names = (STUDY_TOML, "recommendation.json", DATABASE)
+    return max(time_ns for time_ns, _ in map(_stamp, (directory / name for name in names)))

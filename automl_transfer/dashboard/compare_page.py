@@ -156,7 +156,9 @@ def _parameters(trials: Sequence[Outcome]) -> None:
         for name, values in names.items()
         if len(set(values)) > 1
     ]
-    if lines:
+    if len(trials) < 2:
+        st.text("The others cannot be read.")
+    elif lines:
         tables.table(pd.DataFrame(lines))
     else:
         st.text("Nothing but the seed.")

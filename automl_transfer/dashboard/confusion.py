@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl_transfer.dashboard.wording import plain
+from automl_transfer.dashboard.wording import distinct
 
 if TYPE_CHECKING:
     import altair as alt
@@ -45,7 +45,8 @@ def picture(
     """
     import altair as alt
 
-    names = [plain(classes[place]) for place in shown]
+    known = distinct(classes)
+    names = [known[place] for place in shown]
     rows = [
         {
             "true": names[row],

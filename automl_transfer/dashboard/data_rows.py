@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.artifacts import StudyDirectory, labels_of
 from automl_transfer.dashboard.snapshot import Snapshot
-from automl_transfer.dashboard.wording import counted, plain
+from automl_transfer.dashboard.wording import counted, finite, plain
 
 LONGEST_LIST = 200
 """Rows of a list of quarantined items that the page shows."""
 
 
+NO_LABEL = "no label"
 _PARTS = ("train", "val", "test")
 
 
@@ -24,7 +25,7 @@ def sizes(study: Snapshot) -> dict[str, int]:
     counts = study.data.get("counts")
     known = counts if isinstance(counts, Mapping) else {}
     found = {part: known.get(part, 0) for part in _PARTS}
-    return {part: int(one) if isinstance(one, (int, float)) else 0 for part, one in found.items()}
+    return {part: int(finite(one)) for part, one in found.items()}
 
 
 def stamp(directory: Path) -> int:
@@ -86,11 +87,11 @@ def classes(directory: Path, kind: str = "single-label") -> pd.DataFrame | None:
     try:
         manifest = StudyDirectory(directory).read_manifest()
         frame = pd.DataFrame({key: manifest[key] for key in ("class", "part")})
-    except (OSError, ValueError, KeyError):
+        if kind == "multi-label":
+            frame["class"] = [names or [NO_LABEL] for names in labels_of(manifest)]
+            frame = frame.explode("class")
+    except Exception:  # damaged in one of many ways
         return None
-    if kind == "multi-label":
-        frame["class"] = frame["class"].str.split("; ")
-        frame = frame.explode("class")
     frame["class"] = frame["class"].map(plain)
     counts = pd.crosstab(frame["class"], frame["part"])
     counts = counts.reindex(columns=list(_PARTS), fill_value=0)

@@ -27,6 +27,7 @@ def derived(study: Snapshot, what: str, make: Callable[[], T]) -> T:
 def _moment(study: Snapshot) -> tuple[Any, ...]:
     running = [(trial.number, trial.done) for trial in study.running]
     return (
+        study.made,
         study.status.get("updated"),
         len(study.trials),
         study.recommendation is not None,

@@ -25,7 +25,7 @@ from automl_transfer.dashboard.per_class import per_class
 from automl_transfer.dashboard.pictures import Shown
 from automl_transfer.dashboard.predictions import Predicted, everything, held_out, of_trial
 from automl_transfer.dashboard.snapshot import Snapshot
-from automl_transfer.dashboard.wording import code_span, counted, plain
+from automl_transfer.dashboard.wording import code_span, counted, distinct, plain
 from automl_transfer.recommendation import HeldOutScore
 
 
@@ -62,6 +62,8 @@ def _nothing(view: View, of: int | None) -> None:
     study = view.study
     if of is not None:
         text = f"What trial {of} predicted was not kept, so its errors are not known."
+    elif study.is_final:
+        text = "What the winner predicted was not kept, or is damaged: its errors are not known."
     elif study.best_first:
         text = "The winner's errors are known when the search has ended."
     else:
@@ -153,7 +155,7 @@ def _matrix(study: Snapshot, matrix: NDArray[np.int64], clicks: bool = True) -> 
     if not clicks:
         drawn(chart, words)
         return
-    names = [plain(name) for name in study.classes]
+    names = distinct(study.classes)
     clickable(
         chart,
         f"{words} A click on a cell, or the two lists, choose which samples are shown below.",
@@ -325,7 +327,7 @@ def _map(study: Snapshot) -> None:
         return
     with st.expander("A map of the samples", expanded=False):
         right = _right(study)
-        names = [plain(name) for name in study.classes]
+        names = distinct(study.classes)
         frame = pd.DataFrame(
             {
                 "x": points[:, 0],

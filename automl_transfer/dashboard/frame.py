@@ -61,7 +61,9 @@ def show(place: Place, draw: Callable[[View], None]) -> None:
     if isinstance(study, Unreadable):
         st.error("This study cannot be read.")
         st.code(printable(study.reason), language=None, wrap_lines=True)
-        st.fragment(lambda: _recovered(found[name]), run_every=IDLE)()
+        st.fragment(
+            lambda: guarded("The study", lambda: _recovered(found[name])), run_every=IDLE
+        )()
         return
     guarded("How the search stands", lambda: status.show(study))
     guarded("This page", lambda: draw(View(name=name, study=study)))

@@ -47,9 +47,10 @@ def _words(choices: int) -> str:
     cap = f" Drawn are the first {MOST_BARS} of {choices}." if choices > MOST_BARS else ""
     return (
         "A bar is the share of the scatter of the scores that goes with one choice. The tick is "
-        "what 95 % of shuffled results stay below: a bar that does not pass it is grey, marked "
-        "'chance', and not distinguishable from chance. Choices are looked at one at a time, so "
-        f"one that always came with another has the share of both.{cap}"
+        "what shuffled results stay below, for all choices together with 95 %: a bar that does "
+        "not pass it is grey, marked 'chance', and not distinguishable from chance. Choices are "
+        "looked at one at a time, so one that always came with another has the share of both."
+        f"{cap}"
     )
 
 

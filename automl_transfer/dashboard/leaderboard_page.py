@@ -81,7 +81,7 @@ def _draw(view: View) -> None:
 
 def _version(study: Snapshot) -> tuple[Any, ...]:
     last = [(trial.number, trial.last, trial.done) for trial in study.running]
-    return (len(study.trials), study.recommendation is not None, study.is_final, *last)
+    return (study.made, len(study.trials), study.recommendation is not None, study.is_final, *last)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

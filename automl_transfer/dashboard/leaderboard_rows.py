@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from automl_transfer.artifacts import no_formula
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import interval_text, plain
 from automl_transfer.recommendation import Interval
@@ -38,7 +39,6 @@ TIERS: Mapping[int, str] = {
     3: "behind",
 }
 """Tier to what it means; others have none."""
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def ranking(snapshot: Snapshot) -> pd.DataFrame:
@@ -75,7 +75,8 @@ def ranking(snapshot: Snapshot) -> pd.DataFrame:
             )
         )
     order = {"finished": 0, "running": 1, "pruned": 2, "failed": 3}
-    rows.sort(key=lambda row: (order[row[-1]], row[0] or 0, row[1] or 0, row[2]))
+    last = len(TIERS) + 1
+    rows.sort(key=lambda row: (order[row[-1]], row[0] or last, row[1] or 0, row[2]))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = ("value", "low", "high", "confirmed", "seconds", "trainable")
     return frame.astype({"tier": "Int64", "rank": "Int64"} | dict.fromkeys(numbers, "float64"))
@@ -96,12 +97,8 @@ def as_csv(frame: pd.DataFrame) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(frame.columns)
     for row in frame.astype(object).where(frame.notna(), None).itertuples(index=False):
-        writer.writerow([_inert(cell) for cell in row])
+        writer.writerow([no_formula(cell) for cell in row])
     return file.getvalue()
-
-
-def _inert(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _ranks(snapshot: Snapshot) -> dict[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from automl_transfer.auditing.labels import KIND as WRONG_LABELS
 from automl_transfer.budget import format_duration
 from automl_transfer.cards import PORTFOLIOS
+from automl_transfer.dashboard.improving import chance_of
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.report.figures import between, counted, difference, metric_words
@@ -100,7 +101,8 @@ def _late_rise(study: Snapshot) -> float | None:
     cut = int(len(rows) * (1 - TREND))
     values = [row.value or 0.0 for row in rows]
     rise = max(values) - max(values[:cut])
-    return rise if rise > 0 else None
+    # As the page Search judges it: what may be chance is no reason to go on.
+    return rise if rise > (chance_of(study) or 0.0) else None
 
 
 def _larger(study: Snapshot, answer: Recommendation) -> Iterator[Step]:
@@ -146,11 +148,12 @@ def _tie(answer: Recommendation) -> Iterator[Step]:
     if gap > 0:
         # Standard errors shrink with the root of the number of samples.
         times = (found.minimum_detectable / gap) ** 2
-        need = (
-            f"about {times:,.0f} times the labelled samples" if times < 1000 else "far more data"
-        )
-    else:
-        need = "far more data"
+        if times <= 1:
+            need = "other samples: as many as these would usually show such a difference"
+        elif times < 10:
+            need = f"about {times:.1f} times the labelled samples"
+        elif times < 1000:
+            need = f"about {times:,.0f} times the labelled samples"
     yield Step(
         what=f"Tell the {len(tied)} tied finalists apart.",
         expect=f"Not worth it for most: it would take {need}, and the two that lead differ by "

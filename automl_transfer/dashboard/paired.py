@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,13 +36,14 @@ def paired(study: Snapshot, known: Sequence[tuple[Outcome, Predicted]]) -> Paire
         known: Trials with what they predicted, at least two.
     """
     numbers = tuple(trial.number for trial, _ in known)
-    return _paired(str(study.directory), len(study.trials), numbers, study, known)
+    version = (study.made, len(study.trials), *(one.stamp for _, one in known))
+    return _paired(str(study.directory), version, numbers, study, known)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _paired(
     directory: str,
-    trials: int,
+    version: tuple[Any, ...],
     numbers: tuple[int, ...],
     _study: Snapshot,
     _known: Sequence[tuple[Outcome, Predicted]],

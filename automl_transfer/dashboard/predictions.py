@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.artifacts import StudyDirectory, labels_of
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.target import Targets
 
@@ -34,6 +36,8 @@ class Predicted:
     samples: Samples
     probabilities: NDArray[np.float32]
     """Shape (n, c)."""
+    stamp: int = 0
+    """Another number when what is stored is another."""
 
 
 def validation(study: Snapshot) -> Samples | None:
@@ -44,10 +48,11 @@ def validation(study: Snapshot) -> Samples | None:
 def of_trial(study: Snapshot, number: int) -> Predicted | None:
     """What a trial predicted for the validation part; None where that was not kept."""
     samples = validation(study)
-    found = StudyDirectory(study.directory).read_predictions(number)
+    files = StudyDirectory(study.directory)
+    found, stamp = files.read_predictions(number), files.predictions_stamp(number)
     if samples is None or not _fits(found, samples, len(study.classes)):
         return None
-    return Predicted(samples=samples, probabilities=found)  # type: ignore[arg-type]
+    return Predicted(samples=samples, probabilities=found, stamp=stamp)  # type: ignore[arg-type]
 
 
 def held_out(study: Snapshot) -> Predicted | None:
@@ -98,11 +103,11 @@ def _read(
         count = len(manifest["source"])
         whole = Samples(
             positions=np.arange(count),
-            targets=_targets(manifest["class"], kind, classes),
+            targets=_targets(manifest, kind, classes),
             sources=tuple(str(source) for source in manifest["source"]),
             groups=np.asarray(manifest.get("unit", range(count)), dtype=np.int64),
         )
-    except (OSError, ValueError, KeyError):
+    except Exception:  # damaged in one of many ways
         return None
     if part is None:
         return whole
@@ -118,15 +123,16 @@ def _taken(whole: Samples, positions: NDArray[np.int64]) -> Samples:
     )
 
 
-def _targets(texts: list[str], kind: str, classes: tuple[str, ...]) -> Targets:
+def _targets(manifest: Mapping[str, list[Any]], kind: str, classes: tuple[str, ...]) -> Targets:
     """Raises ``KeyError`` for a class that the study does not know."""
+    texts: list[str] = manifest["class"]
     if kind == "regression":
         return np.array([float(text) for text in texts])
     places = {name: place for place, name in enumerate(classes)}
     if kind == "single-label":
         return np.array([places[text] for text in texts], dtype=np.int64)
     sets = np.zeros((len(texts), len(classes)), dtype=np.uint8)
-    for row, text in enumerate(texts):
-        for name in filter(None, text.split("; ")):
+    for row, names in enumerate(labels_of(manifest)):
+        for name in names:
             sets[row, places[name]] = 1
     return sets

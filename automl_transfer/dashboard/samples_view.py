@@ -13,7 +13,7 @@ from automl_transfer.dashboard import bound
 from automl_transfer.dashboard.pictures import Shown, pictures
 from automl_transfer.dashboard.predictions import Samples, everything
 from automl_transfer.dashboard.snapshot import Snapshot
-from automl_transfer.dashboard.wording import plain
+from automl_transfer.dashboard.wording import distinct
 
 MOST = 36
 """Samples that are drawn."""
@@ -53,7 +53,7 @@ def _chosen(study: Snapshot, whole: Samples, kept: Sequence[int]) -> tuple[list[
         order = sorted(kept, key=lambda at: float(whole.targets[at]))
         places = np.unique(np.linspace(0, len(order) - 1, MOST).round().astype(int))
         return [order[place] for place in places], ", from the lowest number to the highest"
-    names = {plain(name): place for place, name in enumerate(study.classes)}
+    names = {name: place for place, name in enumerate(distinct(study.classes))}
     what = "label" if study.kind == "multi-label" else "class"
     options = {_ALL: f"a few of each {what}", **{name: name for name in names}}
     asked = bound.choice(what.capitalize(), "class", options)

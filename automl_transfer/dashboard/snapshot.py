@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -12,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from cattrs import BaseValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -53,18 +53,6 @@ QUIET_EPOCHS = 3
 _AT_ONCE = 500
 """Summarys that are asked for by their numbers; SQL has a limit, and all of them are soon read."""
 
-_UNREADABLE = (
-    AutomlTransferError,
-    SQLAlchemyError,
-    BaseValidationError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""What reading a damaged study, or one that is just being written, can raise."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
@@ -97,6 +85,9 @@ class Snapshot:
     """Share of a budget in time at which a stage must be over; None where none is fixed."""
     map: Mapping[str, Any] = field(default_factory=dict)
     """Of what the map of the samples was made; empty where there is none."""
+    made: tuple[str, int] = ("", 0)
+    """When the study was made, and when its answer was written: another study of the same name, or
+    another answer, is told by it."""
 
     @property
     def metric(self) -> str:
@@ -216,12 +207,20 @@ def read(directory: Path, known: Known | None = None) -> Snapshot | Unreadable:
             timeline=_mappings(study.document("timeline")),
             planned=_mapping(study.document("planned")),
             map=_mapping(study.document("map")),
+            made=(study.store.created, _answered(directory)),
         )
-    except _UNREADABLE as error:
+    except Exception as error:  # a damaged study, or one being written, fails in many ways
         return Unreadable(directory=directory, reason=_reason(error))
     finally:
         if study is not None:
             study.close()
+
+
+def _answered(directory: Path) -> int:
+    try:
+        return (directory / "recommendation.json").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _ended(store: Store, known: Known) -> tuple[Summary, ...]:
@@ -244,8 +243,8 @@ def outcomes(snapshot: Snapshot, numbers: Iterable[int]) -> list[Outcome]:
         study: Study | None = None
         try:
             study = Study(snapshot.directory)
-            found += study.store.some(ended[:_AT_ONCE])
-        except _UNREADABLE:
+            found += _readable(study.store, ended[:_AT_ONCE])
+        except Exception:
             pass  # the head of the page says what is wrong
         finally:
             if study is not None:
@@ -253,12 +252,24 @@ def outcomes(snapshot: Snapshot, numbers: Iterable[int]) -> list[Outcome]:
     return sorted(found, key=lambda trial: trial.number)
 
 
+def _readable(store: Store, numbers: list[int]) -> list[Outcome]:
+    """Of these rows those that can be read: one that is damaged takes no other with it."""
+    try:
+        return store.some(numbers)
+    except StudyError:
+        found = []
+        for number in numbers:
+            with contextlib.suppress(StudyError):
+                found += store.some([number])
+        return found
+
+
 def database_file(directory: Path) -> Path | None:
     """The SQLite file with the rows of a study; None when they are in a database server."""
     files = StudyDirectory(directory)
     asked = files.read_toml()["request"].get("storage")
     url = make_url((os.environ.get(STORAGE_VARIABLE) or asked) if asked else files.database_url)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith("file:"):
         return None
     return Path(url.database)
 

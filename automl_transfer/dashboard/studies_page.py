@@ -31,7 +31,9 @@ def draw(root: Path, found: Mapping[str, Path], place: Place) -> None:
     """
     if not found:
         _none(root)
-        st.fragment(lambda: _appeared(root), run_every=EVERY)()
+        st.fragment(
+            lambda: guarded("The list of studies", lambda: _appeared(root)), run_every=EVERY
+        )()
         return
     st.fragment(
         lambda: guarded("The list of studies", lambda: _table(root, place)), run_every=EVERY

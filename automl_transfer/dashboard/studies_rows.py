@@ -35,9 +35,7 @@ def studies(found: Mapping[str, Snapshot | Unreadable]) -> pd.DataFrame:
     search never saw, with its 95 % ``interval``.
     """
     letters = _letters(found)
-    rows = [
-        {**_study(name, one), "same data": letters.get(name, "")} for name, one in found.items()
-    ]
+    rows = [{**_row(name, one), "same data": letters.get(name, "")} for name, one in found.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -51,6 +49,14 @@ def _letters(found: Mapping[str, Snapshot | Unreadable]) -> dict[str, str]:
     # Beyond Z by numbers: nobody has so many by hand.
     names = {value: chr(65 + at) if at < 26 else str(at + 1) for at, value in enumerate(shared)}
     return {name: names[value] for name, value in prints.items() if value in names}
+
+
+def _row(name: str, found: Snapshot | Unreadable) -> dict[str, Any]:
+    try:
+        return _study(name, found)
+    except Exception as error:  # one damaged study must not hide the others
+        reason = f"It is damaged, or another version wrote it ({type(error).__name__})."
+        return _study(name, Unreadable(directory=Path(name), reason=reason))
 
 
 def _study(name: str, found: Snapshot | Unreadable) -> dict[str, Any]:

@@ -57,8 +57,10 @@ def _choose(view: View) -> None:
     chosen = st.number_input(
         "Number of the trial", min_value=min(known), max_value=max(known), value=None, step=1
     )
-    if chosen is not None:
+    if chosen is not None and int(chosen) in known:
         places.go("trial", study=view.name, trial=int(chosen))
+    elif chosen is not None and str(chosen) != address.text("trial"):
+        st.warning(f"This study has no trial {int(chosen)}.")
     places.link("leaderboard", "Choose from the leaderboard", study=view.name)
 
 

@@ -11,6 +11,7 @@ from automl_transfer.dashboard.wording import (
     interval_text,
     metric_words,
     plain,
+    plain_word,
     score_text,
 )
 from automl_transfer.recommendation import Confirmation, Cost, Recommendation
@@ -43,7 +44,7 @@ def _good(result: Recommendation) -> None:
     st.markdown("**How good**")
     crossed = not is_held_out(result.test)
     st.metric(
-        f"{metric_words(result.metric)}, {result.test.source}",
+        f"{metric_words(result.metric)}, {plain_word(result.test.source)}",
         score_text(result.metric, result.test.value),
     )
     st.caption(f"95 % interval {interval_text(result.metric, result.test.interval)}")

@@ -6,12 +6,14 @@ as it is; wherever Streamlit reads Markdown, a name goes through :func:`code_spa
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
-from automl_transfer.report.figures import counted, in_per_cent, interval, metric_words, outputs
+from automl_transfer.report.figures import METRIC_WORDS, counted, in_per_cent, interval, outputs
 from automl_transfer.report.figures import score as score_text
 from automl_transfer.report.text import plain
 from automl_transfer.report.text import plain_lines as printable
@@ -20,11 +22,14 @@ __all__ = [
     "ago",
     "code_span",
     "counted",
+    "distinct",
+    "finite",
     "in_per_cent",
     "interval_text",
     "metric_words",
     "outputs",
     "plain",
+    "plain_word",
     "printable",
     "score_text",
     "seconds_since",
@@ -42,6 +47,33 @@ def code_span(text: object) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     padding = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{padding}{line}{padding}{fence}"
+
+
+def plain_word(text: object) -> str:
+    """A word that is one of ours unless somebody has changed the study: as such nowhere markup."""
+    return re.sub(r"[^\w .,-]", "", plain(text))
+
+
+def metric_words(metric: str) -> str:
+    """The metric's name for people, in Markdown as anywhere else."""
+    return METRIC_WORDS.get(metric) or plain_word(metric)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Printable names, told apart by a number where they differ in what cannot be seen."""
+    found: list[str] = []
+    for name in map(plain, names):
+        known, place = name, 2
+        while known in found:
+            known, place = f"{name} ({place})", place + 1
+        found.append(known)
+    return found
+
+
+def finite(value: object) -> float:
+    """A number of a stored document; 0 for what is none."""
+    usable = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(value) if usable else 0.0  # type: ignore[arg-type]
 
 
 def interval_text(metric: str, ends: Interval | None) -> str:

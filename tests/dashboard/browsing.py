@@ -79,6 +79,7 @@ def watched(browser: Any, width: int = 1280, **options: Any) -> Iterator[Any]:
     yield tab
     assert errors == []
     assert tab.locator("[data-testid=stException]").count() == 0
+    assert tab.get_by_text("cannot be drawn").count() == 0
     tab.close()
 
 

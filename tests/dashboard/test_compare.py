@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from automl_transfer.artifacts import StudyDirectory
-from automl_transfer.dashboard.disagreement import _agresti_min
+from automl_transfer.dashboard.disagreement import _agresti_min, class_differences
+from automl_transfer.dashboard.predictions import Predicted, Samples
 from tests.dashboard.made_studies import MakeStudy, outcome, some_outcomes
 from tests.dashboard.seen import RunPage, linked, sentence, table, texts
 from tests.fabricated_study import confirmation, finalist
@@ -99,7 +100,31 @@ def test_trials_that_are_alike(run: RunPage, make_study: MakeStudy) -> None:
 
 @pytest.mark.parametrize(("gained", "lost", "samples"), [(0, 0, 5), (5, 0, 5), (3, 9, 40)])
 def test_the_interval_of_a_paired_share(gained: int, lost: int, samples: int) -> None:
-    low, high = _agresti_min(gained, lost, samples)
+    low, high = _agresti_min(gained, lost, samples, 1.96)
     assert -1 <= low < high <= 1
-    turned = _agresti_min(lost, gained, samples)
+    turned = _agresti_min(lost, gained, samples, 1.96)
     assert turned == pytest.approx((-high, -low))
+
+
+def test_equal_models_rarely_differ_in_any_of_many_classes() -> None:
+    generator = np.random.default_rng(0)
+    targets = np.repeat(np.arange(60), 40)
+    samples = Samples(
+        positions=np.arange(len(targets)),
+        targets=targets,
+        sources=("",) * len(targets),
+        groups=np.arange(len(targets)),
+    )
+
+    def predicted() -> Predicted:
+        right = generator.random(len(targets)) < 0.8
+        found = np.zeros((len(targets), 60), dtype=np.float32)
+        found[np.arange(len(targets)), np.where(right, targets, (targets + 1) % 60)] = 1
+        return Predicted(samples=samples, probabilities=found)
+
+    names = [str(place) for place in range(60)]
+    shown = [
+        (class_differences(predicted(), predicted(), names)["shown"] == "yes").any()
+        for _ in range(20)
+    ]
+    assert sum(shown) <= 4
