@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_transfer.errors import reason_of
+from automl_transfer.errors import StudyError, reason_of
 from automl_transfer.events import Note, Progress
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Bench, Context
@@ -85,6 +86,10 @@ def parked_at(trial: Path, steps: int) -> Path:
     return trial / f"{steps:08d}"
 
 
+AMID = "amid"
+"""Where a trial lies on its way to a rung, beside its rungs."""
+
+
 def begin(bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop) -> Tuning:
     """The training of a trial from its beginning."""
     from automl_transfer.training.tuning import Tuning
@@ -102,7 +107,12 @@ def unparked(
     """
     from automl_transfer.training.tuning import Tuning
 
-    return Tuning.load(parked_at(trial, row.steps), **_options(bench, row, ladder, stop))
+    options = _options(bench, row, ladder, stop)
+    with contextlib.suppress(StudyError):
+        further = Tuning.load(trial / AMID, **options)
+        if further.step == row.steps:
+            return further
+    return Tuning.load(parked_at(trial, row.steps), **options)
 
 
 def _options(bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop) -> dict[str, Any]:
@@ -147,10 +157,10 @@ def here(
         report = step_seconds = reason = None
         yield Begun(number=number)
         try:
-            tuning = trial.tuning = trial.tuning or _taken_up(
+            tuning = trial.tuning = trial.tuning or taken_up(
                 context, trial.row, ladder, stop, parked(number)
             )
-            report = yield from _watched(tuning, rung, number)
+            report = yield from _watched(tuning, rung, number, parked(number) / AMID)
             step_seconds = tuning.seconds_per_step
             # At the last rung too: the others may be on their way there for long.
             heavy = _bytes(context, trials) > HELD_BYTES
@@ -174,11 +184,20 @@ def here(
             return
 
 
-def _taken_up(
+def taken_up(
     bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop, trial: Path
 ) -> Tuning:
-    if row.steps:
-        return unparked(bench, row, ladder, stop, trial)
+    """Where it is: at the step it was kept at last, else at its last rung, else at its beginning.
+
+    Raises:
+        StudyError: Its row says that it has a rung, but that is missing or damaged.
+    """
+    if row.steps or (trial / AMID).is_dir():
+        try:
+            return unparked(bench, row, ladder, stop, trial)
+        except StudyError:
+            if row.steps:
+                raise
     return begin(bench, row, ladder, stop)
 
 
@@ -207,9 +226,11 @@ def in_order(steps: Iterator[Step], numbers: Sequence[int]) -> Iterator[Step]:
             yield ended.pop(waiting.pop(0))
 
 
-def _watched(tuning: Tuning, rung: int, number: int) -> Generator[Progress, None, EpochReport]:
+def _watched(
+    tuning: Tuning, rung: int, number: int, amid: Path
+) -> Generator[Progress, None, EpochReport]:
     """Trains to a rung, and tells how far it is meanwhile."""
-    steps = following(lambda told: tuning.advance(rung, told))
+    steps = following(lambda told: tuning.advance(rung, told, amid))
     while True:
         try:
             done, total = next(steps)

@@ -1,4 +1,4 @@
-"""A trial on disk between two rungs: safetensors and JSON, whole or not at all."""
+"""A trial on disk, at a rung or amid one: safetensors and JSON, whole or not at all."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ class _Description:
     tensors: str
     sha256: str
     branch: _Record | None
-    end: _Record
+    end: _Record | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parked:
-    """A trial after a rung."""
+    """A trial after a rung, or on its way to the next one."""
 
     identity: str
     """Digest of all that decides the numbers of the trial."""
     width: int
     """Of the features."""
     steps: int
-    """Of the rung."""
+    """Of the last rung; 0 before the first."""
     seconds: tuple[float, ...]
     """Of some steps each."""
     branch: State | None
     """From which the training goes on; None after the last rung."""
-    end: State
-    """The complete training of that length."""
+    end: State | None
+    """The complete training of that length; None before the first rung."""
     probabilities: torch.Tensor
     """Of the evaluated part, shape (n_eval, c)."""
 
@@ -93,7 +93,7 @@ def park(directory: Path, parked: Parked) -> None:
         tensors=file,
         sha256=sha256,
         branch=None if parked.branch is None else _record(parked.branch),
-        end=_record(parked.end),
+        end=None if parked.end is None else _record(parked.end),
     )
     _write(directory / DESCRIPTION, json.dumps(to_json(description), indent=1).encode())
     for old in directory.glob("*.safetensors"):
@@ -132,7 +132,7 @@ def unpark(directory: Path, identity: str) -> Parked:
         steps=found.steps,
         seconds=found.seconds,
         branch=None if found.branch is None else _state("branch", found.branch, tensors),
-        end=_state("end", found.end, tensors),
+        end=None if found.end is None else _state("end", found.end, tensors),
         probabilities=tensors["probabilities"],
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ from automl_transfer.training.schedule import WARM_UP, decay_start, phase_ends
 from automl_transfer.training.state import State, capture, restore
 from automl_transfer.training.trial import TrialResult, begin, memory_named, result_of
 
+AMID_SECONDS = 300.0
+"""Between two times that a trial is kept on its way to a rung."""
 KEPT_SECONDS = 64
 """Timed steps that are kept with a parked trial."""
 
@@ -140,7 +143,12 @@ class Tuning:
         """Median of the steps so far, without the first ones; None before there is one."""
         return float(np.median(self._seconds)) if self._seconds else None
 
-    def advance(self, to: int, on_step: Callable[[int, int], None] | None = None) -> EpochReport:
+    def advance(
+        self,
+        to: int,
+        on_step: Callable[[int, int], None] | None = None,
+        amid: Path | None = None,
+    ) -> EpochReport:
         """Trains up to a rung and evaluates there. Rungs may be left out.
 
         Whatever it raises, the last rung that was finished stays as it was.
@@ -148,7 +156,10 @@ class Tuning:
         Args:
             to: Steps, one of the ladder, more than :attr:`step`.
             on_step: Called after each step with its number and ``to``. A promoted trial begins
-                again where the decay of its last rung began.
+                again where the decay of its last rung began. What it raises ends the way.
+            amid: Directory in which the trial is kept on its way, every :data:`AMID_SECONDS` and
+                when ``on_step`` raises, for :meth:`load`. It is removed at the rung. A trial that
+                goes on from there comes to the same; its loss is of the steps since.
 
         Raises:
             DivergedError: Features, loss or predictions are not finite.
@@ -166,13 +177,13 @@ class Tuning:
             )
         started = time.monotonic()
         warm = max(1, math.ceil(self.ladder[0] * WARM_UP))
-        told = None if on_step is None else lambda step: on_step(step, to)
         try:
             with memory_named(self._settings):
                 live = self._at(self._branch)
                 live.seconds.clear()
                 fall = max(live.step, decay_start(to))
                 before = fall - live.step
+                told = self._told(on_step, to, amid, live, fall)
                 loss = live.advance(fall, rung=to, warm=warm, on_step=told) if before else 0.0
                 final = to == self.ladder[-1]
                 branch = None if final or fall == 0 else capture(live, moments=True)
@@ -188,7 +199,47 @@ class Tuning:
                 gc.collect()
         self._seconds.extend(live.seconds)
         self._branch, self._end, self._probabilities = branch, end, report.probabilities
+        if amid is not None:
+            shutil.rmtree(amid, ignore_errors=True)
         return report
+
+    def _told(
+        self,
+        on_step: Callable[[int, int], None] | None,
+        to: int,
+        amid: Path | None,
+        live: FineTuning,
+        fall: int,
+    ) -> Callable[[int], None]:
+        """Called after each step on the way to a rung."""
+        kept = time.monotonic()
+
+        def told(step: int) -> None:
+            nonlocal kept
+            # Once the rate falls, a trial that is to go on begins before that: there is nothing
+            # new to keep.
+            worth = amid is not None and step <= fall
+            try:
+                if on_step is not None:
+                    on_step(step, to)
+            except BaseException:
+                if worth:
+                    self._keep(amid, live)
+                raise
+            if worth and time.monotonic() - kept >= AMID_SECONDS:
+                self._keep(amid, live)
+                kept = time.monotonic()
+
+        return told
+
+    def _keep(self, directory: Path | None, live: FineTuning) -> None:
+        if directory is None or live.phase is None:
+            return
+        try:
+            self._park(directory, capture(live, moments=True))
+        except OSError as error:
+            # The disk may be full for a while; the last rung is still there.
+            self.notes.append(f"It could not be kept at step {live.step}: {error}.")
 
     def finish(self) -> TrialResult:
         """The model at the last rung that was finished, adapters merged, its freeze proved.
@@ -213,16 +264,19 @@ class Tuning:
         Raises:
             TrialError: No rung has been finished.
         """
-        if self._end is None or self._width is None:
+        if self._end is None:
             raise TrialError("A trial must finish a rung to be parked, but has finished none.")
+        self._park(directory, self._branch)
+
+    def _park(self, directory: Path, branch: State | None) -> None:
         park(
             directory,
             Parked(
                 identity=self._identity,
-                width=self._width,
+                width=self._width or 0,
                 steps=self.step,
                 seconds=tuple(self._seconds[-KEPT_SECONDS:]),
-                branch=self._branch,
+                branch=branch,
                 end=self._end,
                 probabilities=torch.from_numpy(self._probabilities),
             ),

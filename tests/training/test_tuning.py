@@ -138,6 +138,72 @@ def test_a_parked_trial_goes_on_as_if_it_had_not_been(tmp_path, name: str, kept:
     assert same(state(whole.finish().model), state(broken.finish().model))
 
 
+class _LeftError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("at", [2, 4, 5, 9, 15])
+def test_a_trial_that_is_left_amid_a_rung_goes_on_there(tmp_path, name: str, at: int) -> None:
+    amid, rungs = tmp_path / "amid", tmp_path / "rungs"
+    whole = Tuning(**arguments(PLANS[name]))
+    reports = [whole.advance(rung) for rung in LADDER]
+    steps: list[int] = []
+
+    def left(step: int, _: int) -> None:
+        steps.append(step)
+        if step == at:
+            raise _LeftError
+
+    broken = Tuning(**arguments(PLANS[name]))
+    found = []
+    for rung in LADDER:
+        try:
+            found.append(broken.advance(rung, left, amid))
+        except _LeftError:
+            began = len(steps)
+            torch.rand(3)
+            place = amid if amid.is_dir() else rungs
+            broken = (
+                Tuning.load(place, **arguments(PLANS[name]))
+                if place.is_dir()
+                else Tuning(**arguments(PLANS[name]))
+            )
+            found.append(broken.advance(rung, lambda step, _: steps.append(step), amid))
+            # Unless the rate was falling by then, no step was made twice.
+            assert place == rungs or not rungs.is_dir() or steps[began] > 1
+        assert not amid.exists()
+        broken.save(rungs)
+    for report, again in zip(reports, found, strict=True):
+        np.testing.assert_array_equal(report.probabilities, again.probabilities)
+    assert same(state(whole.finish().model), state(broken.finish().model))
+
+
+def test_long_ways_are_kept_now_and_then(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("automl_transfer.training.tuning.AMID_SECONDS", 0.0)
+    kept: list[int] = []
+
+    def looking(step: int, _: int) -> None:
+        kept.append((tmp_path / "amid").is_dir())
+
+    trial = tuning()
+    trial.advance(LADDER[0], looking, tmp_path / "amid")
+    assert any(kept)
+    assert not (tmp_path / "amid").exists()
+
+
+def test_a_full_disk_on_the_way_does_not_end_a_trial(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("automl_transfer.training.tuning.AMID_SECONDS", 0.0)
+    monkeypatch.setattr("automl_transfer.training.tuning.park", full)
+    trial = tuning()
+    report = trial.advance(LADDER[0], None, tmp_path / "amid")
+    assert report.step == LADDER[0]
+    assert "No space left" in trial.notes[0]
+
+
 def test_a_killed_process_is_no_loss(tmp_path) -> None:
     """The same with another process, so that nothing is shared but the directory."""
     script = (
