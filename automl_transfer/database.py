@@ -181,6 +181,11 @@ def insert_new(connection: sa.Connection, table: sa.Table, **values: Any) -> boo
 def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
+        if "@" in (parsed.host or ""):  # drivers would tell of it as the name of the server
+            raise StudyError(
+                f"The storage {shown!r} cannot be used: an '@' in a user's name or password must "
+                "be written as %40."
+            )
         options: dict[str, Any] = {}
         if parsed.get_backend_name() != "sqlite":
             options = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
@@ -192,7 +197,7 @@ def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
             f"The storage {shown!r} cannot be used: {type(error).__name__}: {error}. Install its "
             "driver; of PostgreSQL: pip install 'automl-transfer[postgresql]'."
         ) from None
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:  # the latter: of a port that is no number
         raise StudyError(
             f"The storage {shown!r} cannot be used: {type(error).__name__}. It must "
             "be a SQLAlchemy URL such as sqlite:///rows.db, with its driver installed."

@@ -6,7 +6,8 @@ that broke it and the next step. Any other exception that reaches the command li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _LONGEST_REASON = 2000
 
@@ -79,6 +80,24 @@ class FreezeViolationError(TrialError):
     """A tensor that the freeze strategy declared frozen has moved."""
 
     kind = "freeze-violation"
+
+
+@contextmanager
+def staying(who: str) -> Iterator[None]:
+    """Code of others that ends the process in this block has failed, and nothing else has.
+
+    Args:
+        who: Whose code it is, to begin a sentence with.
+
+    Raises:
+        PluginError: It tried to.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise PluginError(
+            f"{who} must not end the process, but it raised SystemExit: {error.code}."
+        ) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Work that any process may take from the database of a study, each piece by one at a time.
 
-Who takes a job has a lease on it: a token, and a count that goes up as long as it works. Another
+Who takes a job has a lease on it: a name that nobody else has, and a count that goes up. Another
 process sees the count stand still, by its own clock, and puts the job back. No time of day is
 compared, so neither clocks that jump or differ nor time zones matter, and a process that is killed
 before its first sign of life is noticed as any other.
@@ -30,7 +30,7 @@ _JOBS = sa.Table(
     sa.Column("payload", sa.Text, nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("owner", sa.String(200)),
-    sa.Column("token", sa.String(32)),
+    sa.Column("lease", sa.String(32)),
     sa.Column("beats", sa.Integer, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("seconds_left", sa.Float),
@@ -60,7 +60,7 @@ class Job:
 
     key: str
     payload: Any
-    token: str
+    lease: str
     attempt: int
     """From 1."""
 
@@ -73,7 +73,7 @@ class Standing:
     state: State
     owner: str | None
     beats: int
-    token: str | None
+    lease: str | None
     result: Any
 
 
@@ -124,7 +124,7 @@ class Jobs:
             _JOBS.c.state,
             _JOBS.c.owner,
             _JOBS.c.beats,
-            _JOBS.c.token,
+            _JOBS.c.lease,
             _JOBS.c.result,
         ).where(_JOBS.c.study == self._study)
         if keys is not None:
@@ -137,10 +137,10 @@ class Jobs:
                 state=state,
                 owner=owner,
                 beats=beats,
-                token=token,
+                lease=lease,
                 result=None if result is None else json.loads(result),
             )
-            for key, state, owner, beats, token, result in rows
+            for key, state, owner, beats, lease, result in rows
         ]
 
     def say_left(self, seconds: float) -> None:
@@ -162,14 +162,14 @@ class Jobs:
 
     def claim(self, owner: str) -> Job | None:
         """Takes the first job that waits; None if there is none."""
-        token = uuid4().hex
+        lease = uuid4().hex
 
         def work(connection: sa.Connection) -> Job | None:
             mine = sa.select(_JOBS.c.key, _JOBS.c.payload, _JOBS.c.attempts).where(
                 _JOBS.c.study == self._study
             )
             # A claim that got through without our being told of it is ours all the same.
-            row = connection.execute(mine.where(_JOBS.c.token == token)).first()
+            row = connection.execute(mine.where(_JOBS.c.lease == lease)).first()
             if row is None:
                 row = connection.execute(
                     mine.where(_JOBS.c.state == "waiting")
@@ -189,7 +189,7 @@ class Jobs:
                     .values(
                         state="running",
                         owner=owner,
-                        token=token,
+                        lease=lease,
                         beats=0,
                         attempts=_JOBS.c.attempts + 1,
                     )
@@ -199,7 +199,7 @@ class Jobs:
                 attempt = row.attempts + 1
             else:
                 attempt = row.attempts
-            return Job(key=row.key, payload=json.loads(row.payload), token=token, attempt=attempt)
+            return Job(key=row.key, payload=json.loads(row.payload), lease=lease, attempt=attempt)
 
         return self._database.write(work)
 
@@ -230,18 +230,18 @@ class Jobs:
                 return True
             # Told before, and only our being told so was lost.
             stored = connection.execute(
-                sa.select(_JOBS.c.state, _JOBS.c.token).where(
+                sa.select(_JOBS.c.state, _JOBS.c.lease).where(
                     _JOBS.c.study == self._study, _JOBS.c.key == job.key
                 )
             ).first()
-            return stored is not None and tuple(stored) == ("done", job.token)
+            return stored is not None and tuple(stored) == ("done", job.lease)
 
         return self._database.write(work)
 
     def release(self, job: Job) -> None:
         """Puts a job back that nothing is wrong with; it does not count as an attempt."""
         change = self._ours(job).values(
-            state="waiting", token=None, owner=None, attempts=_JOBS.c.attempts - 1
+            state="waiting", lease=None, owner=None, attempts=_JOBS.c.attempts - 1
         )
         self._database.write(lambda connection: connection.execute(change))
 
@@ -249,7 +249,7 @@ class Jobs:
         return sa.update(_JOBS).where(
             _JOBS.c.study == self._study,
             _JOBS.c.key == job.key,
-            _JOBS.c.token == job.token,
+            _JOBS.c.lease == job.lease,
             _JOBS.c.state == "running",
         )
 
@@ -295,17 +295,17 @@ class Jobs:
         here = sa.update(_JOBS).where(
             _JOBS.c.study == self._study,
             _JOBS.c.key == standing.key,
-            _JOBS.c.token == standing.token,
+            _JOBS.c.lease == standing.lease,
             _JOBS.c.beats == standing.beats,
             _JOBS.c.state == "running",
         )
 
         def work(connection: sa.Connection) -> State | None:
-            again = here.where(_JOBS.c.attempts < ATTEMPTS).values(state="waiting", token=None)
+            again = here.where(_JOBS.c.attempts < ATTEMPTS).values(state="waiting", lease=None)
             if connection.execute(again).rowcount:
                 return "waiting"
             text = json.dumps({"died": standing.owner})
-            over = here.values(state="failed", token=None, result=text)
+            over = here.values(state="failed", lease=None, result=text)
             return "failed" if connection.execute(over).rowcount else None
 
         return self._database.write(work)
@@ -344,7 +344,7 @@ class Sweeper:
             if one.state != "running":
                 continue
             seen.add(one.key)
-            sign = (one.token, one.beats)
+            sign = (one.lease, one.beats)
             known = self._leases.get(one.key)
             if known is None or known[0] != sign:
                 self._leases[one.key] = (sign, now)

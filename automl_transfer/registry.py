@@ -5,6 +5,7 @@ Nothing heavy is imported until :meth:`Registry.load` is asked for a factory.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,7 @@ from automl_transfer.errors import (
     UsageError,
     WeightsUnavailableError,
     did_you_mean,
+    staying,
 )
 from automl_transfer.gather import (
     BACKBONES,
@@ -273,6 +275,9 @@ class Registry:
     def load(self, card: AnyCard) -> Callable[..., Any]:
         """Imports the factory of a card.
 
+        Returns:
+            The factory. When it is called it may raise anything but SystemExit.
+
         Raises:
             PluginError: It cannot be imported.
         """
@@ -283,7 +288,13 @@ class Registry:
             raise PluginError(self._factory_trouble(card, one_line(error))) from error
         if not callable(factory):
             raise PluginError(self._factory_trouble(card, "it is not callable"))
-        return factory  # type: ignore[no-any-return]
+
+        @functools.wraps(factory)
+        def called(*arguments: Any, **named: Any) -> Any:
+            with staying(f"The factory {card.factory!r} of {card.id!r}"):
+                return factory(*arguments, **named)
+
+        return called
 
     # Answers and observers ---------------------------------------------------------------------
 

@@ -24,12 +24,18 @@ from automl_transfer.task import require_metric
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
 _SEEDS = 2**32
+MOST_WORKERS = 64
+"""Processes of one machine."""
 _LOCAL = "local:"
 # Up to the last '@' before the path; when there is none, the password itself holds a '/'.
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/\s]*):(?:[^/\s]*|\S*)@")
-# Also within `odbc_connect=...`, whose own separators are escaped.
+# What is typed by mistake: the scheme forgotten, or all that comes after the password.
+_BARE_PASSWORD = re.compile(r"^([^:/\s]+):(?!//)\S*@")
+_LAST_PASSWORD = re.compile(r"(?<=://)([^:/\s@\[]*):(?!\d*(?:[/?#'\"\s]|$))[^\s@]*(?!\S*@)")
+# Also within `odbc_connect=...`, whose own separators are escaped, and as libpq writes it.
 _QUERY_PASSWORD = re.compile(
-    r"((?:[?&;]|%3B)[\w.-]*(?:pass(?:word|wd|phrase)|pwd|secret|tok\w+)(?:=|%3D))[^&\s]*",
+    r"((?:^|[?&;\s]|%3B)[\w.-]*(?:pass(?:word|wd|phrase)|pwd|secret|tok\w+)(?:=|%3D))"
+    r"(?:'(?:[^'\\]|\\.)*')?[^&\s]*",
     re.IGNORECASE,
 )
 _CONTINUES = frozenset(
@@ -38,6 +44,7 @@ _CONTINUES = frozenset(
         "trials",
         "device",
         "devices",
+        "workers",
         "studies",
         "storage",
         "study",
@@ -109,7 +116,9 @@ def _named_device(name: str) -> str:
 
 def hide_password(url: str) -> str:
     """A storage URL that may be shown, or a text with one: ``***`` for each password in it."""
-    return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", url))
+    for pattern in (_URL_PASSWORD, _BARE_PASSWORD):
+        url = pattern.sub(r"\1:***@", url)
+    return _QUERY_PASSWORD.sub(r"\1***", _LAST_PASSWORD.sub(r"\1:***", url))
 
 
 def _absolute(text: str | Path) -> str:
@@ -141,6 +150,8 @@ class SearchRequest:
     seed: int = 0
     device: str = "auto"
     devices: tuple[str, ...] = ()
+    workers: int = 1
+    """Processes of this machine that fine-tune, the search itself among them."""
     """One process each for fine-tuning; the search itself runs on the first. Empty: ``device``."""
     metric: str = "auto"
     backbones: tuple[str, ...] = ()
@@ -178,6 +189,7 @@ class SearchRequest:
         self._keep_out_of_the_data()
         require_metric(self.metric)
         self._name_devices()
+        self._count_workers()
         if not 0 <= self.seed < _SEEDS:
             raise UsageError(
                 f"--seed must be a whole number from 0 to {_SEEDS - 1}, but got {self.seed}."
@@ -225,6 +237,19 @@ class SearchRequest:
                     f"{option} must be one of {', '.join(known)}, but got {value!r}."
                     + did_you_mean(value, known)
                 )
+
+    def _count_workers(self) -> None:
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise UsageError(
+                f"--workers must be from 1 to {MOST_WORKERS}, but got {self.workers}. On other "
+                "machines start `automl-transfer worker`."
+            )
+        if self.workers > 1 and self.devices:
+            raise UsageError(
+                "--workers chooses the devices itself, so --devices "
+                f"{','.join(self.devices)} with --workers {self.workers} must not be given. Leave "
+                "one of them out."
+            )
 
     def _name_devices(self) -> None:
         object.__setattr__(self, "devices", named_devices(self.devices))
@@ -306,6 +331,7 @@ class SearchRequest:
             ("--seed", self.seed, 0),
             ("--device", self.device, "auto"),
             ("--devices", ",".join(self.devices), ""),
+            ("--workers", self.workers, 1),
             ("--metric", self.metric, "auto"),
             ("--portfolio", self.portfolio, "small"),
             ("--max-params", self.max_params, None),

@@ -187,7 +187,7 @@ def _stages(context: Context) -> Iterator[Event]:
         choose_device(name, "--devices")
     context.set_device(choose_device(context.request.first_device))
     prepare_process(context.device)
-    with _workers(context):
+    with _workers(context), _fleet(context):
         machine = describe(context.device)
         if context.workers is not None and context.workers.sharing > 1:
             machine += f", shared by {context.workers.sharing} processes"
@@ -214,6 +214,29 @@ def _workers(context: Context) -> Iterator[None]:
     finally:
         context.workers.close()
         context.workers = None
+
+
+@contextlib.contextmanager
+def _fleet(context: Context) -> Iterator[None]:
+    """Lets workers of this and other machines help, for as long as the block lasts."""
+    from automl_transfer.stages.fleet import Fleet
+    from automl_transfer.stages.local_workers import LocalWorkers
+    from automl_transfer.training.device import usable_cores, worker_devices
+
+    request, local = context.request, None
+    if request.workers > 1 and any(card.trains_backbone for card in context.strategies):
+        local = LocalWorkers(
+            context.files.path.absolute(),
+            worker_devices(context.device, request.workers)[1:],
+            threads=max(1, usable_cores() // request.workers),
+            storage=request.storage,
+        )
+    context.fleet = Fleet(context, context.store.jobs(), local)
+    try:
+        yield
+    finally:
+        context.fleet.close()
+        context.fleet = None
 
 
 def _in_turn(context: Context) -> Iterator[Event]:
@@ -427,6 +450,7 @@ def search(
     seed: int = 0,
     device: str = "auto",
     devices: str | Sequence[str] = (),
+    workers: int = 1,
     metric: str = "auto",
     backbones: Sequence[str] = (),
     heads: Sequence[str] = (),
@@ -466,6 +490,7 @@ def search(
         devices: Several to fine-tune on at once, as a list or as text (``"0,1"``): one process
             each, so that a script must call this below ``if __name__ == "__main__":``. The rest
             of the search runs on the first.
+        workers: Processes that fine-tune side by side on this machine; more may come from others.
         metric: ``auto`` or a member of :data:`automl_transfer.task.METRICS`.
         backbones: Names or globs; the portfolio and installed plugins when empty.
         heads: Names or globs; all when empty.
@@ -514,6 +539,7 @@ def search(
         seed=seed,
         device=device,
         devices=parse_devices(devices) if isinstance(devices, str) else tuple(devices),
+        workers=workers,
         metric=metric,
         backbones=tuple(backbones),
         heads=tuple(heads),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.archives import unpacked
 from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard
 from automl_transfer.configuration import Configuration
 from automl_transfer.errors import PluginError, StudyError
@@ -20,6 +21,7 @@ from automl_transfer.metrics import holding
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.space import Space
+from automl_transfer.stages.context import cache_directory
 from automl_transfer.target import Target
 
 if TYPE_CHECKING:
@@ -153,14 +155,15 @@ class Model:
             )
 
     def predict(self, paths: Sequence[str | Path], device: str = "auto") -> list[Prediction]:
-        """One prediction for each path; a directory stands for the files in it, by name."""
-        paths = [file for path in paths for file in _files(Path(path))]
-        matrix, errors = self.probabilities(paths, device)
+        """One prediction for each path; a directory or an archive stands for the files in it, by
+        name."""
+        files = [pair for path in paths for pair in _files(Path(path))]
+        matrix, errors = self.probabilities([file for _, file in files], device)
         return [
-            Prediction(source=str(path), label=None, probability=None, error=error)
+            Prediction(source=source, label=None, probability=None, error=error)
             if error is not None
-            else _prediction(str(path), row, self.target)
-            for path, row, error in zip(paths, matrix, errors, strict=True)
+            else _prediction(source, row, self.target)
+            for (source, _), row, error in zip(files, matrix, errors, strict=True)
         ]
 
 
@@ -181,15 +184,17 @@ def _temperature(description: dict[str, Any]) -> float:
     return float(found)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(
-        file
-        for file in path.rglob("*")
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """What to call each file that ``path`` stands for, and where it is."""
+    root = unpacked(path, cache_directory())
+    if not root.is_dir():
+        return [(str(path), path)]
+    return [
+        (str(path / file.relative_to(root)), file)
+        for file in sorted(root.rglob("*"))
         if file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+        and not any(part.startswith(".") for part in file.relative_to(root).parts)
+    ]
 
 
 def _target(description: dict[str, Any]) -> Target:

@@ -90,7 +90,7 @@ def test_the_manifest_lists_every_sample_with_its_part(files: StudyDirectory) ->
         "unit": [0, 1, 2, 3],
     }
     with (files.path / "quarantined.csv").open(newline="", encoding="utf-8") as file:
-        assert list(csv.reader(file)) == [["source", "reason"], ['a "b",\n.x', "=broken"]]
+        assert list(csv.reader(file)) == [["source", "reason"], ['a "b",\n.x', "'=broken"]]
 
 
 def test_predictions_survive_and_damaged_ones_are_missing(files: StudyDirectory) -> None:

@@ -1,7 +1,8 @@
 """The command line: data on standard output, progress and warnings on standard error.
 
 Exit codes: 0 done, 1 nothing usable or a study that cannot be read, 2 usage, 3 plugin, 4 data,
-5 nothing left to search over, 130 interrupted, 141 the reader of our output went away.
+5 nothing left to search over, 130 interrupted, 141 the reader of our output went away, 143 ended
+by SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from automl_transfer.cli.beginning import began
-from automl_transfer.errors import AutomlTransferError
+from automl_transfer.errors import AutomlTransferError, PluginError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -103,9 +105,20 @@ def _run(words: list[str], started: float) -> int:
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
-    except SystemExit:  # how click ends when nobody reads on
-        raise BrokenPipeError from None
+    except SystemExit as error:
+        if _raiser(error) in ("click", "rich"):  # how they end when nobody reads on
+            raise BrokenPipeError from None
+        raise PluginError(
+            f"A plugin must not end the process, but one raised SystemExit: {error.code}. Run "
+            "again with --debug to see which; --disable-plugin leaves it out."
+        ) from error
     return code if isinstance(code, int) else 0
+
+
+def _raiser(error: BaseException) -> str:
+    """The package whose code raised an error."""
+    *_, last = traceback.walk_tb(error.__traceback__)
+    return str(last[0].f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _take_debug(words: list[str]) -> tuple[list[str], bool]:
@@ -122,6 +135,4 @@ def _say(text: str) -> None:
 
 
 def _traceback() -> None:
-    import traceback
-
     _say(traceback.format_exc().rstrip())

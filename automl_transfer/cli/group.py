@@ -13,6 +13,7 @@ from automl_transfer.errors import did_you_mean
 
 COMMANDS = {
     "search": ("search:search", "Find the best transfer configuration for labelled data."),
+    "worker": ("worker:worker", "Fine-tune for a search that runs elsewhere."),
     "show": ("show:show", "Show a study: its answer, ranking and trials."),
     "studies": ("studies:studies", "List the studies."),
     "predict": ("predict:predict", "Predict files with the trained winner of a study."),
@@ -72,7 +73,7 @@ Examples:
 
 Data go to standard output, progress and warnings to standard error. NO_COLOR is respected. Exit
 codes: 0 done, 1 nothing usable, 2 usage, 3 plugin, 4 data, 5 nothing to search over, 130
-interrupted.""",
+interrupted, 143 ended by SIGTERM.""",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first stops the search cleanly, the second at once."""
+"""Ctrl-C and SIGTERM: the first stops the search cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -10,31 +10,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+GRACE = 9.0
+"""Seconds after SIGTERM in which the search ends by itself: who sends it kills soon after."""
 FIRST = b"\nStopping. What has ended is stored; Ctrl-C again stops at once.\n"
+TERMINATED = b"\nStopping, as asked by SIGTERM. What has ended is stored.\n"
 SHOW_CURSOR = b"\x1b[?25h"
+
+
+class TerminatedError(KeyboardInterrupt):
+    """Somebody asks this process to end by SIGTERM: a scheduler, a container, a shutdown."""
 
 
 @contextmanager
 def two_steps() -> Iterator[None]:
-    """Within the block, a first SIGINT raises KeyboardInterrupt and a second ends the process."""
+    """Within the block, a first SIGINT raises KeyboardInterrupt, a first SIGTERM
+    :class:`TerminatedError`, and a second of either ends the process."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
     seen = 0
 
-    def handle(_: int, __: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         nonlocal seen
         seen += 1
+        code = 128 + number
         # Straight to the descriptor: the interrupted code may be inside a buffered write.
         if seen > 1:
             if sys.stderr.isatty():
                 os.write(2, SHOW_CURSOR)
-            os._exit(130)
+            os._exit(code)
+        if number == signal.SIGTERM:
+            timer = threading.Timer(GRACE, os._exit, (code,))
+            timer.daemon = True
+            timer.start()
+            os.write(2, TERMINATED)
+            raise TerminatedError
         os.write(2, FIRST)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, handle)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [(number, signal.signal(number, handle)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -54,8 +54,8 @@ def predict(
 ) -> None:
     """Predict files with the trained winner of STUDY (its name or directory).
 
-    A directory stands for the files in it. A file that cannot be read gets a row that says why;
-    if none can be read, the exit code is 4.
+    A directory or an archive stands for the files in it. A file that cannot be read gets a row
+    that says why; if none can be read, the exit code is 4.
     """
     from automl_transfer.cli.streams import write_json
     from automl_transfer.cli.terminal import write_blocks

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Rows of the ranking at the end of a search."""
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 METRIC_NAMES = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in MAXIMISED.items())
 
 _SPACE = "What is searched over (names or globs, repeatable)"
@@ -66,7 +66,13 @@ Data are class folders, train/val/test folders with class folders inside, or a C
 manifest, which may also have several labels or a number a row (--task). Ctrl-C stops cleanly; the
 same command resumes.""",
 )
-@_option("What and how long", "--data", required=True, metavar="PATH", help="The labelled data.")
+@_option(
+    "What and how long",
+    "--data",
+    required=True,
+    metavar="PATH",
+    help="The labelled data; an archive of them is extracted into the cache.",
+)
 @_option(
     "What and how long",
     "--budget",
@@ -106,6 +112,16 @@ same command resumes.""",
     metavar="LIST",
     help="Fine-tune on several at once, such as 0,1 or cuda:0,cuda:1: one process each. The rest "
     "of the search runs on the first.",
+)
+@_option(
+    "What and how long",
+    "--workers",
+    type=int,
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="Processes that fine-tune side by side on this machine: one a GPU, or N on the CPU. On "
+    "other machines start `automl-transfer worker`.",
 )
 @_option(
     "Where",
@@ -208,6 +224,7 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     Tries pretrained backbones with heads, freeze strategies and hyper-parameters, ranks them on
     a validation part, and scores the winner once on a test part that the search never saw.
     """
+    from automl_transfer.cli.interrupt import TerminatedError
     from automl_transfer.cli.progress.board import Board
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.streams import inform, write_json
@@ -221,9 +238,9 @@ def search(ctx: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> N
     board = Board(request.budget_seconds)
     try:
         answer = _follow(request, registry, board, quiet, ctx.obj)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         _say_how_to_resume(request, board)
-        ctx.exit(INTERRUPTED)
+        ctx.exit(TERMINATED if isinstance(stopped, TerminatedError) else INTERRUPTED)
     if answer is None:
         raise NothingUsableError(
             f"A search must end with an answer, but this one has none. Repeat: {request.command}"

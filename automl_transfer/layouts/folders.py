@@ -150,6 +150,10 @@ def _unreadable(placed: Iterable[Found], found: Walk) -> list[Quarantined]:
         )
         for source in found.broken
     ]
+    irregular = [
+        Quarantined(source=_shown(source), reason="it is not a regular file", kind="not a file")
+        for source in found.irregular
+    ]
     misnamed = [
         Quarantined(
             source=_shown(file.source), reason="its name is not valid UTF-8; rename the file"
@@ -157,7 +161,7 @@ def _unreadable(placed: Iterable[Found], found: Walk) -> list[Quarantined]:
         for file in placed
         if not _is_text(file.source)
     ]
-    return [*broken, *misnamed]
+    return [*broken, *irregular, *misnamed]
 
 
 def _is_text(source: str) -> bool:

@@ -39,6 +39,8 @@ class Walk:
     """Sources of links to a file that is listed already."""
     broken: list[str] = field(default_factory=list)
     """Sources of links that lead nowhere, and of folders that may not be read."""
+    irregular: list[str] = field(default_factory=list)
+    """Sources with a wanted suffix that are no files: pipes, sockets, devices."""
 
 
 @dataclass(kw_only=True)
@@ -102,18 +104,23 @@ def _scan(folder: Path, parts: tuple[str, ...], state: _State) -> None:
             state.links.append((Path(item.path), below))
         elif item.is_dir():
             state.folders.append((Path(item.path), below))
-        # Pipes and sockets are neither, and opening one would wait for ever.
         elif item.is_file():
             _add(Path(item.path), below, os.path.join(identity, item.name), state)
+        # Pipes and sockets are neither, and opening one would wait for ever.
+        elif Path(item.name).suffix.lower() in state.suffixes:
+            state.walk.irregular.append("/".join(below))
 
 
 def _follow(link: Path, parts: tuple[str, ...], state: _State) -> None:
-    if link.is_dir():
+    # Unlike the methods of Path these raise nothing, whatever a link says.
+    if os.path.isdir(link):
         state.folders.append((link, parts))
-    elif link.is_file():
+    elif os.path.isfile(link):
         _add(link, parts, os.path.realpath(link), state)
-    elif link.suffix.lower() in state.suffixes:
-        state.walk.broken.append("/".join(parts))
+    # One without an ending was a class, perhaps, on a disk that is not there.
+    elif not link.suffix or link.suffix.lower() in state.suffixes:
+        irregular = os.path.exists(link)
+        (state.walk.irregular if irregular else state.walk.broken).append("/".join(parts))
 
 
 def _add(path: Path, parts: tuple[str, ...], identity: str, state: _State) -> None:

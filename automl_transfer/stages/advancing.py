@@ -136,6 +136,7 @@ def here(
     rung: int,
     stop: Stop,
     parked: Callable[[int], Path],
+    beside: Sequence[OpenTrial] = (),
 ) -> Generator[Step, None, None]:
     """Advances trials in this process, one after the other.
 
@@ -146,6 +147,7 @@ def here(
         rung: Which they are to reach.
         stop: Whether the time is over.
         parked: Directory of a trial, by its number.
+        beside: Others that may be held in memory.
 
     Yields:
         What happens; ends after a trial that ran out of time.
@@ -163,7 +165,7 @@ def here(
             report = yield from _watched(tuning, rung, number, parked(number) / AMID)
             step_seconds = tuning.seconds_per_step
             # At the last rung too: the others may be on their way there for long.
-            heavy = _bytes(context, trials) > HELD_BYTES
+            heavy = _bytes(context, beside or trials) > HELD_BYTES
             if rung < ladder[-1] or trial is not trials[-1] or heavy:
                 tuning.save(parked_at(parked(number), rung))
                 if heavy:
@@ -182,6 +184,60 @@ def here(
         )
         if report is None and reason is None:
             return
+
+
+def carried_out(
+    bench: Bench,
+    row: Outcome,
+    ladder: tuple[int, ...],
+    rung: int,
+    parked: Path,
+    stop: Stop,
+    on_step: Callable[[int, int], None],
+    passed_on: tuple[type[BaseException], ...] = (),
+) -> Ended:
+    """Takes a trial to a rung in a process that has nothing else to do, and parks it there.
+
+    Args:
+        bench: With the trial's backbone.
+        row: Where it is.
+        ladder: All rungs.
+        rung: Which it is to reach.
+        parked: Directory of the trial.
+        stop: Whether the time is over.
+        on_step: Called after each step with its number and that of the rung.
+        passed_on: Errors that are not the trial's.
+
+    Raises:
+        BaseException: One of ``passed_on``, or what ``on_step`` raised to leave.
+    """
+    from automl_transfer.training.run import OutOfTimeError
+
+    started = time.monotonic()
+    report = step_seconds = reason = None
+    try:
+        try:
+            tuning = taken_up(bench, row, ladder, stop, parked)
+        except StudyError:
+            # Without its checkpoint it starts again, and comes to the same result.
+            tuning = begin(bench, row, ladder, stop)
+        report = tuning.advance(rung, on_step, parked / AMID)
+        tuning.save(parked_at(parked, rung))
+        step_seconds = tuning.seconds_per_step
+    except OutOfTimeError:
+        report = None
+    except passed_on:
+        raise
+    except (Exception, SystemExit) as error:
+        report, reason = None, reason_of(error)
+    return Ended(
+        number=row.number,
+        device=str(bench.device),
+        seconds=time.monotonic() - started,
+        report=report,
+        step_seconds=step_seconds,
+        reason=reason,
+    )
 
 
 def taken_up(

@@ -278,6 +278,8 @@ def _steps(
         return context.watch.left - reserve
 
     if context.workers is None:
+        if context.fleet is not None and context.fleet.is_wanted:
+            return context.fleet.advance(trials, ladder, rung, left, lambda n: _parked(context, n))
         return here(
             context, trials, ladder, rung, lambda: left() <= 0, lambda n: _parked(context, n)
         )

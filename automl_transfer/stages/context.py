@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from automl_transfer.stages.confirm import Confirmed
+    from automl_transfer.stages.fleet import Fleet
     from automl_transfer.stages.forecast import Forecast
     from automl_transfer.stages.workers import Workers
     from automl_transfer.training.activation_store import ActivationStore
@@ -243,11 +244,18 @@ class Context(Bench):
     """What was measured of models, by backbone and form of the head."""
     workers: Workers | None = None
     """Processes that train, one a device; None: this one does."""
+    fleet: Fleet | None = None
+    """Processes that have come to help, on whichever machine."""
 
     @property
     def side_by_side(self) -> int:
         """How many fine-tuning trials advance at once."""
-        return 1 if self.workers is None else self.workers.count
+        if self.workers is not None:
+            return self.workers.count
+        if self.fleet is None:
+            return 1
+        # Those that were asked for count also while they start.
+        return max(self.request.workers, 1 + self.fleet.helpers())
 
     def exclude(self, what: str, reason: str) -> None:
         """Adds a row to the *why not* table, once."""

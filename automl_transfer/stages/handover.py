@@ -175,6 +175,12 @@ class Setup:
         bench.set_data(self.modality, modality, self.dataset, self.splits, self.task)
         return bench
 
+    def take_up(self, bench: Bench, backbone: str) -> None:
+        """Gives the bench a candidate, if it does not have it yet."""
+        if backbone not in bench.candidates:
+            handed = self.candidates[backbone]
+            bench.candidates[backbone] = handed.unpacked(bench.registry, bench.request.seed)
+
 
 def hand_over(candidate: Candidate, path: Path) -> None:
     """Writes the features of a candidate, which all workers then map: one copy for all."""

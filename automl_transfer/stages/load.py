@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.archives import unpacked
 from automl_transfer.cards import ModalityCard
 from automl_transfer.contracts import Modality, OpensPrepared, RawRows
 from automl_transfer.dataset import PARTS, DataOptions, Dataset, Splits
@@ -28,7 +29,7 @@ from automl_transfer.jsonable import to_json
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.splits import make_splits
-from automl_transfer.stages.context import Context
+from automl_transfer.stages.context import Context, cache_directory
 from automl_transfer.stages.data_audit import audit
 from automl_transfer.stages.following import followed
 from automl_transfer.stages.kept_splits import kept_splits
@@ -59,8 +60,10 @@ def recognise_data(
     """As :func:`recognise`, without a request."""
     if not path.exists():
         raise DataError(
-            f"--data must be a directory or a manifest file, but {str(path)!r} does not exist."
+            "--data must be a directory, a manifest file or an archive, but "
+            f"{str(path)!r} does not exist."
         )
+    place = unpacked(path, cache_directory())
     cards = {entry.card.id: entry.card for entry in registry.modalities.values()}
     wanted = options.modality
     if wanted is not None:
@@ -76,7 +79,7 @@ def recognise_data(
         try:
             with _blamed(registry, card):
                 modality: Modality = registry.load(card)()
-                answers.append((modality.recognise(path, options), card, modality))
+                answers.append((modality.recognise(place, options), card, modality))
         except PluginError as error:
             _log.warning("%s It is passed over.", error)
     answers.sort(key=lambda answer: (-answer[0].score, answer[1].id))
@@ -193,7 +196,7 @@ def opened(
     Args:
         registry: Of the plugins.
         recognised: The modality of the data, and its card.
-        path: Where they are.
+        path: Where they are; the content of an archive is read from the cache directory.
         options: How they are to be read.
         cache: Keeps what is prepared: for ``inputs``, and the modality's own ``raw_input``.
         inputs: What backbones take.
@@ -205,6 +208,7 @@ def opened(
     from automl_transfer.training.row_keeper import RowKeeper
 
     card, modality = recognised
+    path = unpacked(path, cache_directory())
 
     def work(progress: Callable[[int, int], None]) -> Dataset:
         if isinstance(modality, OpensPrepared):

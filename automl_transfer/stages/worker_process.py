@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from automl_transfer.registry import Registry
     from automl_transfer.stages.advancing import Ended
     from automl_transfer.stages.context import Bench
-    from automl_transfer.stages.evaluate import Stop
     from automl_transfer.stages.handover import Hello, Order, Setup
-    from automl_transfer.training.tuning import Tuning
 
 _TELL_SECONDS = 0.5
 """Between two messages of how far an order is."""
@@ -102,9 +100,8 @@ def _bench(setup: Setup, registry: Registry, device: str) -> tuple[Bench, Setup]
 
 def _carried_out(connection: Connection, bench: Bench, setup: Setup, order: Order) -> Ended:
     from automl_transfer.errors import reason_of
-    from automl_transfer.stages.advancing import Ended, parked_at
+    from automl_transfer.stages.advancing import Ended, carried_out
     from automl_transfer.stages.handover import Steps
-    from automl_transfer.training.run import OutOfTimeError
 
     row, started = order.row, time.monotonic()
     told = started
@@ -118,38 +115,14 @@ def _carried_out(connection: Connection, bench: Bench, setup: Setup, order: Orde
             told = time.monotonic()
             connection.send(Steps(done=done, total=total))
 
-    report = step_seconds = reason = None
     try:
-        backbone = row.configuration.backbone
-        if backbone not in bench.candidates:
-            handed = setup.candidates[backbone]
-            bench.candidates[backbone] = handed.unpacked(bench.registry, bench.request.seed)
-        tuning = _tuning(bench, order, stop)
-        report = tuning.advance(order.rung, tell)
-        tuning.save(parked_at(order.parked, order.rung))
-        step_seconds = tuning.seconds_per_step
-    except OutOfTimeError:
-        report = None
-    except (BrokenPipeError, ConnectionResetError):
-        raise
+        setup.take_up(bench, row.configuration.backbone)
     except (Exception, SystemExit) as error:
-        report, reason = None, reason_of(error)
-    return Ended(
-        number=row.number,
-        device=str(bench.device),
-        seconds=time.monotonic() - started,
-        report=report,
-        step_seconds=step_seconds,
-        reason=reason,
+        seconds = time.monotonic() - started
+        return Ended(
+            number=row.number, device=str(bench.device), seconds=seconds, reason=reason_of(error)
+        )
+    lost = (BrokenPipeError, ConnectionResetError)
+    return carried_out(
+        bench, row, order.ladder, order.rung, order.parked, stop, tell, passed_on=lost
     )
-
-
-def _tuning(bench: Bench, order: Order, stop: Stop) -> Tuning:
-    from automl_transfer.errors import StudyError
-    from automl_transfer.stages.advancing import begin, unparked
-
-    if order.row.steps:
-        # Without its checkpoint it starts again, and comes to the same result.
-        with contextlib.suppress(StudyError):
-            return unparked(bench, order.row, order.ladder, stop, order.parked)
-    return begin(bench, order.row, order.ladder, stop)

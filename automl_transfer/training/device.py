@@ -8,6 +8,7 @@ import gc
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import torch
@@ -47,6 +48,19 @@ def choose_device(wanted: str, option: str = "--device") -> torch.device:
     return torch.device(name)
 
 
+def worker_devices(first: torch.device, count: int) -> list[str]:
+    """Where so many processes train: on a CUDA device each, in turn, else all on the same.
+
+    Args:
+        first: Where the first one does.
+        count: How many there are.
+    """
+    if first.type != "cuda":
+        return [str(first)] * count
+    there = torch.cuda.device_count()
+    return [f"cuda:{((first.index or 0) + place) % there}" for place in range(count)]
+
+
 def prepare_process(device: torch.device, threads: int | None = None) -> None:
     """Sets threads and the allocator of this process for training on ``device``.
 
@@ -62,6 +76,20 @@ def prepare_process(device: torch.device, threads: int | None = None) -> None:
     elif device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
+
+
+@contextlib.contextmanager
+def sharing_cores(processes: int) -> Iterator[None]:
+    """Within the block this process uses its share of the cores."""
+    if processes < 2:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // processes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def give_back_memory(device: torch.device) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from automl_transfer.contracts import Backbone, Batch
-from automl_transfer.errors import DivergedError, PluginError, TrialError
+from automl_transfer.errors import DivergedError, PluginError, TrialError, staying
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.array_group import ArrayGroup
@@ -296,7 +296,7 @@ def _computed(
         module.to(memory_format=torch.channels_last)
 
     def forward(batch: Batch) -> torch.Tensor:
-        with torch.inference_mode(), autocast(device):
+        with torch.inference_mode(), autocast(device), staying("A backbone"):
             return backbone.features(batch).float()
 
     for chosen, values in passes(forward, rows, positions, device, sizes):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from automl_transfer.errors import OutOfMemoryError
+from automl_transfer.errors import OutOfMemoryError, staying
 from automl_transfer.training.alike import stack_alone
 from automl_transfer.training.device import is_out_of_memory
 from automl_transfer.training.head import diverged, fit
@@ -71,7 +71,8 @@ class Teams:
             while waiting:
                 team = waiting.pop(0)
                 try:
-                    self._train(team, until)
+                    with staying("A head"):
+                        self._train(team, until)
                     self.teams.append(team)
                 except OutOfTimeError:
                     raise

@@ -1,0 +1,299 @@
+"""Trials that any number of processes advance side by side, this one among them.
+
+What is to be done stands in the database as jobs; whoever works takes one, and this process takes
+them as the others do. It alone decides what is to be done, and records what came of it: so the
+rungs compare the same trials whoever trained them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl_transfer.events import Note
+from automl_transfer.jobs import ATTEMPTS, BEATS, Job, Jobs, Pulse, Standing, Sweeper
+from automl_transfer.jsonable import to_json
+from automl_transfer.stages.advancing import (
+    Begun,
+    Ended,
+    OpenTrial,
+    Step,
+    here,
+    parked_at,
+)
+from automl_transfer.stages.context import Context
+from automl_transfer.stages.local_workers import LocalWorkers
+from automl_transfer.stages.shared_setup import SHARED, SharedSetup
+
+if TYPE_CHECKING:
+    from automl_transfer.training.run import EpochReport
+
+POLL_SECONDS = 0.3
+"""Between two looks while others work."""
+LATE_SECONDS = 10.0
+"""Past the end of the time, after which nobody is waited for."""
+REPORT = "report.npy"
+"""What a trial predicted at a rung, beside its checkpoint."""
+
+
+def here_is() -> str:
+    """A name for this process that no other has."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class Fleet:
+    """The processes that work for a search, seen from the one that leads it."""
+
+    def __init__(self, context: Context, jobs: Jobs, local: LocalWorkers | None = None) -> None:
+        """Takes back what an earlier session has offered.
+
+        Args:
+            context: Of the search.
+            jobs: Of its study.
+            local: Workers that this process has started; closed with the fleet.
+        """
+        self._local = local
+        self._context = context
+        self._jobs = jobs
+        self._watch = Sweeper(jobs)
+        self._own: Job | None = None
+        self._lost = False
+        self._left: Callable[[], float] = lambda: float("inf")
+        self._said: SimpleQueue[str] = SimpleQueue()
+        self._setup: tuple[str, ...] | None = None
+        jobs.withdraw()
+
+    def helpers(self) -> int:
+        """Other processes that work for this study now."""
+        return len(self._watch.alive())
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether trials are to be offered to others."""
+        return self._local is not None or self.helpers() > 0
+
+    def advance(
+        self,
+        trials: Sequence[OpenTrial],
+        ladder: tuple[int, ...],
+        rung: int,
+        left: Callable[[], float],
+        parked: Callable[[int], Path],
+    ) -> Generator[Step, None, None]:
+        """Advances trials to a rung, each in whichever process is free.
+
+        Args:
+            trials: At earlier rungs.
+            ladder: All rungs.
+            rung: Which they are to reach.
+            left: Seconds that are left for them.
+            parked: Directory of a trial, by its number.
+
+        Yields:
+            What happens. Each trial has exactly one end.
+        """
+        from automl_transfer.training.device import sharing_cores
+
+        self._publish()
+        waiting = {f"{trial.row.number:06d}/{rung:08d}": trial for trial in trials}
+        for place, (key, trial) in enumerate(waiting.items()):
+            payload = {
+                "row": to_json(trial.row),
+                "ladder": list(ladder),
+                "rung": rung,
+                "parked": str(parked(trial.row.number).relative_to(self._context.files.path)),
+            }
+            self._jobs.post(key, payload, place)
+        self._left = left
+        self._tend()
+        lanes = self._context.request.workers
+        pulse = Pulse(self._tend, self._jobs.grace / BEATS)
+        begun: set[str] = set()
+        try:
+            while waiting:
+                job = self._jobs.claim(here_is()) if left() > 0 else None
+                if job is not None and job.key in waiting:
+                    with sharing_cores(lanes):
+                        yield from self._train(job, trials, waiting, begun, ladder, rung, parked)
+                else:
+                    time.sleep(POLL_SECONDS)
+                yield from self._heard(waiting, begun, rung, parked)
+                if left() < -LATE_SECONDS:
+                    for key in list(waiting):
+                        yield from _over(waiting, begun, key)
+        finally:
+            pulse.stop()
+            self._jobs.withdraw(waiting)
+
+    def close(self) -> None:
+        """Takes back what is offered, and removes what others have read."""
+        with contextlib.suppress(Exception):  # whatever went wrong before is what matters
+            self._jobs.withdraw()
+        if self._local is not None:
+            self._local.close()
+        shutil.rmtree(self._context.files.path / SHARED, ignore_errors=True)
+
+    def _publish(self) -> None:
+        now = tuple(self._context.candidates)
+        if self._setup != now:
+            SharedSetup.publish(self._context)
+            self._setup = now
+
+    def _train(
+        self,
+        job: Job,
+        trials: Sequence[OpenTrial],
+        waiting: dict[str, OpenTrial],
+        begun: set[str],
+        ladder: tuple[int, ...],
+        rung: int,
+        parked: Callable[[int], Path],
+    ) -> Iterator[Step]:
+        """Trains one here, and looks at the others meanwhile."""
+        trial = waiting[job.key]
+        self._own, self._lost = job, False
+        begun.add(job.key)
+        looked = time.monotonic()
+        try:
+            steps = here(
+                self._context,
+                [trial],
+                ladder,
+                rung,
+                lambda: self._left() <= 0 or self._lost,
+                parked,
+                beside=trials,
+            )
+            for step in steps:
+                if isinstance(step, Ended):
+                    if self._lost:
+                        # This process was away for so long that another has taken it over.
+                        trial.tuning = None
+                        return
+                    self._jobs.withdraw([job.key])
+                    del waiting[job.key]
+                yield step
+                if time.monotonic() - looked >= 1.0:
+                    looked = time.monotonic()
+                    yield from self._heard(waiting, begun, rung, parked)
+        finally:
+            self._own = None
+
+    def _tend(self) -> None:
+        """Signs of life, and a look at those of others; called in a thread."""
+        own = self._own
+        if own is not None and self._jobs.beat(own) is None and self._own is own:
+            self._lost = True
+        self._jobs.say_left(self._left())
+        for text in self._local.tend() if self._local is not None else ():
+            self._said.put(text)
+        for standing, state in self._watch.sweep():
+            what = f"Worker {standing.owner} shows no sign of life; its trial "
+            number = int(standing.key.partition("/")[0])
+            ending = "is begun again" if state == "waiting" else "has failed"
+            self._said.put(f"{what}{number} {ending}.")
+
+    def _heard(
+        self,
+        waiting: dict[str, OpenTrial],
+        begun: set[str],
+        rung: int,
+        parked: Callable[[int], Path],
+    ) -> Iterator[Step]:
+        with contextlib.suppress(Empty):
+            while True:
+                yield Note(text=self._said.get_nowait(), level="warning")
+        for standing in self._jobs.standings(waiting):
+            key = standing.key
+            own = self._own is not None and self._own.key == key
+            if own or key not in waiting:
+                continue
+            if standing.state != "waiting" and key not in begun:
+                begun.add(key)
+                yield Begun(number=waiting[key].row.number)
+            if standing.state in ("done", "failed"):
+                trial = waiting.pop(key)
+                self._jobs.withdraw([key])
+                trial.tuning = None
+                place = parked_at(parked(trial.row.number), rung)
+                yield _ended(trial.row.number, standing, place)
+            elif standing.state == "waiting" and self._left() <= 0:
+                self._jobs.withdraw([key])
+                yield from _over(waiting, begun, key)
+
+
+def _over(waiting: dict[str, OpenTrial], begun: set[str], key: str) -> Iterator[Step]:
+    trial = waiting.pop(key)
+    if key not in begun:
+        yield Begun(number=trial.row.number)
+    yield Ended(number=trial.row.number, device="", seconds=0.0)
+
+
+def _ended(number: int, standing: Standing, place: Path) -> Ended:
+    """What came of a trial elsewhere."""
+    if standing.state == "failed":
+        died = f"error: the process that trained it died, {ATTEMPTS} times"
+        return Ended(number=number, device="", seconds=0.0, reason=died)
+    found: dict[str, Any] = standing.result
+    report, reason = None, found["reason"]
+    if found["report"] is not None:
+        try:
+            report = _report(found["report"], place)
+        except (OSError, ValueError, EOFError) as error:
+            reason = (
+                f"error: what {standing.owner} made of it cannot be read ({type(error).__name__}: "
+                f"{error}); the directory of the study must be shared"
+            )
+    return Ended(
+        number=number,
+        device=found["device"],
+        seconds=found["seconds"],
+        step_seconds=found["step_seconds"],
+        report=report,
+        reason=reason,
+    )
+
+
+def result_of(ended: Ended, place: Path) -> dict[str, Any]:
+    """What a worker tells of a trial at a rung; what it predicted is in a file.
+
+    Args:
+        ended: How it ended.
+        place: Where its checkpoint is.
+    """
+    report = ended.report
+    if report is not None:
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / REPORT, report.probabilities, allow_pickle=False)
+    return {
+        "device": ended.device,
+        "seconds": ended.seconds,
+        "step_seconds": ended.step_seconds,
+        "reason": ended.reason,
+        "report": None
+        if report is None
+        else {
+            "epoch": report.epoch,
+            "epochs": report.epochs,
+            "step": report.step,
+            "loss": report.loss,
+            "seconds": report.seconds,
+        },
+    }
+
+
+def _report(found: dict[str, Any], place: Path) -> EpochReport:
+    from automl_transfer.training.run import EpochReport
+
+    return EpochReport(
+        **found, probabilities=np.load(place / REPORT, allow_pickle=False).astype(np.float32)
+    )

@@ -1,0 +1,341 @@
+"""A worker: takes trials of a study that another process leads, on any machine that sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.errors import AutomlTransferError, StudyError, reason_of
+from automl_transfer.jobs import BEATS, GRACE_SECONDS, Job, Jobs, Pulse, Sweeper
+from automl_transfer.jsonable import from_json
+from automl_transfer.outcome import Outcome
+from automl_transfer.registry import Registry
+from automl_transfer.request import SearchRequest
+from automl_transfer.stages.fleet import here_is, result_of
+from automl_transfer.stages.shared_setup import SharedSetup
+from automl_transfer.store import Store
+
+if TYPE_CHECKING:
+    from automl_transfer.stages.context import Bench
+    from automl_transfer.stages.handover import Setup
+
+POLL_SECONDS = 0.5
+"""Between two looks while there is nothing to do."""
+IDLE_SECONDS = 1800.0
+HANG_SECONDS = 600.0
+"""After which a trial whose steps do not go on is given up, with the process."""
+HUNG = 75
+"""Exit code of a process that was given up (EX_TEMPFAIL): whoever started it may start another."""
+
+
+class LeftError(BaseException):
+    """This worker is to go: raised between two steps, so that the trial can be kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What a worker has done."""
+
+    jobs: int
+    reason: str
+    """Why it ended."""
+
+
+class Worker:
+    """One process that works for a study."""
+
+    def __init__(
+        self,
+        study: str,
+        registry: Registry,
+        *,
+        studies: str | Path = "studies",
+        storage: str | None = None,
+        data: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        idle: float = IDLE_SECONDS,
+        hang: float = HANG_SECONDS,
+        grace: float = GRACE_SECONDS,
+        parent: int | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Connects to nothing yet; see :meth:`run`.
+
+        Args:
+            study: Its name.
+            registry: Of the plugins; they must be those of the search.
+            studies: Directory of the studies, shared with the search.
+            storage: Database URL, when the rows are not in the study's directory.
+            data: Where the data are here, if elsewhere than for the search.
+            device: Where to train.
+            threads: Of the CPU.
+            idle: Seconds without anything to do after which it goes.
+            hang: See :data:`HANG_SECONDS`.
+            grace: Seconds after which a process without a sign of life is given up.
+            parent: The process that it goes with; None: it goes by itself.
+            tell: Called with lines for people.
+        """
+        self._study = study
+        self._files = StudyDirectory(Path(studies) / study)
+        self._registry = registry
+        self._storage = storage
+        self._data = data
+        self._device = device
+        self._threads = threads
+        self._idle = idle
+        self._hang = hang
+        self._grace = grace
+        self._parent = parent
+        self._tell = tell
+        self._leaving = threading.Event()
+        self._name = here_is()
+        self._job: Job | None = None
+        self._left: float | None = float("inf")
+        self._stepped = time.monotonic()
+        self._bench: tuple[str, Bench, Setup] | None = None
+        self._done = 0
+
+    def leave(self) -> None:
+        """Ends :meth:`run` soon: the trial under way is kept and put back. From any thread."""
+        self._leaving.set()
+
+    def run(self) -> Tally:
+        """Works until the study is finished, nothing was to do for long, or it is to leave.
+
+        Raises:
+            PluginError: The plugins here are not those of the search.
+            StudyError: The study or its data are not here.
+        """
+        store = self._opened()
+        jobs = store.jobs(self._grace)
+        sweeper = Sweeper(jobs)
+        about = {"device": self._device, "pid": os.getpid()}
+
+        def live() -> None:
+            if self._parent is not None and os.getppid() != self._parent:
+                self.leave()
+            jobs.show(self._name, about)
+            self._beat(jobs)
+            sweeper.sweep()
+
+        live()
+        pulse = Pulse(live, self._grace / BEATS)
+        self._tell(f"Worker {self._name} is there for study {self._study!r}.")
+        try:
+            reason = self._work(store, jobs)
+            return Tally(jobs=self._done, reason=reason)
+        finally:
+            pulse.stop()
+            with contextlib.suppress(StudyError):
+                jobs.leave(self._name)
+            store.close()
+
+    # Work --------------------------------------------------------------------------------------
+
+    def _work(self, store: Store, jobs: Jobs) -> str:
+        since = time.monotonic()
+        while not self._leaving.is_set():
+            if (store.get("status") or {}).get("state") == "finished":
+                return "the search is finished"
+            setup = SharedSetup.read(store)
+            ready = setup is not None and self._made_ready(setup)
+            job = jobs.claim(self._name) if ready else None
+            if job is None:
+                if time.monotonic() - since > self._idle:
+                    return f"there was nothing to do for {self._idle:.0f} s"
+                self._leaving.wait(POLL_SECONDS)
+                continue
+            self._carry_out(jobs, job)
+            since = time.monotonic()
+        return "it was asked to leave"
+
+    def _made_ready(self, setup: SharedSetup) -> bool:
+        """Loads what the present state of the search needs, if that is not there yet."""
+        if self._bench is not None and self._bench[0] == setup.revision:
+            return True
+        from automl_transfer.training.device import choose_device, prepare_process
+
+        request = self._request()
+        dataset, card = self._loaded(request, setup)
+        unpacked = setup.unpacked(request, self._registry, card, dataset, self._files.path)
+        bench = unpacked.bench(self._registry)
+        bench.set_device(choose_device(self._device))
+        prepare_process(bench.device, self._threads)
+        self._bench = (setup.revision, bench, unpacked)
+        return True
+
+    def _loaded(self, request: SearchRequest, setup: SharedSetup) -> tuple[Any, Any]:
+        from automl_transfer.stages.context import cache_directory
+        from automl_transfer.stages.load import opened, recognise_data
+        from automl_transfer.training.array_cache import ArrayCache
+
+        if self._bench is not None:
+            known = self._bench[2]
+            if known.dataset.fingerprint == setup.fingerprint:
+                return known.dataset, known.modality
+        path = Path(request.data)
+        recognised = recognise_data(path, request.options, self._registry)
+        cache = ArrayCache(cache_directory(), request.cache_size)
+        steps = opened(self._registry, recognised, path, request.options, cache)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value, recognised[0]
+
+    def _carry_out(self, jobs: Jobs, job: Job) -> None:
+        from automl_transfer.stages.advancing import carried_out, parked_at
+
+        assert self._bench is not None
+        _, bench, setup = self._bench
+        row = from_json(Outcome, job.payload["row"])
+        rung = int(job.payload["rung"])
+        parked = self._inside(job.payload["parked"])
+        self._tell(f"Trial {row.number}: {row.configuration.title}, to step {rung}.")
+        self._left, self._stepped, self._job = float("inf"), time.monotonic(), job
+        try:
+            setup.take_up(bench, row.configuration.backbone)
+            ended = carried_out(
+                bench,
+                row,
+                tuple(job.payload["ladder"]),
+                rung,
+                parked,
+                lambda: self._left is None or self._left <= 0,
+                self._step,
+            )
+            result = result_of(ended, parked_at(parked, rung))
+        except LeftError:
+            self._job = None
+            jobs.release(job)
+            self._tell(f"Trial {row.number} is kept, for another worker to go on with.")
+            return
+        except Exception as error:
+            result = {
+                "device": self._device,
+                "seconds": 0.0,
+                "step_seconds": None,
+                "reason": reason_of(error),
+                "report": None,
+            }
+        finally:
+            self._job = None
+        if self._left is None or not jobs.finish(job, result):
+            self._tell(f"Trial {row.number} was given to another worker; its result counts.")
+            return
+        self._done += 1
+
+    def _step(self, done: int, total: int) -> None:
+        self._stepped = time.monotonic()
+        if self._leaving.is_set():
+            raise LeftError
+
+    def _beat(self, jobs: Jobs) -> None:
+        """A sign of life for the trial under way, if it goes on; called in a thread."""
+        job = self._job
+        if job is None:
+            return
+        silent = time.monotonic() - self._stepped
+        if silent > self._hang:
+            self._give_up(jobs, job, silent)
+        left = jobs.beat(job)
+        if self._job is job:
+            self._left = left
+
+    def _give_up(self, jobs: Jobs, job: Job, silent: float) -> None:
+        """Ends this process: what hangs inside a library or a driver cannot be ended otherwise."""
+        reason = (
+            f"hung: no step was done for {silent:.0f} s, so the watchdog ended the process; a "
+            "file that cannot be read, or a driver, may be the cause"
+        )
+        with contextlib.suppress(AutomlTransferError):
+            jobs.finish(
+                job,
+                {
+                    "device": self._device,
+                    "seconds": silent,
+                    "step_seconds": None,
+                    "reason": reason,
+                    "report": None,
+                },
+            )
+            jobs.leave(self._name)
+        self._tell(f"The trial is {reason}.")
+        os._exit(HUNG)
+
+    # The study ---------------------------------------------------------------------------------
+
+    def _opened(self) -> Store:
+        until = time.monotonic() + self._idle
+        while not self._files.exists:
+            if time.monotonic() > until or self._leaving.wait(POLL_SECONDS):
+                raise StudyError(
+                    f"A worker needs the directory of its study, but {str(self._files.path)!r} "
+                    "is not there. Start the search first, or give the shared directory with "
+                    "--studies."
+                )
+        asked = self._files.read_toml()["request"].get("storage")
+        url = self._storage or asked or self._files.database_url
+        if "***" in url:
+            raise StudyError(
+                f"The rows of study {self._study!r} are in {url!r}, whose password is not stored. "
+                "Give the URL with --storage or in AUTOML_TRANSFER_STORAGE."
+            )
+        store = Store(url, self._study, create=True)
+        if store.get("status") is None:
+            store.close()
+            raise StudyError(
+                f"There is no search of study {self._study!r} in its database. Is --storage that "
+                "of the search?"
+            )
+        return store
+
+    def _request(self) -> SearchRequest:
+        request = self._files.read_request()
+        if self._data is not None:
+            request = replace(request, data=str(Path(self._data).absolute()))
+        return replace(request, study=self._study)
+
+    def _inside(self, name: str) -> Path:
+        """A path of a job; it must lie in the study."""
+        path = (self._files.path / name).resolve()
+        if not path.is_relative_to(self._files.path.resolve()):
+            raise StudyError(f"A job names a place outside its study: {name!r}.")
+        return path
+
+
+@contextlib.contextmanager
+def leaving_on(worker: Worker, signals: tuple[int, ...], patience: float) -> Iterator[list[int]]:
+    """Within the block a signal makes the worker leave, a second one ends the process, and so
+    does the time: who asks by SIGTERM will kill soon.
+
+    Yields:
+        The signals that came, as they come.
+    """
+    import signal
+
+    came: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            os._exit(128 + number)
+        worker.leave()
+        timer = threading.Timer(patience, os._exit, (128 + number,))
+        timer.daemon = True
+        timer.start()
+
+    before = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
