@@ -9,6 +9,7 @@ before its first sign of life is noticed as any other.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from automl_transfer.database import Database, insert_new
+from automl_transfer.errors import UsageError
 
 TABLES = sa.MetaData()
 _JOBS = sa.Table(
@@ -50,6 +52,8 @@ ATTEMPTS = 2
 """Of a job whose process dies: it is begun once more."""
 GRACE_SECONDS = 30.0
 """After which a job whose count stands still is put back."""
+GRACE_VARIABLE = "AUTOML_TRANSFER_GRACE"
+"""Environment variable with another number of seconds; the same for all processes of a study."""
 BEATS = 6
 """Signs of life within that time."""
 
@@ -77,18 +81,39 @@ class Standing:
     result: Any
 
 
+def usual_grace() -> float:
+    """Seconds after which a lease is over: as the environment says, or :data:`GRACE_SECONDS`.
+
+    Raises:
+        UsageError: The environment says what is no number from 1 to 86,400.
+    """
+    said = os.environ.get(GRACE_VARIABLE)
+    if not said:
+        return GRACE_SECONDS
+    try:
+        found = float(said)
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= 86_400:
+        raise UsageError(
+            f"{GRACE_VARIABLE} must be a number of seconds from 1 to 86400, but is {said!r}."
+        )
+    return found
+
+
 class Jobs:
     """The jobs of one study."""
 
-    def __init__(self, database: Database, study: str, grace: float = GRACE_SECONDS) -> None:
+    def __init__(self, database: Database, study: str, grace: float | None = None) -> None:
         """Nothing is asked of the database yet.
 
         Args:
             database: In which :data:`TABLES` are.
             study: Its name.
-            grace: Seconds after which a lease that is not renewed is over.
+            grace: Seconds after which a lease that is not renewed is over; None: see
+                :func:`usual_grace`.
         """
-        self.grace = grace
+        self.grace = usual_grace() if grace is None else grace
         self._database = database
         self._study = study
 

@@ -16,7 +16,7 @@ from cattrs import BaseValidationError
 
 from automl_transfer.database import Database, insert_new
 from automl_transfer.errors import StudyError
-from automl_transfer.jobs import GRACE_SECONDS, TABLES, Jobs
+from automl_transfer.jobs import TABLES, Jobs
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.summary import PATHS, Summary, from_parts, summary_of
@@ -292,11 +292,12 @@ class Store:
                 f"{error}. Restore the database from a copy."
             ) from error
 
-    def jobs(self, grace: float = GRACE_SECONDS) -> Jobs:
+    def jobs(self, grace: float | None = None) -> Jobs:
         """What other processes may do for this study.
 
         Args:
-            grace: Seconds after which a process that shows no sign of life is given up.
+            grace: Seconds after which a process that shows no sign of life is given up; None: as
+                usual.
         """
         return Jobs(self._database, self.study, grace)
 

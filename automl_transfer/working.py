@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.errors import AutomlTransferError, StudyError, reason_of
-from automl_transfer.jobs import BEATS, GRACE_SECONDS, Job, Jobs, Pulse, Sweeper
+from automl_transfer.jobs import BEATS, Job, Jobs, Pulse, Sweeper
 from automl_transfer.jsonable import from_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
@@ -63,7 +63,7 @@ class Worker:
         threads: int | None = None,
         idle: float = IDLE_SECONDS,
         hang: float = HANG_SECONDS,
-        grace: float = GRACE_SECONDS,
+        grace: float | None = None,
         parent: int | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -79,7 +79,8 @@ class Worker:
             threads: Of the CPU.
             idle: Seconds without anything to do after which it goes.
             hang: See :data:`HANG_SECONDS`.
-            grace: Seconds after which a process without a sign of life is given up.
+            grace: Seconds after which a process without a sign of life is given up; None: as
+                usual.
             parent: The process that it goes with; None: it goes by itself.
             tell: Called with lines for people.
         """
@@ -127,7 +128,7 @@ class Worker:
             sweeper.sweep()
 
         live()
-        pulse = Pulse(live, self._grace / BEATS)
+        pulse = Pulse(live, jobs.grace / BEATS)
         self._tell(f"Worker {self._name} is there for study {self._study!r}.")
         try:
             reason = self._work(store, jobs)

@@ -17,6 +17,7 @@ class Server:
         self._bin = found[-1] if found else Path(shutil.which("pg_ctl") or "/nowhere").parent
         self._data = home / "data"
         self._home = home
+        self._made = 0
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -40,6 +41,13 @@ class Server:
     @property
     def url(self) -> str:
         return f"postgresql://search@127.0.0.1:{self.port}/postgres"
+
+    def fresh(self) -> str:
+        """The URL of a new database."""
+        self._made += 1
+        name = f"fresh{self._made}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "search", name)
+        return f"postgresql://search@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
         log = self._home / "log"
