@@ -43,12 +43,15 @@ def loss(frame: pd.DataFrame) -> alt.Chart:
     )
 
 
-def curves(frame: pd.DataFrame, metric: str) -> alt.LayerChart | alt.FacetChart:
+def curves(
+    frame: pd.DataFrame, metric: str, by: str = "strategy"
+) -> alt.LayerChart | alt.FacetChart:
     """All curves together: colour and shape by strategy, line style by state.
 
     Args:
         frame: Rows of :func:`automl_transfer.dashboard.rows.curves`.
         metric: The study's metric.
+        by: Another column, for colour and shape.
     """
     import altair as alt
 
@@ -57,7 +60,7 @@ def curves(frame: pd.DataFrame, metric: str) -> alt.LayerChart | alt.FacetChart:
     base = alt.Chart(frame).encode(
         x=_epochs(),
         y=score_axis(metric),
-        color=alt.Color("strategy:N", title="strategy", scale=alt.Scale(range=COLOURS)),
+        color=alt.Color(f"{by}:N", title=by, scale=alt.Scale(range=COLOURS)),
         detail="trial:N",
         tooltip=[
             alt.Tooltip("trial:Q", title="trial"),
@@ -74,9 +77,7 @@ def curves(frame: pd.DataFrame, metric: str) -> alt.LayerChart | alt.FacetChart:
             scale=alt.Scale(domain=states, range=[_DASHES[state] for state in states]),
         ),
     )
-    points = base.mark_point(filled=True, size=30).encode(
-        shape=alt.Shape("strategy:N", title="strategy")
-    )
+    points = base.mark_point(filled=True, size=30).encode(shape=alt.Shape(f"{by}:N", title=by))
     return alt.layer(lines, points).properties(height=380)
 
 

@@ -34,6 +34,7 @@ def draw(view: View) -> None:
     """Draws the page."""
     study = view.study
     numbers = _chosen(study)
+    _left_out(study, numbers)
     if len(numbers) < LEAST:
         st.markdown("#### Choose two to four trials to compare.")
         places.link("leaderboard", "Choose from the leaderboard", study=view.name)
@@ -73,6 +74,18 @@ def _chosen(study: Snapshot) -> list[int]:
         ),
     )
     return asked
+
+
+def _left_out(study: Snapshot, shown: Sequence[int]) -> None:
+    """Says which trials of the address are not compared, and why."""
+    asked = address.numbers("ids")
+    unknown = [number for number in asked if number not in study.by_number]
+    beyond = [number for number in asked if number in study.by_number and number not in shown]
+    if unknown:
+        st.warning(f"This study has no trial {', '.join(map(str, unknown))}.")
+    if beyond:
+        listed = ", ".join(map(str, beyond))
+        st.info(f"At most {MOST} are compared at once; left out: {listed}.")
 
 
 def _sentence(study: Snapshot, compared: Paired | None, confirmed: Sequence[Finalist]) -> str:
@@ -205,7 +218,9 @@ def _curves(study: Snapshot, trials: Sequence[Outcome]) -> None:
     if all(len(trial.curve) < 2 for trial in with_curve):
         return
     st.markdown("**Curves**")
-    st.altair_chart(charts.curves(rows.curves(with_curve), study.metric), width="stretch")
+    st.altair_chart(
+        charts.curves(rows.curves(with_curve), study.metric, by="trial"), width="stretch"
+    )
 
 
 def _classes(study: Snapshot, known: Sequence[tuple[Outcome, Predicted]]) -> None:

@@ -73,5 +73,5 @@ def picture(
     top = base.mark_rect(opacity=0, cursor="pointer").encode(
         tooltip=["true:N", "predicted:N", "samples:Q"]
     )
-    side = min(60 + 28 * len(names), 620)
+    side = min(140 + 32 * len(names), 640)
     return alt.layer(squares, counts, top.add_params(cell)).properties(height=side)

@@ -158,7 +158,7 @@ def _matrix(study: Snapshot, matrix: NDArray[np.int64], clicks: bool = True) -> 
     names = distinct(study.classes)
     clickable(
         chart,
-        f"{words} A click on a cell, or the two lists, choose which samples are shown below.",
+        f"{words} Click on a cell, or use the two lists, to choose the samples shown below.",
         "confusion",
         lambda: _clicked(names, study.classes),
     )
@@ -312,7 +312,7 @@ def _wrong_labels(study: Snapshot) -> None:
                 words=f"{row['label']}, looks like {row['suggested']}\n"
                 f"{100 * float(row['confidence']):.0f} % sure",
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: -float(row["confidence"]))
         ],
         "labels",
     )

@@ -70,8 +70,8 @@ def _draw(view: View) -> None:
             st.rerun()
         return
     part = frame.iloc[bound.pages(len(frame), SIZE)]
-    _table(view, part)
     _actions(view, frame)
+    _table(view, part)
     st.caption(
         "The mark is the score on validation data, the bar its 95 % interval where one was "
         "computed (of the best 50), all on one scale; a disc is tier 1, a square 2, a triangle 3. "
@@ -100,14 +100,19 @@ def _sentence(study: Snapshot, frame: pd.DataFrame) -> str:
             "before the best are confirmed on fresh folds."
         )
     level, near = int(tiers.get(1, 0)), int(tiers.get(2, 0))
+    result = study.recommendation
+    compared = result is not None and result.confirmation is not None
     first = (
-        "One configuration leads"
+        "The answer is one configuration; the best were not compared on fresh folds"
+        if level == 1 and not compared
+        else "One configuration leads"
         if level == 1
         else f"{level} configurations lead, and no difference between them is shown"
     )
     others = counted(near, "other lies", "others lie")
     rest = f"; {others} within chance of the best" if near else ""
-    return f"{first}{rest}; {int(tiers.get(3, 0)):,} are behind."
+    behind = int(tiers.get(3, 0))
+    return f"{first}{rest}; {behind:,} {'is' if behind == 1 else 'are'} behind."
 
 
 def _selected(frame: pd.DataFrame) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def _longer(study: Snapshot) -> Iterator[Step]:
     rise = _late_rise(study)
     if not late and rise is None:
         return
-    reasons = []
+    reasons: list[str] = []
     if rise is not None:
         reasons.append(
             f"the best rose by {difference(study.metric, rise)} within the last fifth of the "
@@ -86,9 +86,13 @@ def _longer(study: Snapshot) -> Iterator[Step]:
         what = counted(len(late), "candidate was", "candidates were")
         reasons.append(f"{what} not tried for lack of time")
     longer = replace(study.request, budget_seconds=2 * budget)
+    hope = "It may help: " if rise is not None else "It may help, or not: "
+    doubt = (
+        "" if rise is not None else "; of what was tried, the best no longer rose (page Search)"
+    )
     yield Step(
         what=f"Search on: {format_duration(2 * budget)} in all, in the same study.",
-        expect=f"It may help: {' and '.join(reasons)}.",
+        expect=f"{hope}{' and '.join(reasons)}{doubt}.",
         command=longer.command,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from automl_transfer.dashboard.snapshot import STANDING_WORDS, Snapshot, Unreadable
-from automl_transfer.dashboard.wording import ago, interval_text, plain, score_text
+from automl_transfer.dashboard.wording import ago, interval_text, metric_words, plain, score_text
 
 COLUMNS = (
     "study",
@@ -71,7 +71,7 @@ def _study(name: str, found: Snapshot | Unreadable) -> dict[str, Any]:
         "study": plain(name),
         "state": STANDING_WORDS[found.standing()],
         "data": plain(Path(found.request.data).name),
-        "metric": plain(found.metric),
+        "metric": metric_words(found.metric),
         "trials": len(found.trials),
         "best": score_text(found.metric, best[0].value if best else None),
         "score": score_text(answer.metric, answer.test.value) if answer else "",

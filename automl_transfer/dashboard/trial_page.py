@@ -137,7 +137,12 @@ def _numbers(study: Snapshot, trial: Outcome) -> None:
         score.caption(f"confirmed on fresh folds: {score_text(study.metric, row.confirmed)}")
     spent = trial.seconds or (trial.curve[-1].seconds if trial.curve else 0.0)
     seconds.metric("time", took(spent))
-    epochs.metric("epochs", f"{len(trial.curve)} of {trial.epochs}" if trial.epochs else "none")
+    epochs.metric(
+        "epochs",
+        f"{trial.curve[-1].epoch if trial.curve else 0} of {trial.epochs}"
+        if trial.epochs
+        else "none",
+    )
     proof = trial.proof
     share.metric("trainable share", _share(proof) if proof else "–")
     if proof is not None:

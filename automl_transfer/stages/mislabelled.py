@@ -106,5 +106,6 @@ def _finding(
             )
             for one, source in zip(found, sources, strict=True)
         ),
-        action=f"used as they are; look at them, the most certain first: {WRONG_LABELS}",
+        action=f"used as they are; look at them in {WRONG_LABELS}, or on the page Errors of the "
+        "dashboard",
     )

@@ -27,7 +27,7 @@ def begun(context: Context, configuration: Configuration, number: int, stage: st
         stage=stage,
         configuration=configuration,
         state="running",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seed=trial_seed(context.request.seed, number),
         device=str(context.device),
         generation=context.generation,

@@ -128,3 +128,10 @@ def test_equal_models_rarely_differ_in_any_of_many_classes() -> None:
         for _ in range(20)
     ]
     assert sum(shown) <= 4
+
+
+def test_what_is_left_out_is_said(run: RunPage, make_study: MakeStudy) -> None:
+    make_study("many", [outcome(number, value=0.5 + number / 100) for number in range(6)])
+    said = texts(run("compare", study="many", ids="0,1,2,3,4,99"))
+    assert "This study has no trial 99." in said
+    assert "left out: 4." in said
