@@ -54,7 +54,10 @@ def _pruned(study: Snapshot) -> str:
     if not count:
         return "No trial was pruned."
     saved = derived(study, "saved", lambda: search_rows.seconds_saved(study)) or 0.0
-    words = f"{counted(count, 'trial was', 'trials were')} pruned: stopped early, behind others or by the end of the budget."
+    words = (
+        f"{counted(count, 'trial was', 'trials were')} pruned: stopped early, behind others or by "
+        "the end of the budget."
+    )
     if saved < 1:
         return words
     return (
