@@ -330,14 +330,23 @@ class StudyDirectory:
             return []
         return [row for row in rows if _is_suspicion(row)] if isinstance(rows, list) else []
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Writes ``name`` with ``value`` as indented JSON."""
-        with replacing(self.path / name) as temporary:
-            temporary.write_text(
-                json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-                encoding="utf-8",
-                errors="surrogateescape",
-            )
+    def write_json(self, name: str, value: Any, *, durably: bool = False) -> None:
+        """Writes ``name`` with ``value`` as indented JSON.
+
+        Args:
+            name: Below the directory.
+            value: What to write.
+            durably: Wait until it is on the disk.
+        """
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        with (
+            replacing(self.path / name) as temporary,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape") as file,
+        ):
+            file.write(text)
+            if durably:
+                file.flush()
+                os.fsync(file.fileno())
 
     def write_recommendation(self, recommendation: Recommendation) -> None:
         """Writes ``recommendation.json``."""

@@ -40,6 +40,7 @@ from automl_transfer.stages.reserve import end_if_one_wins, reserve, reserve_if_
 from automl_transfer.stages.screen import screen, screen_late
 from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
 from automl_transfer.stages.speeds import Speeds
+from automl_transfer.stages.spool import take_in
 from automl_transfer.stages.tune import tune
 from automl_transfer.store import Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
@@ -80,6 +81,7 @@ def run_search(
         selected = tuple(select_backbones(request, registry, recognised[0].id, earlier))
         with _only_one(files):
             store = _open(request, registry, files)
+            take_in(files, store)
             before = store.get("status", {})
             context = Context(
                 request=request,

@@ -19,7 +19,7 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.stages.fleet import here_is, result_of
-from automl_transfer.stages.shared_setup import SharedSetup
+from automl_transfer.stages.shared_setup import SHARED, SharedSetup
 from automl_transfer.store import Store
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class Worker:
             return True
         from automl_transfer.training.device import choose_device, prepare_process
 
+        setup.require_plugins(self._registry)
         request = self._request()
         dataset, card = self._loaded(request, setup)
         unpacked = setup.unpacked(request, self._registry, card, dataset, self._files.path)
@@ -193,31 +194,13 @@ class Worker:
                 return end.value, recognised[0]
 
     def _carry_out(self, jobs: Jobs, job: Job) -> None:
-        from automl_transfer.stages.advancing import carried_out, parked_at
-
-        assert self._bench is not None
-        _, bench, setup = self._bench
-        row = from_json(Outcome, job.payload["row"])
-        rung = int(job.payload["rung"])
-        parked = self._inside(job.payload["parked"])
-        self._tell(f"Trial {row.number}: {row.configuration.title}, to step {rung}.")
         self._left, self._stepped, self._job = float("inf"), time.monotonic(), job
         try:
-            setup.take_up(bench, row.configuration.backbone)
-            ended = carried_out(
-                bench,
-                row,
-                tuple(job.payload["ladder"]),
-                rung,
-                parked,
-                lambda: self._left is None or self._left <= 0,
-                self._step,
-            )
-            result = result_of(ended, parked_at(parked, rung))
+            result = self._result(job)
         except LeftError:
             self._job = None
             jobs.release(job)
-            self._tell(f"Trial {row.number} is kept, for another worker to go on with.")
+            self._tell("What was under way is kept, for another worker to go on with.")
             return
         except Exception as error:
             result = {
@@ -230,9 +213,43 @@ class Worker:
         finally:
             self._job = None
         if self._left is None or not jobs.finish(job, result):
-            self._tell(f"Trial {row.number} was given to another worker; its result counts.")
+            self._tell("What was done was given to another worker meanwhile; its result counts.")
             return
         self._done += 1
+
+    def _result(self, job: Job) -> dict[str, Any]:
+        """What comes of a job."""
+        from automl_transfer.stages.divided import WHAT, compute
+
+        assert self._bench is not None
+        _, bench, setup = self._bench
+        if job.payload["what"] == WHAT:
+            self._tell(f"{job.payload['backbone']}: {len(job.payload['positions'])} samples.")
+            home = self._files.path / SHARED
+            return compute(bench, job.payload, home, self._is_over, self._step)
+        return self._trained(job, bench, setup)
+
+    def _is_over(self) -> bool:
+        return self._left is None or self._left <= 0
+
+    def _trained(self, job: Job, bench: Bench, setup: Setup) -> dict[str, Any]:
+        from automl_transfer.stages.advancing import carried_out, parked_at
+
+        row = from_json(Outcome, job.payload["row"])
+        rung = int(job.payload["rung"])
+        parked = self._inside(job.payload["parked"])
+        self._tell(f"Trial {row.number}: {row.configuration.title}, to step {rung}.")
+        setup.take_up(bench, row.configuration.backbone)
+        ended = carried_out(
+            bench,
+            row,
+            tuple(job.payload["ladder"]),
+            rung,
+            parked,
+            self._is_over,
+            self._step,
+        )
+        return result_of(ended, parked_at(parked, rung))
 
     def _step(self, done: int, total: int) -> None:
         self._stepped = time.monotonic()

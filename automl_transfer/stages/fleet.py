@@ -18,8 +18,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from automl_transfer.events import Note
+from automl_transfer.cards import BackboneCard
+from automl_transfer.contracts import Backbone, LocalWeights
+from automl_transfer.events import Event, Note
 from automl_transfer.jobs import ATTEMPTS, BEATS, Job, Jobs, Pulse, Standing, Sweeper
 from automl_transfer.jsonable import to_json
 from automl_transfer.stages.advancing import (
@@ -31,6 +34,7 @@ from automl_transfer.stages.advancing import (
     parked_at,
 )
 from automl_transfer.stages.context import Context
+from automl_transfer.stages.divided import divide
 from automl_transfer.stages.local_workers import LocalWorkers
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
 
@@ -107,6 +111,7 @@ class Fleet:
         waiting = {f"{trial.row.number:06d}/{rung:08d}": trial for trial in trials}
         for place, (key, trial) in enumerate(waiting.items()):
             payload = {
+                "what": "trial",
                 "row": to_json(trial.row),
                 "ladder": list(ladder),
                 "rung": rung,
@@ -133,6 +138,39 @@ class Fleet:
         finally:
             pulse.stop()
             self._jobs.withdraw(waiting)
+
+    def extract(
+        self,
+        card: BackboneCard,
+        weights: LocalWeights | None,
+        backbone: Backbone,
+        positions: NDArray[np.int64],
+        limit: float,
+    ) -> Iterator[Event]:
+        """Features of some samples into the cache, each by whichever process is free; see
+        :func:`.divided.divide`."""
+        from automl_transfer.training.device import sharing_cores
+
+        self._publish()
+        context = self._context
+        self._left = lambda: limit - context.watch.elapsed
+        pulse = Pulse(self._tend, self._jobs.grace / BEATS)
+        try:
+            with sharing_cores(context.request.workers):
+                yield from divide(
+                    context,
+                    self._jobs,
+                    here_is(),
+                    context.files.path / SHARED,
+                    context.side_by_side,
+                    card,
+                    weights,
+                    backbone,
+                    positions,
+                    limit,
+                )
+        finally:
+            pulse.stop()
 
     def close(self) -> None:
         """Takes back what is offered, and removes what others have read."""
@@ -197,10 +235,10 @@ class Fleet:
         for text in self._local.tend() if self._local is not None else ():
             self._said.put(text)
         for standing, state in self._watch.sweep():
-            what = f"Worker {standing.owner} shows no sign of life; its trial "
-            number = int(standing.key.partition("/")[0])
+            first = standing.key.partition("/")[0]
+            what = f"trial {int(first)}" if first.isdigit() else f"part of the {first}"
             ending = "is begun again" if state == "waiting" else "has failed"
-            self._said.put(f"{what}{number} {ending}.")
+            self._said.put(f"Worker {standing.owner} shows no sign of life; its {what} {ending}.")
 
     def _heard(
         self,

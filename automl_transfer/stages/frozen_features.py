@@ -57,6 +57,8 @@ def extracted(
     encoder = context.encoder(card)
     rows = context.rows(encoder)
     key = feature_key(context, card, weights, encoder)
+    if context.fleet is not None and context.fleet.is_wanted:
+        yield from context.fleet.extract(card, weights, backbone, positions, limit)
     started = context.watch.elapsed
     steps = extracting(
         backbone=backbone,

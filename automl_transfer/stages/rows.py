@@ -16,6 +16,7 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.plan import FreezePlan
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.proposals import trial_seed
+from automl_transfer.stages.spool import tell
 
 
 def begun(context: Context, configuration: Configuration, number: int, stage: str) -> Outcome:
@@ -78,6 +79,6 @@ def checked(metrics: dict[str, float]) -> dict[str, float]:
 
 def store(context: Context, rows: Sequence[Outcome]) -> None:
     """Keeps the rows of trials that have ended, durably and at one go."""
-    context.store.append(*rows)
+    tell(context.files, context.store, rows)
     context.outcomes.extend(rows)
     context.outcomes.sort(key=lambda row: row.number)

@@ -114,6 +114,19 @@ class SharedSetup:
         found = store.get(DOCUMENT)
         return None if found is None else from_json(cls, found)
 
+    def require_plugins(self, registry: Registry) -> None:
+        """Checks that the plugins of this process are those of the search.
+
+        Raises:
+            PluginError: They offer something else.
+        """
+        differences = registry.differences(self.inventory)
+        if differences:
+            raise PluginError(
+                "A worker must have the plugins of the search, in the same versions, but "
+                f"{'; '.join(differences[:5])}. Install what is missing here."
+            )
+
     def unpacked(
         self,
         request: SearchRequest,
@@ -132,16 +145,9 @@ class SharedSetup:
             home: The study's directory.
 
         Raises:
-            PluginError: The plugins here offer something else.
             StudyError: The data here are others, or the directory is not that of the study.
             WeightsUnavailableError: Weights are not here.
         """
-        differences = registry.differences(self.inventory)
-        if differences:
-            raise PluginError(
-                "A worker must have the plugins of the search, in the same versions, but "
-                f"{'; '.join(differences[:5])}. Install what is missing here."
-            )
         if dataset.fingerprint != self.fingerprint or order_of(dataset) != self.order:
             raise StudyError(
                 "A worker must see the data of the search, but those in "

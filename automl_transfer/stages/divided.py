@@ -1,0 +1,180 @@
+"""Frozen features that any number of processes compute, each of some samples.
+
+What comes of it is in the cache of the search, where the extraction that follows finds it:
+whatever goes wrong here is computed there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_transfer.cards import BackboneCard
+from automl_transfer.contracts import Backbone, LocalWeights
+from automl_transfer.errors import StudyError
+from automl_transfer.events import Event, Progress
+from automl_transfer.jobs import Jobs
+from automl_transfer.stages.context import Bench, Context
+
+if TYPE_CHECKING:
+    from automl_transfer.training.array_group import ArrayGroup
+
+WHAT = "features"
+LEAST = 256
+"""Samples that are worth dividing."""
+CHUNK = (32, 512)
+"""Samples of a job, the fewest and the most."""
+_EACH = 4
+"""Jobs for each process, so that a slow one does not keep the others waiting."""
+_POLL_SECONDS = 0.2
+
+
+def divide(
+    context: Context,
+    jobs: Jobs,
+    owner: str,
+    home: Path,
+    lanes: int,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    backbone: Backbone,
+    positions: NDArray[np.int64],
+    limit: float,
+) -> Iterator[Event]:
+    """Computes features that are not there yet, together with others.
+
+    Args:
+        context: Of the search.
+        jobs: Of its study.
+        owner: Name of this process.
+        home: Directory that all see.
+        lanes: Processes that will take part.
+        card: Of the backbone.
+        weights: Its weights.
+        backbone: As it was built here.
+        positions: Samples, ascending, shape (n,).
+        limit: Seconds of the study's clock at which to stop.
+    """
+    from automl_transfer.stages.frozen_features import feature_key
+    from automl_transfer.training.features import extract
+
+    encoder = context.encoder(card)
+    key = feature_key(context, card, weights, encoder)
+    group = context.cache.group(key.digest)
+    samples = context.dataset.samples
+    ids = [samples[int(place)].id for place in positions]
+    missing = set(group.missing(ids))
+    todo = positions[[id in missing for id in ids]]
+    if len(todo) < LEAST:
+        return
+    size = int(np.clip(len(todo) / (_EACH * lanes), *CHUNK))
+    parts = {
+        f"{WHAT}/{key.digest[:16]}/{start:08d}": todo[start : start + size]
+        for start in range(0, len(todo), size)
+    }
+    for place, (name, part) in enumerate(parts.items()):
+        payload = {
+            "what": WHAT,
+            "backbone": card.id,
+            "weights": weights.sha256 if weights else None,
+            "key": key.digest,
+            "positions": part.tolist(),
+            "file": f"{name.replace('/', '-')}.npy",
+        }
+        jobs.post(name, payload, place)
+    waiting, done = dict(parts), len(positions) - len(todo)
+    stop: Callable[[], bool] = lambda: context.watch.elapsed >= limit  # noqa: E731
+    try:
+        while waiting and not stop():
+            job = jobs.claim(owner)
+            if job is not None and job.key in waiting:
+                part = waiting.pop(job.key)
+                extract(
+                    backbone=backbone,
+                    rows=context.rows(encoder),
+                    positions=part,
+                    cache=context.cache,
+                    key=key,
+                    device=context.device,
+                    should_stop=stop,
+                )
+                jobs.withdraw([job.key])
+                done += len(part)
+            else:
+                time.sleep(_POLL_SECONDS)
+            for one in jobs.standings(waiting):
+                if one.state in ("done", "failed"):
+                    part = waiting.pop(one.key)
+                    jobs.withdraw([one.key])
+                    if one.state == "done" and one.result.get("rows") == len(part):
+                        file = home / f"{one.key.replace('/', '-')}.npy"
+                        _take_in(group, [samples[int(place)].id for place in part], file)
+                    done += len(part)
+            yield Progress(what=card.id, done=done, total=len(positions))
+    finally:
+        jobs.withdraw(waiting)
+
+
+def _take_in(group: ArrayGroup, ids: list[str], file: Path) -> None:
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        if group.missing(ids):  # else it came through the cache, which is the same one
+            rows = np.load(file, allow_pickle=False).astype(np.float32)
+            if rows.ndim == 2 and len(rows) == len(ids) and np.isfinite(rows).all():
+                group.write(ids, rows)
+        file.unlink()
+
+
+def compute(
+    bench: Bench,
+    payload: dict[str, Any],
+    home: Path,
+    stop: Callable[[], bool],
+    on_batch: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Computes the features of a job, in another process than that of the search.
+
+    Args:
+        bench: With the data.
+        payload: Of the job.
+        home: Directory that all see.
+        stop: Whether the time is over.
+        on_batch: Called with how many are done, and how many there are.
+
+    Raises:
+        StudyError: Here they would be others: of other weights, or another kind of device.
+    """
+    from automl_transfer.stages.frozen_features import feature_key
+    from automl_transfer.training.features import extract
+
+    registry, request = bench.registry, bench.request
+    card = registry.resolved(payload["backbone"]).card
+    weights = None
+    if payload["weights"] is not None:
+        weights = registry.find_weights(card.weights, offline=request.offline)
+    encoder = bench.encoder(card)
+    key = feature_key(bench, card, weights, encoder)
+    if key.digest != payload["key"]:
+        raise StudyError(
+            f"The features of {card.id!r} would be others here than where the search runs: "
+            "weights, a version, or the kind of device differ."
+        )
+    backbone = registry.load(card)(card=card, weights=weights, seed=request.seed)
+    matrix, _ = extract(
+        backbone=backbone,
+        rows=bench.rows(encoder),
+        positions=np.array(payload["positions"], dtype=np.int64),
+        cache=bench.cache,
+        key=key,
+        device=bench.device,
+        progress=on_batch,
+        should_stop=stop,
+    )
+    home.mkdir(parents=True, exist_ok=True)
+    np.save(home / Path(payload["file"]).name, matrix, allow_pickle=False)
+    return {"rows": len(matrix)}

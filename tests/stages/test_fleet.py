@@ -1,0 +1,248 @@
+"""Workers that join a search: features and trials are shared, and come to the same."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_transfer.errors import PluginError, StudyError, UsageError
+from automl_transfer.events import DataLoaded, Event
+from automl_transfer.outcome import Outcome
+from automl_transfer.plugins import load_registry
+from automl_transfer.stages import divided
+from automl_transfer.testing import toy as toys
+from automl_transfer.working import Worker
+from tests.toy_search import ToySearch
+
+SMALL: dict[str, Any] = {
+    "trials": 12,
+    "epochs": 8,
+    "backbones": ("toy/small",),
+    "heads": ("linear",),
+    "strategies": ("frozen", "full"),
+}
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySearch:
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("AUTOML_TRANSFER_GRACE", "5")
+    monkeypatch.setattr(divided, "LEAST", 20)
+    monkeypatch.setattr(divided, "CHUNK", (4, 8))
+    return ToySearch(tmp_path)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches take so long that two processes can share them."""
+    whole = toys._Encoder.batch
+
+    def batch(self: Any, rows: Any, generator: Any = None) -> Any:
+        time.sleep(0.02)
+        return whole(self, rows, generator)
+
+    monkeypatch.setattr(toys._Encoder, "batch", batch)
+
+
+class Joined:
+    """A worker in a thread of this process."""
+
+    def __init__(self, toy: ToySearch, **options: Any) -> None:
+        self.lines: list[str] = []
+        self.errors: list[BaseException] = []
+        registry = load_registry(extra=[toy.plugin], third_party=False)
+        self.worker = Worker(
+            "toy",
+            registry,
+            studies=toy.directory / "studies",
+            device="cpu",
+            threads=1,
+            idle=60.0,
+            tell=self.lines.append,
+            **options,
+        )
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.worker.run()
+        except BaseException as error:
+            self.errors.append(error)
+
+    def ended(self) -> list[str]:
+        self.worker.leave()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        return self.lines
+
+
+def joining(toy: ToySearch, events: Iterator[Event], **options: Any) -> Joined:
+    """Runs a search to its end, with a worker from the moment that the data are known."""
+    joined = None
+    for event in events:
+        if isinstance(event, DataLoaded):
+            joined = Joined(toy, **options)
+            deadline = time.monotonic() + 30
+            study = toy.study()
+            while not study.store.jobs().workers() and time.monotonic() < deadline:
+                if joined.errors:
+                    break
+                time.sleep(0.02)
+            study.close()
+    assert joined is not None
+    return joined
+
+
+def comparable(outcomes: list[Outcome]) -> list[object]:
+    return [
+        (row.number, row.stage, row.configuration, row.state, row.reason, row.value, row.proof)
+        for row in outcomes
+    ]
+
+
+@pytest.mark.slow
+def test_features_and_trials_are_shared_and_come_to_the_same(
+    toy: ToySearch, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.run(toy.request(**SMALL, study="alone"))
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(toy.directory / "another"))
+    joined = joining(toy, toy.events(toy.request(**SMALL)))
+    lines = joined.ended()
+    assert not joined.errors
+    assert [line for line in lines if line.endswith("samples.")], "it computed no features"
+    assert [line for line in lines if "to step" in line], "it trained nothing"
+    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    study = toy.study()
+    assert study.store.jobs().standings() == []
+    assert not (study.directory / "shared").exists()
+    assert not (study.directory / "parked").exists() or not list(
+        (study.directory / "parked").iterdir()
+    )
+    study.close()
+
+
+@pytest.mark.slow
+def test_a_worker_with_a_cache_of_its_own_hands_features_over(
+    toy: ToySearch, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine: what it computes comes by the directory of the study."""
+    from automl_transfer.stages import context as contexts
+    from automl_transfer.training import array_group
+
+    taken: list[int] = []
+    whole = divided._take_in
+
+    def take_in(group: array_group.ArrayGroup, ids: list[str], file: Path) -> None:
+        assert set(group.missing(ids)) == set(ids)
+        whole(group, ids, file)
+        assert group.missing(ids) == []
+        taken.append(len(ids))
+
+    monkeypatch.setattr(divided, "_take_in", take_in)
+    here = contexts.cache_directory
+
+    def cache_directory() -> Path:
+        mine = threading.current_thread() is threading.main_thread()
+        return here() if mine else toy.directory / "of the worker"
+
+    monkeypatch.setattr(contexts, "cache_directory", cache_directory)
+    joined = joining(toy, toy.events(toy.request(**SMALL | {"strategies": ("frozen",)})))
+    joined.ended()
+    assert not joined.errors
+    assert taken
+
+
+def test_features_that_do_not_fit_are_not_taken_in(tmp_path: Path) -> None:
+    class Group:
+        def __init__(self) -> None:
+            self.wrote: list[Any] = []
+
+        def missing(self, ids: list[str]) -> list[str]:
+            return ids
+
+        def write(self, ids: list[str], rows: Any) -> None:
+            self.wrote.append(rows)
+
+    group: Any = Group()
+    for wrong in (np.ones((3, 4)), np.full((2, 4), np.nan), np.ones(2)):
+        np.save(tmp_path / "rows.npy", wrong)
+        divided._take_in(group, ["a", "b"], tmp_path / "rows.npy")
+    (tmp_path / "rows.npy").write_bytes(b"damaged")
+    divided._take_in(group, ["a", "b"], tmp_path / "rows.npy")
+    divided._take_in(group, ["a", "b"], tmp_path / "gone.npy")
+    assert group.wrote == []
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_data_is_refused(toy: ToySearch) -> None:
+    other = toys.write_toy_data(toy.directory / "other.toy.csv", n=90)
+    joined = joining(toy, toy.events(toy.request(**SMALL)), data=str(other))
+    joined.ended()
+    (error,) = joined.errors
+    assert isinstance(error, StudyError)
+    assert "must see the data of the search" in str(error)
+    assert toy.study().status["state"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_plugins_is_refused(toy: ToySearch) -> None:
+    events = toy.events(toy.request(**SMALL))
+    next(event for event in events if isinstance(event, DataLoaded))
+    worker = Worker(
+        "toy",
+        load_registry(third_party=False),
+        studies=toy.directory / "studies",
+        device="cpu",
+        idle=30.0,
+    )
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            worker.run()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    study = toy.study()
+    while not study.store.jobs().workers() and thread.is_alive():
+        time.sleep(0.02)
+    list(events)
+    worker.leave()
+    thread.join(30)
+    study.close()
+    assert errors, "the search was over before it looked"
+    assert isinstance(errors[0], PluginError)
+    assert "'toy/small' is missing here" in str(errors[0])
+
+
+@pytest.mark.parametrize("said", ["0", "soon", "-3", "100000"])
+def test_the_grace_is_a_number(toy: ToySearch, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("AUTOML_TRANSFER_GRACE", said)
+    with pytest.raises(UsageError, match="AUTOML_TRANSFER_GRACE must be a number of seconds"):
+        toy.run()
+
+
+@pytest.mark.parametrize(("workers", "why"), [(0, "from 1 to 64"), (65, "from 1 to 64")])
+def test_workers_are_counted(toy: ToySearch, workers: int, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        toy.request(workers=workers)
+
+
+def test_workers_choose_their_devices(toy: ToySearch) -> None:
+    with pytest.raises(UsageError, match="chooses the devices itself"):
+        toy.request(workers=2, devices=("cpu", "cpu"))
+
+
+def test_a_worker_waits_for_its_study_and_says_what_is_missing(tmp_path: Path) -> None:
+    worker = Worker("gone", load_registry(third_party=False), studies=tmp_path, idle=0.2)
+    with pytest.raises(StudyError, match="needs the directory of its study"):
+        worker.run()
