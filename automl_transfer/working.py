@@ -19,6 +19,7 @@ from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.stages.fleet import here_is, result_of
+from automl_transfer.stages.following import usual_hang
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
 from automl_transfer.store import Store
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 """Between two looks while there is nothing to do."""
 IDLE_SECONDS = 1800.0
-HANG_SECONDS = 600.0
-"""After which a trial whose steps do not go on is given up, with the process."""
 HUNG = 75
 """Exit code of a process that was given up (EX_TEMPFAIL): whoever started it may start another."""
 
@@ -62,7 +61,7 @@ class Worker:
         device: str = "auto",
         threads: int | None = None,
         idle: float = IDLE_SECONDS,
-        hang: float = HANG_SECONDS,
+        hang: float | None = None,
         grace: float | None = None,
         parent: int | None = None,
         tell: Callable[[str], None] = lambda _: None,
@@ -78,7 +77,8 @@ class Worker:
             device: Where to train.
             threads: Of the CPU.
             idle: Seconds without anything to do after which it goes.
-            hang: See :data:`HANG_SECONDS`.
+            hang: Seconds without a step after which a trial is given up, with the process; None:
+                see :func:`.usual_hang`.
             grace: Seconds after which a process without a sign of life is given up; None: as
                 usual.
             parent: The process that it goes with; None: it goes by itself.
@@ -92,7 +92,7 @@ class Worker:
         self._device = device
         self._threads = threads
         self._idle = idle
-        self._hang = hang
+        self._hang = usual_hang() if hang is None else hang
         self._grace = grace
         self._parent = parent
         self._tell = tell

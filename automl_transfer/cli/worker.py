@@ -47,10 +47,8 @@ ends with code 143, Ctrl-C with 130; a second one ends at once.""",
 )
 @click.option(
     "--hang",
-    default="10m",
     metavar="TIME",
-    show_default=True,
-    help="Give up a trial that has done no step for so long.",
+    help="Give up a trial that has done no step for so long.  [default: 10m]",
 )
 @click.option("--with", "parent", type=int, hidden=True, help="Go when this process goes.")
 @click.option("--quiet", is_flag=True, help="Say nothing but what goes wrong.")
@@ -64,7 +62,7 @@ def worker(
     device: str,
     threads: int | None,
     idle: str,
-    hang: str,
+    hang: str | None,
     parent: int | None,
     quiet: bool,
 ) -> None:
@@ -86,7 +84,7 @@ def worker(
         device=device,
         threads=threads,
         idle=parse_duration(idle),
-        hang=parse_duration(hang),
+        hang=None if hang is None else parse_duration(hang),
         parent=parent,
         tell=(lambda _: None) if quiet else inform,
     )

@@ -17,7 +17,7 @@ from automl_transfer.events import Note, Progress
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Bench, Context
 from automl_transfer.stages.evaluate import Stop, arguments
-from automl_transfer.stages.following import following
+from automl_transfer.stages.following import following, usual_hang
 
 if TYPE_CHECKING:
     from automl_transfer.training.run import EpochReport
@@ -286,7 +286,7 @@ def _watched(
     tuning: Tuning, rung: int, number: int, amid: Path
 ) -> Generator[Progress, None, EpochReport]:
     """Trains to a rung, and tells how far it is meanwhile."""
-    steps = following(lambda told: tuning.advance(rung, told, amid))
+    steps = following(lambda told: tuning.advance(rung, told, amid), usual_hang())
     while True:
         try:
             done, total = next(steps)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from automl_transfer.contracts import Progress
+from automl_transfer.errors import TrialError, UsageError
 from automl_transfer.events import Event
 from automl_transfer.events import Progress as Step
 
@@ -20,29 +23,69 @@ _PATIENCE = 5.0
 """For a function that is to end early, but does not report and so does not know it yet."""
 
 
+HANG_SECONDS = 600.0
+"""After which a training whose steps do not go on is given up."""
+HANG_VARIABLE = "AUTOML_TRANSFER_HANG"
+"""Environment variable with another number of seconds."""
+
+
+class HungError(TrialError):
+    """The work goes on no more, and cannot be interrupted."""
+
+    kind = "hung"
+
+
+def usual_hang() -> float:
+    """Seconds after which work is taken for hung: as the environment says, or
+    :data:`HANG_SECONDS`.
+
+    Raises:
+        UsageError: The environment says what is no number of at least 1.
+    """
+    said = os.environ.get(HANG_VARIABLE)
+    if not said:
+        return HANG_SECONDS
+    try:
+        found = float(said)
+    except ValueError:
+        found = 0.0
+    if not found >= 1:
+        raise UsageError(f"{HANG_VARIABLE} must be a number of seconds from 1, but is {said!r}.")
+    return found
+
+
 class _AbandonedError(BaseException):
     """Raised in the function where it reports, when nobody follows it any more."""
 
 
-def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None, T]:
+def following(
+    work: Callable[[Progress], T], hang: float = float("inf")
+) -> Generator[tuple[int, int], None, T]:
     """Runs ``work`` in a thread.
 
     Args:
         work: Calls its argument with how many are done and how many there are.
+        hang: Seconds without a call after which it is given up. What hangs in a driver or a file
+            system cannot be ended: its thread is left behind.
 
     Yields:
         The latest of these, as often as one looks, and the last one.
 
     Returns:
         What ``work`` returned; what it raised is raised here.
+
+    Raises:
+        HungError: It went on no more.
     """
     latest: tuple[int, int] | None = None
     results: list[T] = []
     errors: list[BaseException] = []
     abandoned = threading.Event()
+    heard = time.monotonic()
 
     def progress(done: int, total: int) -> None:
-        nonlocal latest
+        nonlocal latest, heard
+        heard = time.monotonic()
         if abandoned.is_set():
             raise _AbandonedError
         latest = (done, total)
@@ -64,6 +107,11 @@ def following(work: Callable[[Progress], T]) -> Generator[tuple[int, int], None,
             if latest is not None and latest != told:
                 told = latest
                 yield told
+            if running and time.monotonic() - heard > hang:
+                raise HungError(
+                    f"No step was done for {time.monotonic() - heard:.0f} s, so it was given up. "
+                    "A file that cannot be read, or a driver, may be the cause."
+                )
     finally:
         abandoned.set()
         thread.join(_PATIENCE)

@@ -38,7 +38,7 @@ def end_all() -> None:
                 pipe.close()
 
 
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
     """Waits until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -23,7 +23,7 @@ from tests.chaos.servers import Server
 from tests.chaos.workers import GRACE
 from tests.test_store import outcome
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 def ledger(path: Path) -> list[list]:
@@ -69,7 +69,7 @@ def test_fifty_kills_lose_alter_and_double_nothing(url: str, tmp_path: Path) -> 
         if all(one.state in ("done", "failed") for one in store.jobs().standings()):
             break
     for worker in workers:
-        assert worker.wait(120) == 0, (tmp_path / "log").read_text()[-2000:]
+        assert worker.wait(200) == 0, (tmp_path / "log").read_text()[-2000:]
     found = store.jobs().standings()
     assert kills == 50, "the kills did not come to pass"
     assert len(found) == 200
@@ -230,7 +230,7 @@ def test_time_zones_of_workers_do_not_matter(server: Server, tmp_path: Path, mon
     monkeypatch.setenv("PGTZ", "America/New_York")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     workers = [started("work", url, str(tmp_path / "ledger"), "0.3") for _ in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [worker.wait(200) for worker in workers] == [0, 0]
     rows = ledger(tmp_path / "ledger")
     assert Counter(row[0] for row in rows) == {"begun": 20, "told": 20}
     store.close()

@@ -23,7 +23,7 @@ from tests.chaos.processes import ROOT, end_all, started, until
 from tests.chaos.servers import Server
 from tests.chaos.workers import GRACE
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 def comparable(outcomes: list[Outcome]) -> list[object]:
@@ -101,7 +101,7 @@ def test_sigterm_keeps_the_trial_for_another_worker(directory: Path, alone: list
     assert worker.wait(10) == 143
     said = log(directory, "w")
     assert "is kept, for another worker" in said or '"jobs": ' in said
-    assert leader.wait(120) == 0
+    assert leader.wait(200) == 0
     assert comparable(trials(directory)) == alone
 
 
@@ -118,7 +118,7 @@ def test_a_search_that_is_killed_again_and_again_comes_to_the_same(
             kills += 1
         leader.wait()
     assert kills >= 3
-    assert started("lead", str(directory), "1", log=directory / "log").wait(120) == 0
+    assert started("lead", str(directory), "1", log=directory / "log").wait(200) == 0
     assert comparable(trials(directory)) == alone
 
 
@@ -140,7 +140,7 @@ def test_sigterm_ends_a_search_within_ten_seconds_and_it_goes_on_amid_a_rung(
         assert study.status["state"] == "interrupted"
         study.close()
         assert list(parked.glob("*/amid/trial.json")) or list(parked.glob("*/0*/trial.json"))
-    assert started("lead", str(directory), "1", log=directory / "log").wait(120) == 0
+    assert started("lead", str(directory), "1", log=directory / "log").wait(200) == 0
     assert comparable(trials(directory)) == alone
 
 
@@ -158,7 +158,7 @@ def test_a_server_that_is_restarted_during_a_search(
     server.stop("immediate")
     time.sleep(8)
     server.start()
-    assert leader.wait(180) == 0, log(directory)[-3000:]
+    assert leader.wait(240) == 0, log(directory)[-3000:]
     assert "is away" in log(directory), "nobody noticed"
     assert worker.wait(60) == 0
     assert json.loads(log(directory, "w").splitlines()[-1])["reason"] == "the search is finished"
@@ -173,14 +173,29 @@ def test_a_hung_loader_costs_its_trial_and_no_more(
     until(lambda: (directory / "studies" / "toy" / "study.db").exists())
     monkeypatch.setenv("CHAOS_HANGS", "1")
     worker = started("toy_worker", str(directory), "", "2", log=directory / "w")
-    assert worker.wait(120) == 75
+    assert worker.wait(200) == 75
     assert (directory / "hung").read_text() == str(worker.pid)
-    assert leader.wait(120) == 0
+    assert leader.wait(200) == 0
     found = comparable(trials(directory))
     (row,) = [row for row, other in zip(found, alone, strict=True) if row != other][:1]
     assert "hung: no step was done for" in str(row[4])  # type: ignore[index]
     states = [str(one[3]) for one in found]  # type: ignore[index]
     assert states.count("failed") == 1
+
+
+def test_a_hung_loader_in_the_search_itself(
+    directory: Path, alone: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / toy.HANG).touch()
+    monkeypatch.setenv("CHAOS_HANGS", "1")
+    monkeypatch.setenv("AUTOML_TRANSFER_HANG", "2")
+    leader = started("lead", str(directory), "1", log=directory / "log")
+    assert leader.wait(200) == 0, log(directory)[-3000:]
+    assert (directory / "hung").read_text() == str(leader.pid)
+    found = comparable(trials(directory))
+    failed = [row for row in found if row[3] == "failed"]  # type: ignore[index]
+    assert len(failed) == 1
+    assert "hung: No step was done for" in str(failed[0][4])  # type: ignore[index]
 
 
 def test_local_workers_that_die_are_started_again(directory: Path, monkeypatch) -> None:

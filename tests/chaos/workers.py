@@ -103,6 +103,9 @@ def lead(directory: str, workers: str, storage: str = "") -> None:
     except TerminatedError:
         events.close()  # type: ignore[attr-defined]
         sys.exit(143)
+    from automl_transfer.cli import _leave_behind
+
+    _leave_behind(0)
 
 
 def toy_worker(directory: str, storage: str = "", hang: str = "600") -> None:
