@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
 from pathlib import Path
+
+
+def _free_port() -> int:
+    """Of those that no outgoing connection is given: whoever tries to reach a server that is away
+    at such a port would now and then reach itself, and keep the server from coming back."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Server:
@@ -18,9 +30,7 @@ class Server:
         self._data = home / "data"
         self._home = home
         self._made = 0
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = _free_port()
         # The server refuses to run as root.
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         home.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from automl_transfer.errors import PluginError, StudyError, UsageError
-from automl_transfer.events import DataLoaded, Event
+from automl_transfer.events import DataLoaded, Event, Progress
 from automl_transfer.outcome import Outcome
 from automl_transfer.plugins import load_registry
 from automl_transfer.stages import divided
@@ -41,10 +41,14 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySearch:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches take so long that two processes can share them."""
+    slowed(monkeypatch, 0.02)
+
+
+def slowed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     whole = toys._Encoder.batch
 
     def batch(self: Any, rows: Any, generator: Any = None) -> Any:
-        time.sleep(0.02)
+        time.sleep(seconds)
         return whole(self, rows, generator)
 
     monkeypatch.setattr(toys._Encoder, "batch", batch)
@@ -246,3 +250,48 @@ def test_a_worker_waits_for_its_study_and_says_what_is_missing(tmp_path: Path) -
     worker = Worker("gone", load_registry(third_party=False), studies=tmp_path, idle=0.2)
     with pytest.raises(StudyError, match="needs the directory of its study"):
         worker.run()
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that was kept amid a rung goes on from the last rung if that is damaged."""
+    from automl_transfer.stages import advancing
+    from automl_transfer.training.tuning import Tuning
+
+    slowed(monkeypatch, 0.004)
+    request = toy.request(
+        **SMALL | {"trials": 8, "epochs": 100, "strategies": ("full",)}, study="toy"
+    )
+    toy.run(toy.request(**vars(request) | {"study": "alone"}))
+    monkeypatch.setattr("automl_transfer.training.tuning.AMID_SECONDS", 0.0)
+    parked = toy.directory / "studies" / "toy" / "parked"
+    events = toy.events(request)
+    for event in events:
+        both = {path.parent.parent for path in parked.glob("*/amid/trial.json")} & {
+            path.parent.parent for path in parked.glob("*/0*/trial.json")
+        }
+        if both and isinstance(event, Progress):
+            break
+    events.close()  # type: ignore[attr-defined]
+    places = list(parked.glob("*/amid/*.safetensors"))
+    assert places, "nothing was kept amid a rung"
+    for path in places:
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 1
+        path.write_bytes(content)
+    loaded: list[Path] = []
+    whole = Tuning.load.__func__  # type: ignore[attr-defined]
+
+    def load(cls: type[Tuning], place: Path, **arguments: Any) -> Tuning:
+        found: Tuning = whole(cls, place, **arguments)
+        loaded.append(place)
+        return found
+
+    monkeypatch.setattr(Tuning, "load", classmethod(load))
+    toy.run(request)
+    assert not [path for path in loaded if path.name == advancing.AMID]
+    assert [row.value for row in toy.study().trials] == [
+        row.value for row in toy.study("alone").trials
+    ]
