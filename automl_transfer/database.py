@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import sqlite3
 import time
@@ -189,7 +190,9 @@ def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
         options: dict[str, Any] = {}
         if parsed.get_backend_name() != "sqlite":
             options = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
-        if parsed.drivername == "postgresql":
+        if parsed.drivername == "postgresql" and (
+            importlib.util.find_spec("psycopg") or not importlib.util.find_spec("psycopg2")
+        ):
             parsed = parsed.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(parsed, **options)
     except ImportError as error:

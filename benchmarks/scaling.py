@@ -72,7 +72,7 @@ def _trials(place: Path, counts: list[int]) -> str:
     subprocess.run(
         [*command, "data", "sample", "digits", str(images)], check=True, capture_output=True
     )
-    for folder in images.iterdir():
+    for folder in filter(Path.is_dir, images.iterdir()):
         for extra in sorted(folder.iterdir())[60:]:
             extra.unlink()
     rows = []
