@@ -37,6 +37,10 @@ class Feed(Protocol):
         """Pooled features, shape (n, d), of what was loaded."""
         ...
 
+    def part(self, loaded: Any, places: slice) -> Any:
+        """Some samples of what was loaded."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
@@ -56,6 +60,12 @@ class Encoded:
     def features(self, chosen: Chosen, loaded: Batch) -> torch.Tensor:
         """Runs the network."""
         return self.network(to_device(loaded, self.device))
+
+    def part(self, loaded: Batch, places: slice) -> Batch:
+        """Some of the encoded samples."""
+        if isinstance(loaded, dict):
+            return {key: value[places] for key, value in loaded.items()}
+        return loaded[places]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +109,14 @@ class Kept:
                 for value, dtype in zip(values, self.boundary.dtypes, strict=True)
             ]
         )
+
+    def part(
+        self, loaded: tuple[torch.Tensor, tuple[torch.Tensor, ...] | None], places: slice
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...] | None]:
+        """Some of the views and values."""
+        views, values = loaded
+        some = None if values is None else tuple(value[places] for value in values)
+        return views[places], some
 
 
 def ahead(

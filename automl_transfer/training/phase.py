@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,13 @@ from automl_transfer.plan import Phase
 from automl_transfer.training import adapters, freeze
 from automl_transfer.training.boundary import Boundary, Uncut, find_boundary
 from automl_transfer.training.compiling import Compiled
-from automl_transfer.training.device import autocast, needs_scaler, to_device
+from automl_transfer.training.device import (
+    autocast,
+    give_back_memory,
+    is_out_of_memory,
+    needs_scaler,
+    to_device,
+)
 from automl_transfer.training.feed import Encoded, Feed, Kept
 from automl_transfer.training.run import Run
 from automl_transfer.training.stages import tensor_names
@@ -75,6 +82,8 @@ class PhaseTraining:
         )
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=needs_scaler(run.device))
         self._steps = steps
+        self._parts = 1
+        """Into which a batch is divided."""
         self._feed: Feed | None = None
         self._compiled: Compiled | None = None
 
@@ -106,6 +115,10 @@ class PhaseTraining:
     def step(self, chosen: np.ndarray[Any, Any], loaded: Any, factor: float) -> torch.Tensor:
         """One step of the optimiser; returns the loss, on the device.
 
+        A batch that does not fit into memory goes through the network in halves, whose gradients
+        are added up: the step is the same but for statistics of batches. Later batches are
+        divided likewise.
+
         Args:
             chosen: Local indices of the samples.
             loaded: Of the feed.
@@ -114,6 +127,44 @@ class PhaseTraining:
         run = self._run
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
+        while (loss := self._tried(chosen, loaded)) is None:
+            # Here the error is gone, and with it what its frames held.
+            self.optimizer.zero_grad(set_to_none=True)
+            give_back_memory(run.device)
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(
+            [p for group in self.optimizer.param_groups for p in group["params"]], CLIP
+        )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss
+
+    def _tried(self, chosen: np.ndarray[Any, Any], loaded: Any) -> torch.Tensor | None:
+        """The loss of a batch, its gradients added up; None: it did not fit into memory, and is
+        to be tried in smaller parts."""
+        parts = min(self._parts, len(chosen))
+        ends = [len(chosen) * place // parts for place in range(parts + 1)]
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            losses = []
+            for start, end in pairwise(ends):
+                places = slice(start, end)
+                some = loaded if parts == 1 else self.feed.part(loaded, places)
+                loss = self._loss(chosen[places], some) * ((end - start) / len(chosen))
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+            return losses[0] if parts == 1 else torch.stack(losses).sum()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or parts == len(chosen):
+                raise
+        self._parts = 2 * parts
+        self._run.notes.append(
+            f"A batch of {len(chosen)} did not fit into memory: it is divided by {self._parts}."
+        )
+        return None
+
+    def _loss(self, chosen: np.ndarray[Any, Any], loaded: Any) -> torch.Tensor:
+        run = self._run
         if self._compiled is None:
             logits = self._logits(chosen, loaded)
         else:
@@ -121,21 +172,13 @@ class PhaseTraining:
         places = torch.from_numpy(chosen)
         if run.device.type == "cuda":
             places = places.pin_memory()
-        loss = run.model.link.loss(
+        loss: torch.Tensor = run.model.link.loss(
             logits.float(),
             run.learned[places.to(run.device, non_blocking=True)],
             class_weights=run.weights,
             label_smoothing=run.settings.label_smoothing,
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(
-            [p for group in self.optimizer.param_groups for p in group["params"]], CLIP
-        )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return loss.detach()
+        return loss
 
     def leave(self) -> None:
         """Takes adapters out, and proves that what was frozen has not moved.

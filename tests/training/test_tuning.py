@@ -353,11 +353,48 @@ def test_too_little_memory_has_a_name() -> None:
     from tests.training.test_trial import Failing
 
     def built() -> Any:
-        return backbone(Failing(1))
+        return backbone(Failing(0))
 
     plan = from_probed_head(Phase(name="l", share=1.0, trains={"layer": 1.0}), lr=1e-3)
     with pytest.raises(OutOfMemoryError, match="A batch of 4 must fit into memory"):
         tuning(plan, backbone=built, stages=stages_of(built(), any_card())).advance(6)
+
+
+class _Tight(nn.Module):
+    """Fits so many samples at once, as a device with little memory does, while it trains."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+        self.most = most
+        self.refused = 0
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled() and len(batch) > self.most:
+            self.refused += 1
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return torch.tanh(self.layer(batch))
+
+
+@pytest.mark.parametrize("most", [3, 2, 1])
+def test_a_batch_that_does_not_fit_is_halved_and_comes_to_the_same(most: int) -> None:
+    plan = from_probed_head(Phase(name="l", share=1.0, trains={"layer": 1.0}), lr=1e-2)
+    built: list[_Tight] = []
+
+    def trained(fits: int) -> tuple[Tuning, np.ndarray]:
+        def build() -> Any:
+            torch.manual_seed(0)
+            built.append(_Tight(fits))
+            return backbone(built[-1])
+
+        trial = tuning(plan, backbone=build, stages=stages_of(build(), any_card()))
+        return trial, trial.advance(6).probabilities
+
+    _, whole = trained(10**6)
+    trial, halved = trained(most)
+    assert built[-1].refused == {3: 1, 2: 1, 1: 2}[most]
+    assert "did not fit into memory: it is divided by" in trial.notes[0]
+    np.testing.assert_allclose(halved, whole, atol=1e-5)
 
 
 class Parkings:
