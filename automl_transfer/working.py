@@ -154,7 +154,7 @@ class Worker:
                     return f"there was nothing to do for {self._idle:.0f} s"
                 self._leaving.wait(POLL_SECONDS)
                 continue
-            self._carry_out(jobs, job)
+            self._carry_out(store, jobs, job)
             since = time.monotonic()
         return "it was asked to leave"
 
@@ -193,8 +193,21 @@ class Worker:
             except StopIteration as end:
                 return end.value, recognised[0]
 
-    def _carry_out(self, jobs: Jobs, job: Job) -> None:
+    def _carry_out(self, store: Store, jobs: Jobs, job: Job) -> None:
         self._left, self._stepped, self._job = float("inf"), time.monotonic(), job
+        try:
+            # The search may have come further between our look at its state and the claim.
+            setup = SharedSetup.read(store)
+            if setup is None or setup.revision != job.payload["revision"]:
+                self._job = None
+                jobs.release(job)
+                return
+            self._made_ready(setup)
+            self._stepped = time.monotonic()
+        except BaseException:
+            self._job = None
+            jobs.release(job)
+            raise
         try:
             result = self._result(job)
         except LeftError:

@@ -46,6 +46,7 @@ def divide(
     backbone: Backbone,
     positions: NDArray[np.int64],
     limit: float,
+    revision: str,
 ) -> Iterator[Event]:
     """Computes features that are not there yet, together with others.
 
@@ -60,6 +61,7 @@ def divide(
         backbone: As it was built here.
         positions: Samples, ascending, shape (n,).
         limit: Seconds of the study's clock at which to stop.
+        revision: Of the state of the search that workers need.
     """
     from automl_transfer.stages.frozen_features import feature_key
     from automl_transfer.training.features import extract
@@ -81,6 +83,7 @@ def divide(
     for place, (name, part) in enumerate(parts.items()):
         payload = {
             "what": WHAT,
+            "revision": revision,
             "backbone": card.id,
             "weights": weights.sha256 if weights else None,
             "key": key.digest,

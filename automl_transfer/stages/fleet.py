@@ -74,6 +74,7 @@ class Fleet:
         self._left: Callable[[], float] = lambda: float("inf")
         self._said: SimpleQueue[str] = SimpleQueue()
         self._setup: tuple[str, ...] | None = None
+        self._revision = ""
         jobs.withdraw()
 
     def helpers(self) -> int:
@@ -112,6 +113,7 @@ class Fleet:
         for place, (key, trial) in enumerate(waiting.items()):
             payload = {
                 "what": "trial",
+                "revision": self._revision,
                 "row": to_json(trial.row),
                 "ladder": list(ladder),
                 "rung": rung,
@@ -168,6 +170,7 @@ class Fleet:
                     backbone,
                     positions,
                     limit,
+                    self._revision,
                 )
         finally:
             pulse.stop()
@@ -183,7 +186,7 @@ class Fleet:
     def _publish(self) -> None:
         now = tuple(self._context.candidates)
         if self._setup != now:
-            SharedSetup.publish(self._context)
+            self._revision = SharedSetup.publish(self._context).revision
             self._setup = now
 
     def _train(

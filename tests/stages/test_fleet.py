@@ -41,14 +41,14 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySearch:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches take so long that two processes can share them."""
-    slowed(monkeypatch, 0.02)
+    slowed(monkeypatch, 0.02, plain=0.25)
 
 
-def slowed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+def slowed(monkeypatch: pytest.MonkeyPatch, seconds: float, plain: float = 0.0) -> None:
     whole = toys._Encoder.batch
 
     def batch(self: Any, rows: Any, generator: Any = None) -> Any:
-        time.sleep(seconds)
+        time.sleep(plain if generator is None and len(rows) <= 8 else seconds)
         return whole(self, rows, generator)
 
     monkeypatch.setattr(toys._Encoder, "batch", batch)
@@ -182,6 +182,51 @@ def test_features_that_do_not_fit_are_not_taken_in(tmp_path: Path) -> None:
     divided._take_in(group, ["a", "b"], tmp_path / "rows.npy")
     divided._take_in(group, ["a", "b"], tmp_path / "gone.npy")
     assert group.wrote == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_knows_an_earlier_state_learns_the_present_one(
+    toy: ToySearch, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features are asked for before any backbone is screened, fine-tunes after: between its look
+    at the state of the search and its claim a worker may sleep for as long as it likes."""
+    from automl_transfer.stages.shared_setup import SharedSetup
+
+    toy.run(toy.request(**SMALL, study="alone"))
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(toy.directory / "another"))
+    first: list[SharedSetup] = []
+    whole = Worker._work
+
+    def work(self: Worker, store: Any, jobs: Any) -> str:
+        claim = jobs.claim
+
+        def late(owner: str) -> Any:
+            if first and not late_once:
+                late_once.append(True)
+                deadline = time.monotonic() + 60
+                while time.monotonic() < deadline and not self._leaving.is_set():
+                    now = SharedSetup.read(store)
+                    if now is not None and now.revision != first[0].revision:
+                        break
+                    time.sleep(0.005)
+            found = claim(owner)
+            if found is not None and not first:
+                state = SharedSetup.read(store)
+                assert state is not None
+                first.append(state)
+            return found
+
+        jobs.claim = late
+        return whole(self, store, jobs)
+
+    late_once: list[bool] = []
+    monkeypatch.setattr(Worker, "_work", work)
+    joined = joining(toy, toy.events(toy.request(**SMALL)))
+    joined.ended()
+    assert not joined.errors
+    assert first and late_once, "it was never late"
+    assert first[0].candidates == ()
+    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
 
 
 @pytest.mark.slow
