@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.3
 """Between two looks while others work."""
+COUNT_SECONDS = 1.0
+"""For which it is known how many workers there are: planning a batch asks hundreds of times."""
 LATE_SECONDS = 10.0
 """Past the end of the time, after which nobody is waited for."""
 REPORT = "report.npy"
@@ -75,11 +77,15 @@ class Fleet:
         self._said: SimpleQueue[str] = SimpleQueue()
         self._setup: tuple[str, ...] | None = None
         self._revision = ""
+        self._counted = (-float("inf"), 0)
         jobs.withdraw()
 
     def helpers(self) -> int:
         """Other processes that work for this study now."""
-        return len(self._watch.alive())
+        now = time.monotonic()
+        if now - self._counted[0] >= COUNT_SECONDS:
+            self._counted = (now, len(self._watch.alive()))
+        return self._counted[1]
 
     @property
     def is_wanted(self) -> bool:
