@@ -21,7 +21,7 @@ from typing import Any
 from automl_transfer.cli.beginning import began
 from automl_transfer.errors import AutomlTransferError, PluginError
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 BROKEN_PIPE = 141
 
 __all__ = ["main"]
@@ -79,13 +79,15 @@ def _ended(arguments: Sequence[str] | None, own: bool) -> int:
 
 def _leave_behind(code: int) -> None:
     """Ends the process here if a thread is still at work: inside Torch it would take the process
-    down with an error when Python takes its state away."""
-    if threading.active_count() == 1:
-        return
-    from automl_transfer.stages.following import THREAD
+    down with an error when Python takes its state away. So too after Ctrl-C: where it came amid
+    the making of a class, Python would end as if nobody had handled it."""
+    if code not in (INTERRUPTED, TERMINATED):
+        if threading.active_count() == 1:
+            return
+        from automl_transfer.stages.following import THREAD
 
-    if all(thread.name != THREAD for thread in threading.enumerate()):
-        return
+        if all(thread.name != THREAD for thread in threading.enumerate()):
+            return
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

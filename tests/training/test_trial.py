@@ -124,26 +124,29 @@ def test_the_end_of_the_budget_breaks_the_trial_off(strategy: str) -> None:
 
 
 class Failing(nn.Module):
-    """Says of a batch of more than ``most`` samples, in training, what torch says of too large a
-    one."""
+    """Says of a batch of more than ``most`` samples what torch says of too large a one."""
 
     def __init__(
-        self, most: int, text: str = "DefaultCPUAllocator: can't allocate memory"
+        self,
+        most: int,
+        text: str = "DefaultCPUAllocator: can't allocate memory",
+        only_training: bool = False,
     ) -> None:
         super().__init__()
         self.layer = nn.Linear(8, 8)
         self.most = most
         self.text = text
+        self.only_training = only_training
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        if torch.is_grad_enabled() and len(batch) > self.most:
+        if len(batch) > self.most and (torch.is_grad_enabled() or not self.only_training):
             raise RuntimeError(self.text)
         return self.layer(batch)
 
 
 def test_too_little_memory_has_a_name() -> None:
     with pytest.raises(OutOfMemoryError, match="A batch of 4 must fit into memory, but does not"):
-        train(backbone(Failing(0)), BY_ID["full"])
+        train(backbone(Failing(0, only_training=True)), BY_ID["full"])
 
 
 def test_other_errors_keep_theirs() -> None:

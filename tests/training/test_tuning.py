@@ -353,7 +353,7 @@ def test_too_little_memory_has_a_name() -> None:
     from tests.training.test_trial import Failing
 
     def built() -> Any:
-        return backbone(Failing(0))
+        return backbone(Failing(0, only_training=True))
 
     plan = from_probed_head(Phase(name="l", share=1.0, trains={"layer": 1.0}), lr=1e-3)
     with pytest.raises(OutOfMemoryError, match="A batch of 4 must fit into memory"):
