@@ -91,6 +91,7 @@ def rows(url: str, count: str) -> None:
 
 def lead(directory: str, workers: str, storage: str = "") -> None:
     """A whole search over the toy data, with workers of its own that have its plugin."""
+    from automl_transfer.cli import _leave_behind
     from automl_transfer.cli.interrupt import TerminatedError, two_steps
     from tests.chaos.toy import request, searching
 
@@ -102,9 +103,7 @@ def lead(directory: str, workers: str, storage: str = "") -> None:
                 print(type(event).__name__, getattr(event, "text", ""), flush=True)
     except TerminatedError:
         events.close()  # type: ignore[attr-defined]
-        sys.exit(143)
-    from automl_transfer.cli import _leave_behind
-
+        _leave_behind(143)
     _leave_behind(0)
 
 
