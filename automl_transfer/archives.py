@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import bz2
 import errno
-import functools
 import gzip
-import hashlib
 import io
 import lzma
 import os
@@ -27,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from automl_transfer.checksum import sha256_of
 from automl_transfer.errors import DataError
 
 ZIP = ".zip"
@@ -101,8 +100,7 @@ def unpacked(path: Path, cache: Path, limits: Limits | None = None) -> Path:
         return path
     try:
         with path.open("rb") as file:
-            now = os.fstat(file.fileno())
-            digest = _digest(str(path), now.st_ino, now.st_size, now.st_mtime_ns)
+            digest = sha256_of(path)
             home = cache / HOME
             if not (home / digest).is_dir():
                 _fill(path, file, home, digest, limits or Limits())
@@ -113,14 +111,6 @@ def unpacked(path: Path, cache: Path, limits: Limits | None = None) -> Path:
             f"{str(path)!r} that fails: {error}. Make both accessible, with room on the disk; "
             f"AUTOML_TRANSFER_CACHE_DIR names another place; {_BY_HAND}."
         ) from error
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(path: str, inode: int, size: int, changed: int) -> str:
-    # The rest of the key makes a file that was replaced be read again; one that was not is asked
-    # for by several stages, and to read 50 GB takes a minute.
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fill(path: Path, file: IO[bytes], home: Path, digest: str, limits: Limits) -> None:

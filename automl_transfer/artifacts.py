@@ -24,6 +24,8 @@ from automl_transfer.recommendation import SCHEMA, Recommendation
 from automl_transfer.request import SearchRequest, hide_password
 
 STUDY_TOML = "study.toml"
+MANIFEST = "manifest.parquet"
+RECOMMENDATION = "recommendation.json"
 DATABASE = "study.db"
 MODEL = "model"
 HELD_OUT = "held_out.npz"
@@ -33,6 +35,14 @@ WRONG_LABELS = "mislabelled.json"
 _STILLS_TOGETHER = 32
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+")
+
+
+def changed(path: Path) -> int:
+    """Another number when a file is another; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @contextmanager
@@ -165,7 +175,7 @@ class StudyDirectory:
                 **labels,
             }
         )
-        with replacing(self.path / "manifest.parquet") as temporary:
+        with replacing(self.path / MANIFEST) as temporary:
             pq.write_table(table, temporary)
 
     def write_quarantined(self, dataset: Dataset) -> None:
@@ -184,28 +194,25 @@ class StudyDirectory:
         wrote ``id``, ``source``, ``class`` and ``part`` only."""
         import pyarrow.parquet as pq
 
-        columns: dict[str, list[Any]] = pq.read_table(self.path / "manifest.parquet").to_pydict()
+        columns: dict[str, list[Any]] = pq.read_table(self.path / MANIFEST).to_pydict()
         return columns
+
+    def predictions(self, number: int) -> Path:
+        """The file with what a trial predicted."""
+        return self.path / "predictions" / f"{number:06d}.npy"
 
     def write_predictions(self, number: int, probabilities: NDArray[np.float32]) -> None:
         """Keeps what a trial predicted for the validation part, shape (n_val, c)."""
-        with replacing(self.path / "predictions" / f"{number:06d}.npy") as temporary:
+        with replacing(self.predictions(number)) as temporary:
             np.save(temporary, probabilities.astype(np.float32), allow_pickle=False)
 
     def read_predictions(self, number: int) -> NDArray[np.float32] | None:
         """What :meth:`write_predictions` kept, or None."""
-        path = self.path / "predictions" / f"{number:06d}.npy"
         try:
-            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+            stored = np.load(self.predictions(number), allow_pickle=False)
+            return np.asarray(stored, dtype=np.float32)
         except Exception:  # there is none, or it is damaged in one of many ways
             return None
-
-    def predictions_stamp(self, number: int) -> int:
-        """Another number when what is kept is another; 0 where nothing is."""
-        try:
-            return (self.path / "predictions" / f"{number:06d}.npy").stat().st_mtime_ns
-        except OSError:
-            return 0
 
     def write_held_out(
         self, positions: NDArray[np.int64], probabilities: NDArray[np.float32]
@@ -350,7 +357,7 @@ class StudyDirectory:
 
     def write_recommendation(self, recommendation: Recommendation) -> None:
         """Writes ``recommendation.json``."""
-        self.write_json("recommendation.json", to_json(recommendation))
+        self.write_json(RECOMMENDATION, to_json(recommendation))
 
     def read_recommendation(self) -> Recommendation | None:
         """The stored answer, or None before there is one. What an older schema does not have is
@@ -359,7 +366,7 @@ class StudyDirectory:
         Raises:
             StudyError: It is damaged, or of a newer version.
         """
-        path = self.path / "recommendation.json"
+        path = self.path / RECOMMENDATION
         try:
             data = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections.abc import Callable
@@ -41,6 +42,25 @@ def parse_duration(text: str) -> float:
             f"A duration is a number with s, m, h or d (90s, 5m, 1h30m, 2d), but got {text!r}."
         )
     return sum(float(number) * _UNITS[unit] for number, unit in _PIECE.findall(cleaned))
+
+
+def environment_seconds(name: str, usual: float, most: float = math.inf) -> float:
+    """Seconds that a variable of the environment says, or ``usual`` where it says nothing.
+
+    Raises:
+        UsageError: It says what is no number from 1 to ``most``.
+    """
+    said = os.environ.get(name)
+    if not said:
+        return usual
+    try:
+        found = float(said)
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= most:
+        until = f" to {most:.0f}" if math.isfinite(most) else ""
+        raise UsageError(f"{name} must be a number of seconds from 1{until}, but is {said!r}.")
+    return found
 
 
 def format_duration(seconds: float) -> str:

@@ -6,9 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -63,22 +61,11 @@ class Database:
         if patience is None:
             patience = (LOCKED_SECONDS if self.is_file else AWAY_SECONDS) if writes else 0.0
         self._patience = patience
+        # Of transactions that write to a SQLite file one waits for the other: without that two
+        # that read before they write would fail, however long they may wait.
         self._writing = self.engine.execution_options(**{_WRITES: True})
         # A server that has never been reached is more likely a mistake in its URL.
         self._reached = self.is_file
-
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads."""
-        with self.engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that writes. Of those of a SQLite file one waits for the other: without
-        that two that read before they write would fail, however long they may wait."""
-        with self._writing.begin() as connection:
-            yield connection
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """What ``work`` returns; it may be called several times.
@@ -86,7 +73,7 @@ class Database:
         Raises:
             StudyError: It cannot be read.
         """
-        return self._told("read", self.reading, work)
+        return self._told("read", self.engine, work)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Likewise. A commit that got through without our being told of it is done again: what
@@ -95,9 +82,9 @@ class Database:
         Raises:
             StudyError: It cannot be written.
         """
-        return self._told("written", self.writing, work)
+        return self._told("written", self._writing, work)
 
-    def make(self, tables: sa.MetaData) -> None:
+    def make(self, *tables: sa.MetaData) -> None:
         """Makes the tables that are not there yet; any number of processes may do so at once.
 
         Raises:
@@ -108,14 +95,15 @@ class Database:
             if connection.dialect.name == "postgresql":
                 # CREATE TABLE IF NOT EXISTS fails where two do it at the same moment.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
-            tables.create_all(connection)
+            for some in tables:
+                some.create_all(connection)
 
         self.write(work)
 
     def _told(
         self,
         verb: str,
-        begin: Callable[[], AbstractContextManager[sa.Connection]],
+        engine: sa.Engine,
         work: Callable[[sa.Connection], T],
     ) -> T:
         from tenacity import (
@@ -125,10 +113,11 @@ class Database:
             wait_random_exponential,
         )
 
-        waits: list[float] = []
+        waited = False
 
         def warn(state: Any) -> None:
-            if not waits:
+            nonlocal waited
+            if not waited:
                 cause = _cause(state.outcome.exception())
                 _LOG.warning(
                     "The database %s is away (%s); waiting for it, %.0f s at the most.",
@@ -136,10 +125,10 @@ class Database:
                     cause,
                     self._patience,
                 )
-            waits.append(time.monotonic())
+            waited = True
 
         def once() -> T:
-            with begin() as connection:
+            with engine.begin() as connection:
                 return work(connection)
 
         try:
@@ -157,7 +146,7 @@ class Database:
                 f"The database {self.shown!r} cannot be {verb}: {cause}. {_next_step(cause)}"
             ) from None
         self._reached = True
-        if waits:
+        if waited:
             _LOG.warning("The database %s is back.", self.shown)
         return found
 

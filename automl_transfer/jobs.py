@@ -9,7 +9,6 @@ before its first sign of life is noticed as any other.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +18,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from automl_transfer.budget import environment_seconds
 from automl_transfer.database import Database, insert_new
-from automl_transfer.errors import UsageError
 
 TABLES = sa.MetaData()
 _JOBS = sa.Table(
@@ -87,18 +86,7 @@ def usual_grace() -> float:
     Raises:
         UsageError: The environment says what is no number from 1 to 86,400.
     """
-    said = os.environ.get(GRACE_VARIABLE)
-    if not said:
-        return GRACE_SECONDS
-    try:
-        found = float(said)
-    except ValueError:
-        found = 0.0
-    if not 1 <= found <= 86_400:
-        raise UsageError(
-            f"{GRACE_VARIABLE} must be a number of seconds from 1 to 86400, but is {said!r}."
-        )
-    return found
+    return environment_seconds(GRACE_VARIABLE, GRACE_SECONDS, most=86_400)
 
 
 class Jobs:

@@ -118,8 +118,7 @@ class Store:
         return found
 
     def _create(self) -> None:
-        self._database.make(_METADATA)
-        self._database.make(TABLES)
+        self._database.make(_METADATA, TABLES)
         if self._schema() is None:
             self._database.write(
                 lambda connection: insert_new(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,14 @@ from automl_transfer.jsonable import from_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
-from automl_transfer.stages.fleet import here_is, result_of
+from automl_transfer.stages.fleet import failure, here_is, result_of
 from automl_transfer.stages.following import usual_hang
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
 from automl_transfer.store import Store
 
 if TYPE_CHECKING:
+    from automl_transfer.cards import ModalityCard
+    from automl_transfer.dataset import Dataset
     from automl_transfer.stages.context import Bench
     from automl_transfer.stages.handover import Setup
 
@@ -146,9 +148,9 @@ class Worker:
         while not self._leaving.is_set():
             if (store.get("status") or {}).get("state") == "finished":
                 return "the search is finished"
-            setup = SharedSetup.read(store)
-            ready = setup is not None and self._made_ready(setup)
-            job = jobs.claim(self._name) if ready else None
+            if self._bench is None:
+                self._learn(store)
+            job = None if self._bench is None else jobs.claim(self._name)
             if job is None:
                 if time.monotonic() - since > self._idle:
                     return f"there was nothing to do for {self._idle:.0f} s"
@@ -158,10 +160,11 @@ class Worker:
             since = time.monotonic()
         return "it was asked to leave"
 
-    def _made_ready(self, setup: SharedSetup) -> bool:
-        """Loads what the present state of the search needs, if that is not there yet."""
-        if self._bench is not None and self._bench[0] == setup.revision:
-            return True
+    def _learn(self, store: Store) -> None:
+        """Loads what the present state of the search needs; nothing before there is one."""
+        setup = SharedSetup.read(store)
+        if setup is None:
+            return
         from automl_transfer.training.device import choose_device, prepare_process
 
         setup.require_plugins(self._registry)
@@ -172,9 +175,9 @@ class Worker:
         bench.set_device(choose_device(self._device))
         prepare_process(bench.device, self._threads)
         self._bench = (setup.revision, bench, unpacked)
-        return True
 
-    def _loaded(self, request: SearchRequest, setup: SharedSetup) -> tuple[Any, Any]:
+    def _loaded(self, request: SearchRequest, setup: SharedSetup) -> tuple[Dataset, ModalityCard]:
+        from automl_transfer.stages.again import ended
         from automl_transfer.stages.context import cache_directory
         from automl_transfer.stages.load import opened, recognise_data
         from automl_transfer.training.array_cache import ArrayCache
@@ -186,49 +189,45 @@ class Worker:
         path = Path(request.data)
         recognised = recognise_data(path, request.options, self._registry)
         cache = ArrayCache(cache_directory(), request.cache_size)
-        steps = opened(self._registry, recognised, path, request.options, cache)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value, recognised[0]
+        dataset = ended(opened(self._registry, recognised, path, request.options, cache))
+        return dataset, recognised[0]
 
     def _carry_out(self, store: Store, jobs: Jobs, job: Job) -> None:
         self._left, self._stepped, self._job = float("inf"), time.monotonic(), job
-        try:
-            # The search may have come further between our look at its state and the claim.
-            setup = SharedSetup.read(store)
-            if setup is None or setup.revision != job.payload["revision"]:
-                self._job = None
-                jobs.release(job)
-                return
-            self._made_ready(setup)
+        if not self._knows(job):
+            # The search has come further since we looked at its state.
+            try:
+                self._learn(store)
+            except BaseException:
+                self._put_back(jobs, job)
+                raise
             self._stepped = time.monotonic()
-        except BaseException:
-            self._job = None
-            jobs.release(job)
-            raise
+        if not self._knows(job):
+            self._put_back(jobs, job)
+            self._leaving.wait(POLL_SECONDS)
+            return
         try:
             result = self._result(job)
         except LeftError:
-            self._job = None
-            jobs.release(job)
+            self._put_back(jobs, job)
             self._tell("What was under way is kept, for another worker to go on with.")
             return
         except Exception as error:
-            result = {
-                "device": self._device,
-                "seconds": 0.0,
-                "step_seconds": None,
-                "reason": reason_of(error),
-                "report": None,
-            }
+            result = failure(self._device, reason_of(error))
         finally:
             self._job = None
         if self._left is None or not jobs.finish(job, result):
             self._tell("What was done was given to another worker meanwhile; its result counts.")
             return
         self._done += 1
+
+    def _put_back(self, jobs: Jobs, job: Job) -> None:
+        self._job = None  # so that no sign of life takes it for lost
+        jobs.release(job)
+
+    def _knows(self, job: Job) -> bool:
+        """Whether what is loaded is of the state of the search that a job needs."""
+        return self._bench is not None and self._bench[0] == job.payload["revision"]
 
     def _result(self, job: Job) -> dict[str, Any]:
         """What comes of a job."""
@@ -288,16 +287,7 @@ class Worker:
             "file that cannot be read, or a driver, may be the cause"
         )
         with contextlib.suppress(AutomlTransferError):
-            jobs.finish(
-                job,
-                {
-                    "device": self._device,
-                    "seconds": silent,
-                    "step_seconds": None,
-                    "reason": reason,
-                    "report": None,
-                },
-            )
+            jobs.finish(job, failure(self._device, reason, silent))
             jobs.leave(self._name)
         self._tell(f"The trial is {reason}.")
         os._exit(HUNG)
@@ -341,32 +331,3 @@ class Worker:
         if not path.is_relative_to(self._files.path.resolve()):
             raise StudyError(f"A job names a place outside its study: {name!r}.")
         return path
-
-
-@contextlib.contextmanager
-def leaving_on(worker: Worker, signals: tuple[int, ...], patience: float) -> Iterator[list[int]]:
-    """Within the block a signal makes the worker leave, a second one ends the process, and so
-    does the time: who asks by SIGTERM will kill soon.
-
-    Yields:
-        The signals that came, as they come.
-    """
-    import signal
-
-    came: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        came.append(number)
-        if len(came) > 1:
-            os._exit(128 + number)
-        worker.leave()
-        timer = threading.Timer(patience, os._exit, (128 + number,))
-        timer.daemon = True
-        timer.start()
-
-    before = {number: signal.signal(number, handle) for number in signals}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

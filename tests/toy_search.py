@@ -8,11 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from automl_transfer.events import Event
+from automl_transfer.outcome import Outcome
 from automl_transfer.plugins import load_registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.searching import run_search
 from automl_transfer.study import Study
 from automl_transfer.testing.toy import toy_plugin, write_toy_data
+
+
+def comparable(outcomes: Sequence[Outcome]) -> list[tuple[object, ...]]:
+    """What must be the same of trials, however they came about."""
+    return [
+        (
+            row.number,
+            row.stage,
+            row.configuration,
+            row.state,
+            row.reason,
+            row.value,
+            row.metrics,
+            row.proof,
+        )
+        for row in outcomes
+    ]
 
 
 class ToySearch:

@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 GRACE = 9.0
-"""Seconds after SIGTERM in which the search ends by itself: who sends it kills soon after."""
+"""Seconds after SIGTERM in which a process ends by itself: who sends it kills soon after."""
 FIRST = b"\nStopping. What has ended is stored; Ctrl-C again stops at once.\n"
 TERMINATED = b"\nStopping, as asked by SIGTERM. What has ended is stored.\n"
 SHOW_CURSOR = b"\x1b[?25h"
@@ -40,14 +40,39 @@ def two_steps() -> Iterator[None]:
                 os.write(2, SHOW_CURSOR)
             os._exit(code)
         if number == signal.SIGTERM:
-            timer = threading.Timer(GRACE, os._exit, (code,))
-            timer.daemon = True
-            timer.start()
+            _end_soon(code)
             os.write(2, TERMINATED)
             raise TerminatedError
         os.write(2, FIRST)
         raise KeyboardInterrupt
 
+    with _handled(handle):
+        yield
+
+
+@contextmanager
+def leaving(leave: Callable[[], None]) -> Iterator[list[int]]:
+    """Within the block a first SIGINT or SIGTERM calls ``leave``, a second ends the process, and
+    so does the time: who asks by SIGTERM kills soon after.
+
+    Yields:
+        The signals that came, as they come.
+    """
+    came: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            os._exit(128 + number)
+        leave()
+        _end_soon(128 + number)
+
+    with _handled(handle):
+        yield came
+
+
+@contextmanager
+def _handled(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [(number, signal.signal(number, handle)) for number in numbers]
     try:
@@ -55,3 +80,10 @@ def two_steps() -> Iterator[None]:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def _end_soon(code: int) -> None:
+    """Ends the process when its time is over, whatever it is at then."""
+    timer = threading.Timer(GRACE, os._exit, (code,))
+    timer.daemon = True
+    timer.start()

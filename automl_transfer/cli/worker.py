@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-
 import click
 
 from automl_transfer.budget import parse_duration
 from automl_transfer.cli.options import GroupedCommand, storage_option, studies_option
-
-PATIENCE = 9.0
-"""Seconds to keep the trial after SIGTERM: those who send it kill after ten at the least."""
 
 
 @click.command(
@@ -71,9 +66,10 @@ def worker(
     The search decides and records; its workers train. They need its studies directory (a shared
     file system), its database, the same plugins, and the data.
     """
+    from automl_transfer.cli.interrupt import leaving
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.streams import inform
-    from automl_transfer.working import Worker, leaving_on
+    from automl_transfer.working import Worker
 
     made = Worker(
         study,
@@ -88,7 +84,7 @@ def worker(
         parent=parent,
         tell=(lambda _: None) if quiet else inform,
     )
-    with leaving_on(made, (signal.SIGTERM, signal.SIGINT), PATIENCE) as came:
+    with leaving(made.leave) as came:
         tally = made.run()
     if not quiet:
         inform(f"{tally.jobs} trials advanced; it ends since {tally.reason}.")

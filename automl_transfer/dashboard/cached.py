@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from automl_transfer.artifacts import DATABASE, STUDY_TOML
+from automl_transfer.artifacts import DATABASE, RECOMMENDATION, STUDY_TOML, changed
 from automl_transfer.dashboard.snapshot import Known, Snapshot, Unreadable, database_file, read
 from automl_transfer.errors import StudyError
 from automl_transfer.study import list_studies
@@ -68,7 +68,7 @@ def snapshot(directory: Path) -> Snapshot | Unreadable:
 
 
 def _token(directory: Path) -> Token:
-    names = [STUDY_TOML, "recommendation.json"]
+    names = [STUDY_TOML, RECOMMENDATION]
     paths = [directory / name for name in names]
     try:
         database = database_file(directory)
@@ -90,5 +90,4 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _changed(directory: Path) -> int:
     # Not the directory itself: reading a database makes and removes files beside it.
-    names = (STUDY_TOML, "recommendation.json", DATABASE)
-    return max(time_ns for time_ns, _ in map(_stamp, (directory / name for name in names)))
+    return max(changed(directory / name) for name in (STUDY_TOML, RECOMMENDATION, DATABASE))

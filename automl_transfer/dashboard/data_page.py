@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from automl_transfer.dashboard import charts, data_rows, tables
@@ -34,7 +36,7 @@ def draw(view: View) -> None:
         ("The parts of the data", _splits),
         ("What could not be used", _quarantined),
     ):
-        guarded(what, lambda part=part: part(study))  # type: ignore[misc]
+        guarded(what, partial(part, study))
 
 
 def _sentence(study: Snapshot) -> str:

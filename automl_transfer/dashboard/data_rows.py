@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from automl_transfer.artifacts import StudyDirectory, labels_of
+from automl_transfer.artifacts import MANIFEST, StudyDirectory, changed, labels_of
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import counted, finite, plain
 
@@ -30,10 +30,7 @@ def sizes(study: Snapshot) -> dict[str, int]:
 
 def stamp(directory: Path) -> int:
     """Another number when the list of samples is another; 0 where there is none."""
-    try:
-        return (directory / "manifest.parquet").stat().st_mtime_ns
-    except OSError:
-        return 0
+    return changed(directory / MANIFEST)
 
 
 def together(directory: Path) -> str:

@@ -30,7 +30,6 @@ def _moment(study: Snapshot) -> tuple[Any, ...]:
         study.made,
         study.status.get("updated"),
         len(study.trials),
-        study.recommendation is not None,
         bool(study.importances),
         *running,
     )

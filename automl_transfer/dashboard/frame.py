@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from automl_transfer.dashboard import address, cached, places, status, studies_page
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment, guarded
 from automl_transfer.dashboard.places import PAGES, Place
 from automl_transfer.dashboard.snapshot import Snapshot, Unreadable
 from automl_transfer.dashboard.wording import code_span, plain, printable
@@ -61,9 +61,7 @@ def show(place: Place, draw: Callable[[View], None]) -> None:
     if isinstance(study, Unreadable):
         st.error("This study cannot be read.")
         st.code(printable(study.reason), language=None, wrap_lines=True)
-        st.fragment(
-            lambda: guarded("The study", lambda: _recovered(found[name])), run_every=IDLE
-        )()
+        fragment("The study", lambda: _recovered(found[name]), every=IDLE)
         return
     guarded("How the search stands", lambda: status.show(study))
     guarded("This page", lambda: draw(View(name=name, study=study)))

@@ -10,6 +10,17 @@ import streamlit as st
 _LOG = logging.getLogger(__name__)
 
 
+def fragment(what: str, draw: Callable[[], None], every: str | None = None) -> None:
+    """Draws a part that is drawn anew without the rest of its page; see :func:`guarded`.
+
+    Args:
+        what: The part, as the beginning of a sentence.
+        draw: Draws it.
+        every: How often, such as ``2s``; None: when one of its widgets is used.
+    """
+    st.fragment(lambda: guarded(what, draw), run_every=every)()
+
+
 def guarded(what: str, draw: Callable[[], None]) -> None:
     """Draws a part of a page, or says that it cannot be drawn.
 

@@ -11,7 +11,7 @@ import streamlit as st
 from automl_transfer.dashboard import address, bound, places, tables
 from automl_transfer.dashboard.bars import interval_bars
 from automl_transfer.dashboard.frame import View
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment
 from automl_transfer.dashboard.leaderboard_rows import TIERS, as_csv, filtered, ranking
 from automl_transfer.dashboard.snapshot import Snapshot, outcomes
 from automl_transfer.dashboard.wording import counted, metric_words
@@ -52,7 +52,7 @@ _SORTS = {
 
 def draw(view: View) -> None:
     """Draws the page; its widgets draw it anew without what is around it."""
-    st.fragment(lambda: guarded("The table", lambda: _draw(view)))()
+    fragment("The table", lambda: _draw(view))
 
 
 def _draw(view: View) -> None:
@@ -81,7 +81,7 @@ def _draw(view: View) -> None:
 
 def _version(study: Snapshot) -> tuple[Any, ...]:
     last = [(trial.number, trial.last, trial.done) for trial in study.running]
-    return (study.made, len(study.trials), study.recommendation is not None, study.is_final, *last)
+    return (study.made, len(study.trials), study.is_final, *last)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -11,7 +11,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from automl_transfer.artifacts import StudyDirectory, labels_of
+from automl_transfer.artifacts import StudyDirectory, changed, labels_of
+from automl_transfer.dashboard import data_rows
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.target import Targets
 
@@ -49,7 +50,7 @@ def of_trial(study: Snapshot, number: int) -> Predicted | None:
     """What a trial predicted for the validation part; None where that was not kept."""
     samples = validation(study)
     files = StudyDirectory(study.directory)
-    found, stamp = files.read_predictions(number), files.predictions_stamp(number)
+    found, stamp = files.read_predictions(number), changed(files.predictions(number))
     if samples is None or not _fits(found, samples, len(study.classes)):
         return None
     return Predicted(samples=samples, probabilities=found, stamp=stamp)  # type: ignore[arg-type]
@@ -86,10 +87,8 @@ def _fits(found: NDArray[np.float32] | None, samples: Samples, outputs: int) -> 
 
 
 def _samples(study: Snapshot, part: str | None) -> Samples | None:
-    path = study.directory / "manifest.parquet"
-    try:
-        stamp = path.stat().st_mtime_ns
-    except OSError:
+    stamp = data_rows.stamp(study.directory)
+    if not stamp:
         return None
     return _read(str(study.directory), stamp, study.kind, study.classes, part)
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.dashboard import bound
+from automl_transfer.dashboard.data_rows import NO_LABEL
 from automl_transfer.dashboard.pictures import Shown, pictures
 from automl_transfer.dashboard.predictions import Samples, everything
 from automl_transfer.dashboard.snapshot import Snapshot
@@ -79,4 +80,4 @@ def _truth(study: Snapshot, whole: Samples, at: int) -> str:
     if study.kind == "regression":
         return f"{float(whole.targets[at]):.4g}"
     labels = _labels(study, whole, at)
-    return ", ".join(study.classes[label] for label in labels) or "no label"
+    return ", ".join(study.classes[label] for label in labels) or NO_LABEL

@@ -17,7 +17,7 @@ from automl_transfer.dashboard.budget_view import budget
 from automl_transfer.dashboard.drawing import drawn
 from automl_transfer.dashboard.failures_view import failures
 from automl_transfer.dashboard.frame import View
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment, guarded
 from automl_transfer.dashboard.importance_view import mattered
 from automl_transfer.dashboard.sections import section
 from automl_transfer.dashboard.snapshot import Snapshot, outcomes
@@ -40,10 +40,9 @@ def draw(view: View) -> None:
     """Draws the page."""
     study = view.study
     directory, name = view.directory, view.name
-    st.fragment(
-        lambda: guarded("The progress", lambda: progress_view.draw(directory, name)),
-        run_every=status.every(study),
-    )()
+    fragment(
+        "The progress", lambda: progress_view.draw(directory, name), every=status.every(study)
+    )
     chosen = section("Sections", "section", _SECTIONS)
     guarded("This section", lambda: _section(view, chosen))
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from automl_transfer.artifacts import StudyDirectory
+from automl_transfer.artifacts import RECOMMENDATION, StudyDirectory, changed
 from automl_transfer.audit import Audit, stored_audit
 from automl_transfer.dashboard.wording import seconds_since
 from automl_transfer.errors import AutomlTransferError, StudyError
@@ -207,20 +207,13 @@ def read(directory: Path, known: Known | None = None) -> Snapshot | Unreadable:
             timeline=_mappings(study.document("timeline")),
             planned=_mapping(study.document("planned")),
             map=_mapping(study.document("map")),
-            made=(study.store.created, _answered(directory)),
+            made=(study.store.created, changed(directory / RECOMMENDATION)),
         )
     except Exception as error:  # a damaged study, or one being written, fails in many ways
         return Unreadable(directory=directory, reason=_reason(error))
     finally:
         if study is not None:
             study.close()
-
-
-def _answered(directory: Path) -> int:
-    try:
-        return (directory / "recommendation.json").stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _ended(store: Store, known: Known) -> tuple[Summary, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from automl_transfer.dashboard import answer, cached
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment
 from automl_transfer.dashboard.snapshot import STANDING_WORDS, Snapshot, Standing, Unreadable
 from automl_transfer.dashboard.wording import counted, plain, printable, score_text
 
@@ -42,10 +42,9 @@ def show(study: Snapshot) -> None:
     """
     directory, standing = study.directory, study.standing()
     drawn = (len(study.trials), study.recommendation is not None)
-    st.fragment(
-        lambda: guarded("How the search stands", lambda: _draw(directory, standing, drawn)),
-        run_every=every(study),
-    )()
+    fragment(
+        "How the search stands", lambda: _draw(directory, standing, drawn), every=every(study)
+    )
 
 
 def _draw(directory: Path, before: Standing, drawn: tuple[int, bool]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from automl_transfer.dashboard import cached, places, studies_rows, tables
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment
 from automl_transfer.dashboard.places import Place
 from automl_transfer.dashboard.wording import counted, plain
 from automl_transfer.jsonable import digest
@@ -31,13 +31,9 @@ def draw(root: Path, found: Mapping[str, Path], place: Place) -> None:
     """
     if not found:
         _none(root)
-        st.fragment(
-            lambda: guarded("The list of studies", lambda: _appeared(root)), run_every=EVERY
-        )()
+        fragment("The list of studies", lambda: _appeared(root), every=EVERY)
         return
-    st.fragment(
-        lambda: guarded("The list of studies", lambda: _table(root, place)), run_every=EVERY
-    )()
+    fragment("The list of studies", lambda: _table(root, place), every=EVERY)
 
 
 def _none(root: Path) -> None:

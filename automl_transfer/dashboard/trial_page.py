@@ -10,7 +10,7 @@ import streamlit as st
 
 from automl_transfer.dashboard import address, answer, charts, places, rows, status, tables
 from automl_transfer.dashboard.frame import View
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment
 from automl_transfer.dashboard.plan_rows import plan_rows
 from automl_transfer.dashboard.snapshot import Snapshot, outcomes
 from automl_transfer.dashboard.wording import (
@@ -41,9 +41,7 @@ def draw(view: View) -> None:
         _choose(view)
         return
     if known[number].state == "running":
-        st.fragment(
-            lambda: guarded("This trial", lambda: _followed(view, number)), run_every=status.LIVE
-        )()
+        fragment("This trial", lambda: _followed(view, number), every=status.LIVE)
     else:
         _trial(view, number)
 

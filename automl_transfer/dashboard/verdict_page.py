@@ -19,7 +19,7 @@ from automl_transfer.dashboard import (
     verdict_rows,
 )
 from automl_transfer.dashboard.frame import View
-from automl_transfer.dashboard.guarded import guarded
+from automl_transfer.dashboard.guarded import fragment, guarded
 from automl_transfer.dashboard.snapshot import Snapshot
 from automl_transfer.dashboard.wording import (
     code_span,
@@ -48,10 +48,7 @@ def draw(view: View) -> None:
     study = view.study
     if study.standing() in ("running", "quiet"):
         directory = study.directory
-        st.fragment(
-            lambda: guarded("The answer", lambda: _live(status.current(directory))),
-            run_every=status.every(study),
-        )()
+        fragment("The answer", lambda: _live(status.current(directory)), every=status.every(study))
     else:
         _live(study)
     guarded("The answer", lambda: _answer(view))

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
-from automl_transfer.report.figures import METRIC_WORDS, counted, in_per_cent, interval, outputs
+from automl_transfer.report.figures import counted, in_per_cent, interval, metric_words, outputs
 from automl_transfer.report.figures import score as score_text
-from automl_transfer.report.text import plain
+from automl_transfer.report.text import plain, plain_word
 from automl_transfer.report.text import plain_lines as printable
 
 __all__ = [
@@ -47,16 +47,6 @@ def code_span(text: object) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     padding = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{padding}{line}{padding}{fence}"
-
-
-def plain_word(text: object) -> str:
-    """A word that is one of ours unless somebody has changed the study: as such nowhere markup."""
-    return re.sub(r"[^\w .,-]", "", plain(text))
-
-
-def metric_words(metric: str) -> str:
-    """The metric's name for people, in Markdown as anywhere else."""
-    return METRIC_WORDS.get(metric) or plain_word(metric)
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from automl_transfer.budget import format_duration
 from automl_transfer.recommendation import Interval
-from automl_transfer.report.text import plain
+from automl_transfer.report.text import plain, plain_word
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -38,8 +38,8 @@ NOTHING = "–"
 
 
 def metric_words(metric: str) -> str:
-    """The metric's name for people; one that is not known comes back as it is, made plain."""
-    return METRIC_WORDS.get(metric, plain(metric))
+    """The metric's name for people, in Markdown as anywhere else."""
+    return METRIC_WORDS.get(metric) or plain_word(metric)
 
 
 def in_per_cent(metric: str) -> bool:

@@ -6,6 +6,8 @@ what follows, lines that pretend to be ours.
 
 from __future__ import annotations
 
+import re
+
 REPLACEMENT = "\ufffd"
 """Stands where a character was taken away, so that two names that differ still look different."""
 
@@ -18,6 +20,11 @@ def plain(value: object) -> str:
     code points) becomes :data:`REPLACEMENT`, and any run of white space one space.
     """
     return " ".join(plain_lines(value).split())
+
+
+def plain_word(text: object) -> str:
+    """A word that is one of ours unless somebody has changed the study: as such nowhere markup."""
+    return re.sub(r"[^\w .,-]", "", plain(text))
 
 
 def plain_lines(value: object) -> str:

@@ -88,7 +88,7 @@ def divide(
             "weights": weights.sha256 if weights else None,
             "key": key.digest,
             "positions": part.tolist(),
-            "file": f"{name.replace('/', '-')}.npy",
+            "file": _file_of(name),
         }
         jobs.post(name, payload, place)
     waiting, done = dict(parts), len(positions) - len(todo)
@@ -116,12 +116,17 @@ def divide(
                     part = waiting.pop(one.key)
                     jobs.withdraw([one.key])
                     if one.state == "done" and one.result.get("rows") == len(part):
-                        file = home / f"{one.key.replace('/', '-')}.npy"
-                        _take_in(group, [samples[int(place)].id for place in part], file)
+                        ids = [samples[int(place)].id for place in part]
+                        _take_in(group, ids, home / _file_of(one.key))
                     done += len(part)
             yield Progress(what=card.id, done=done, total=len(positions))
     finally:
         jobs.withdraw(waiting)
+
+
+def _file_of(key: str) -> str:
+    """Name of the file with the features of a job."""
+    return f"{key.replace('/', '-')}.npy"
 
 
 def _take_in(group: ArrayGroup, ids: list[str], file: Path) -> None:

@@ -112,8 +112,6 @@ class Fleet:
         Yields:
             What happens. Each trial has exactly one end.
         """
-        from automl_transfer.training.device import sharing_cores
-
         self._publish()
         waiting = {f"{trial.row.number:06d}/{rung:08d}": trial for trial in trials}
         for place, (key, trial) in enumerate(waiting.items()):
@@ -126,25 +124,20 @@ class Fleet:
                 "parked": str(parked(trial.row.number).relative_to(self._context.files.path)),
             }
             self._jobs.post(key, payload, place)
-        self._left = left
-        self._tend()
-        lanes = self._context.request.workers
-        pulse = Pulse(self._tend, self._jobs.grace / BEATS)
         begun: set[str] = set()
         try:
-            while waiting:
-                job = self._jobs.claim(here_is()) if left() > 0 else None
-                if job is not None and job.key in waiting:
-                    with sharing_cores(lanes):
+            with self._tended(left):
+                while waiting:
+                    job = self._jobs.claim(here_is()) if left() > 0 else None
+                    if job is not None and job.key in waiting:
                         yield from self._train(job, trials, waiting, begun, ladder, rung, parked)
-                else:
-                    time.sleep(POLL_SECONDS)
-                yield from self._heard(waiting, begun, rung, parked)
-                if left() < -LATE_SECONDS:
-                    for key in list(waiting):
-                        yield from _over(waiting, begun, key)
+                    else:
+                        time.sleep(POLL_SECONDS)
+                    yield from self._heard(waiting, begun, rung, parked)
+                    if left() < -LATE_SECONDS:
+                        for key in list(waiting):
+                            yield from _over(waiting, begun, key)
         finally:
-            pulse.stop()
             self._jobs.withdraw(waiting)
 
     def extract(
@@ -157,29 +150,22 @@ class Fleet:
     ) -> Iterator[Event]:
         """Features of some samples into the cache, each by whichever process is free; see
         :func:`.divided.divide`."""
-        from automl_transfer.training.device import sharing_cores
-
         self._publish()
         context = self._context
-        self._left = lambda: limit - context.watch.elapsed
-        pulse = Pulse(self._tend, self._jobs.grace / BEATS)
-        try:
-            with sharing_cores(context.request.workers):
-                yield from divide(
-                    context,
-                    self._jobs,
-                    here_is(),
-                    context.files.path / SHARED,
-                    context.side_by_side,
-                    card,
-                    weights,
-                    backbone,
-                    positions,
-                    limit,
-                    self._revision,
-                )
-        finally:
-            pulse.stop()
+        with self._tended(lambda: limit - context.watch.elapsed):
+            yield from divide(
+                context,
+                self._jobs,
+                here_is(),
+                context.files.path / SHARED,
+                context.side_by_side,
+                card,
+                weights,
+                backbone,
+                positions,
+                limit,
+                self._revision,
+            )
 
     def close(self) -> None:
         """Takes back what is offered, and removes what others have read."""
@@ -188,6 +174,25 @@ class Fleet:
         if self._local is not None:
             self._local.close()
         shutil.rmtree(self._context.files.path / SHARED, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _tended(self, left: Callable[[], float]) -> Iterator[None]:
+        """Within the block this process shows signs of life, looks at those of others, and leaves
+        them their cores.
+
+        Args:
+            left: Seconds that are left for what is offered.
+        """
+        from automl_transfer.training.device import sharing_cores
+
+        self._left = left
+        self._tend()
+        pulse = Pulse(self._tend, self._jobs.grace / BEATS)
+        try:
+            with sharing_cores(self._context.request.workers):
+                yield
+        finally:
+            pulse.stop()
 
     def _publish(self) -> None:
         now = tuple(self._context.candidates)
@@ -335,6 +340,17 @@ def result_of(ended: Ended, place: Path) -> dict[str, Any]:
             "loss": report.loss,
             "seconds": report.seconds,
         },
+    }
+
+
+def failure(device: str, reason: str, seconds: float = 0.0) -> dict[str, Any]:
+    """Likewise, of what has failed before it could be told in another way."""
+    return {
+        "device": device,
+        "seconds": seconds,
+        "step_seconds": None,
+        "reason": reason,
+        "report": None,
     }
 
 

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.artifacts import MANIFEST
 from automl_transfer.dataset import PARTS, Dataset, Splits
 from automl_transfer.errors import StudyError
 from automl_transfer.stages.context import Context
 from automl_transfer.units import units
-
-FILE = "manifest.parquet"
 
 
 def kept_splits(
@@ -86,6 +85,6 @@ def _rows(
 def _unusable(context: Context, why: str) -> StudyError:
     return StudyError(
         f"The trials of study {context.request.name!r} were scored on the parts in "
-        f"{str(context.files.path / FILE)!r}, but {why}. Put it back from a copy, or choose "
+        f"{str(context.files.path / MANIFEST)!r}, but {why}. Put it back from a copy, or choose "
         "another name with --study."
     )

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from automl_transfer.cards import WeightsCard
+from automl_transfer.checksum import sha256_of
 from automl_transfer.contracts import LocalWeights
 from automl_transfer.errors import WeightsUnavailableError
 from automl_transfer.weights import download, places
-from automl_transfer.weights.checksum import sha256_of
 from automl_transfer.weights.places import NotThere
 from automl_transfer.weights.probe import HubProbe
 

@@ -1,14 +1,21 @@
-"""Databases of the chaos tests."""
+"""Databases and searches of the chaos tests."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.processes import end_all
+from tests.chaos import toy
+from tests.chaos.processes import ROOT, end_all
+from tests.chaos.searching import trials
 from tests.chaos.servers import Server
+from tests.chaos.workers import GRACE
+from tests.toy_search import comparable
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +46,20 @@ def nobody_is_left() -> Iterator[None]:
     """No process outlives its test."""
     yield
     end_all()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """The trials of a search that nothing happens to."""
+    directory = toy.prepared(tmp_path_factory.mktemp("alone"))
+    environment = os.environ | {"CHAOS_SLOW": "0", "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "tests.chaos.workers", "lead", str(directory), "1"]
+    subprocess.run(words, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return comparable(trials(directory))
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("AUTOML_TRANSFER_GRACE", str(GRACE))
+    return toy.prepared(tmp_path / "toy")

@@ -16,16 +16,15 @@ import pytest
 from automl_transfer.store import Store
 from tests.chaos import toy
 from tests.chaos.processes import started, until
-from tests.chaos.searching import alone, comparable, directory, log, trials
+from tests.chaos.searching import log, trials
 from tests.chaos.servers import Server
+from tests.toy_search import comparable
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
-__all__ = ["alone", "directory"]
-
 
 def test_a_server_that_is_restarted_during_a_search(
-    directory: Path, alone: list[object], server: Server
+    directory: Path, alone: list[tuple[object, ...]], server: Server
 ) -> None:
     url = server.fresh()
     leader = started("lead", str(directory), "1", url, log=directory / "log")
@@ -46,7 +45,7 @@ def test_a_server_that_is_restarted_during_a_search(
 
 
 def test_a_hung_loader_costs_its_trial_and_no_more(
-    directory: Path, alone: list[object], monkeypatch: pytest.MonkeyPatch
+    directory: Path, alone: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (directory / toy.HANG).touch()
     leader = started("lead", str(directory), "1", log=directory / "log")
@@ -58,13 +57,13 @@ def test_a_hung_loader_costs_its_trial_and_no_more(
     assert leader.wait(200) == 0
     found = comparable(trials(directory))
     (row,) = [row for row, other in zip(found, alone, strict=True) if row != other][:1]
-    assert "hung: no step was done for" in str(row[4])  # type: ignore[index]
-    states = [str(one[3]) for one in found]  # type: ignore[index]
+    assert "hung: no step was done for" in str(row[4])
+    states = [str(one[3]) for one in found]
     assert states.count("failed") == 1
 
 
 def test_a_hung_loader_in_the_search_itself(
-    directory: Path, alone: list[object], monkeypatch: pytest.MonkeyPatch
+    directory: Path, alone: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (directory / toy.HANG).touch()
     monkeypatch.setenv("CHAOS_HANGS", "1")
@@ -73,20 +72,26 @@ def test_a_hung_loader_in_the_search_itself(
     assert leader.wait(200) == 0, log(directory)[-3000:]
     assert (directory / "hung").read_text() == str(leader.pid)
     found = comparable(trials(directory))
-    failed = [row for row in found if row[3] == "failed"]  # type: ignore[index]
+    failed = [row for row in found if row[3] == "failed"]
     assert len(failed) == 1
-    assert "hung: No step was done for" in str(failed[0][4])  # type: ignore[index]
+    assert "hung: No step was done for" in str(failed[0][4])
+
+
+def without_a_search(directory: Path) -> tuple[Path, Store]:
+    """A study that workers find, and that nobody leads."""
+    study = directory / "studies" / "toy"
+    study.mkdir(parents=True)
+    store = Store(f"sqlite:///{study / 'study.db'}", "toy", create=True)
+    store.put("status", {"state": "running"})
+    (study / "study.toml").write_text('schema = 1\nname = "toy"\ncommand = ""\n[request]\n')
+    return study, store
 
 
 def test_local_workers_that_die_are_started_again(directory: Path, monkeypatch) -> None:
     """With the built-in plugin alone: they are processes of the command line."""
     from automl_transfer.stages.local_workers import STARTS, LocalWorkers
 
-    study = directory / "studies" / "toy"
-    study.mkdir(parents=True)
-    store = Store(f"sqlite:///{study / 'study.db'}", "toy", create=True)
-    store.put("status", {"state": "running"})
-    (study / "study.toml").write_text('schema = 1\nname = "toy"\ncommand = ""\n[request]\n')
+    study, store = without_a_search(directory)
     made = LocalWorkers(study, ["cpu"], threads=1, storage=None)
     jobs, said = store.jobs(), []
     try:
@@ -110,11 +115,7 @@ def test_workers_end_with_their_search(directory: Path) -> None:
         "from automl_transfer.stages.local_workers import LocalWorkers\n"
         "LocalWorkers(Path(sys.argv[1]), ['cpu'], threads=1, storage=None); time.sleep(600)\n"
     )
-    study = directory / "studies" / "toy"
-    study.mkdir(parents=True)
-    store = Store(f"sqlite:///{study / 'study.db'}", "toy", create=True)
-    store.put("status", {"state": "running"})
-    (study / "study.toml").write_text('schema = 1\nname = "toy"\ncommand = ""\n[request]\n')
+    study, store = without_a_search(directory)
     search = subprocess.Popen([sys.executable, "-c", script, str(study)])
     jobs = store.jobs()
     until(lambda: bool(jobs.workers()))

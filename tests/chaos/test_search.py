@@ -11,14 +11,15 @@ import pytest
 
 from automl_transfer.study import Study
 from tests.chaos.processes import started, until
-from tests.chaos.searching import alone, comparable, directory, log, trials
+from tests.chaos.searching import log, trials
+from tests.toy_search import comparable
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
-__all__ = ["alone", "directory"]
 
-
-def test_workers_that_are_killed_change_no_trial(directory: Path, alone: list[object]) -> None:
+def test_workers_that_are_killed_change_no_trial(
+    directory: Path, alone: list[tuple[object, ...]]
+) -> None:
     leader = started("lead", str(directory), "1", log=directory / "log")
     until(lambda: (directory / "studies" / "toy" / "study.db").exists())
     places = [started("toy_worker", str(directory), log=directory / "w") for _ in range(2)]
@@ -37,11 +38,13 @@ def test_workers_that_are_killed_change_no_trial(directory: Path, alone: list[ob
     found = comparable(trials(directory))
     # A trial whose process dies twice fails; all others are as they would have been.
     differing = [row for row, other in zip(found, alone, strict=True) if row != other]
-    assert all("died, 2 times" in str(row[4]) for row in differing)  # type: ignore[index]
+    assert all("died, 2 times" in str(row[4]) for row in differing)
     assert len(differing) <= kills // 2
 
 
-def test_sigterm_keeps_the_trial_for_another_worker(directory: Path, alone: list[object]) -> None:
+def test_sigterm_keeps_the_trial_for_another_worker(
+    directory: Path, alone: list[tuple[object, ...]]
+) -> None:
     leader = started("lead", str(directory), "1", log=directory / "log")
     until(lambda: (directory / "studies" / "toy" / "study.db").exists())
     worker = started("toy_worker", str(directory), log=directory / "w")
@@ -56,7 +59,7 @@ def test_sigterm_keeps_the_trial_for_another_worker(directory: Path, alone: list
 
 
 def test_a_search_that_is_killed_again_and_again_comes_to_the_same(
-    directory: Path, alone: list[object]
+    directory: Path, alone: list[tuple[object, ...]]
 ) -> None:
     generator = random.Random(3)
     kills = 0
@@ -72,11 +75,9 @@ def test_a_search_that_is_killed_again_and_again_comes_to_the_same(
     assert comparable(trials(directory)) == alone
 
 
-# Seen now and then: a training that is left in its thread ends the process by SIGABRT in Torch.
-@pytest.mark.xfail(strict=False, reason="may end by SIGABRT in place of 143; nothing is lost")
 @pytest.mark.parametrize("second", [False, True])
 def test_sigterm_ends_a_search_within_ten_seconds_and_it_goes_on_amid_a_rung(
-    directory: Path, alone: list[object], second: bool
+    directory: Path, alone: list[tuple[object, ...]], second: bool
 ) -> None:
     leader = started("lead", str(directory), "1", log=directory / "log")
     parked = directory / "studies" / "toy" / "parked"

@@ -109,9 +109,8 @@ def lead(directory: str, workers: str, storage: str = "") -> None:
 
 def toy_worker(directory: str, storage: str = "", hang: str = "600") -> None:
     """A worker of such a search."""
-    import signal
-
-    from automl_transfer.working import Worker, leaving_on
+    from automl_transfer.cli.interrupt import leaving
+    from automl_transfer.working import Worker
     from tests.chaos.toy import plugins
 
     made = Worker(
@@ -126,7 +125,7 @@ def toy_worker(directory: str, storage: str = "", hang: str = "600") -> None:
         grace=GRACE,
         tell=lambda text: print(text, flush=True),
     )
-    with leaving_on(made, (signal.SIGTERM, signal.SIGINT), 9.0) as came:
+    with leaving(made.leave) as came:
         tally = made.run()
     print(json.dumps({"jobs": tally.jobs, "reason": tally.reason}), flush=True)
     if came:

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from automl_transfer.errors import PluginError, StudyError, UsageError
 from automl_transfer.events import DataLoaded, Event, Progress
-from automl_transfer.outcome import Outcome
 from automl_transfer.plugins import load_registry
 from automl_transfer.stages import divided
 from automl_transfer.testing import toy as toys
 from automl_transfer.working import Worker
-from tests.toy_search import ToySearch
+from tests.toy_search import ToySearch, comparable
 
 SMALL: dict[str, Any] = {
     "trials": 12,
@@ -40,8 +40,13 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySearch:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches take so long that two processes can share them."""
+    """Batches take so long that two workers can share them.
+
+    These workers are threads of one process, whose trainings draw from one generator of Torch;
+    workers have one each. Without dropout they draw nothing.
+    """
     slowed(monkeypatch, 0.02, plain=0.25)
+    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, rows: rows)
 
 
 def slowed(monkeypatch: pytest.MonkeyPatch, seconds: float, plain: float = 0.0) -> None:
@@ -102,13 +107,6 @@ def joining(toy: ToySearch, events: Iterator[Event], **options: Any) -> Joined:
             study.close()
     assert joined is not None
     return joined
-
-
-def comparable(outcomes: list[Outcome]) -> list[object]:
-    return [
-        (row.number, row.stage, row.configuration, row.state, row.reason, row.value, row.proof)
-        for row in outcomes
-    ]
 
 
 @pytest.mark.slow

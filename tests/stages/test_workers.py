@@ -21,14 +21,13 @@ from automl_transfer.entries import Sources
 from automl_transfer.errors import PluginError, UsageError
 from automl_transfer.events import Note, TrialEnded, TrialStarted
 from automl_transfer.hookspecs import hookimpl
-from automl_transfer.outcome import Outcome
 from automl_transfer.space import Scalar
 from automl_transfer.stages.advancing import Begun, Ended, in_order
 from automl_transfer.stages.forecast import together
 from automl_transfer.stages.handover import Hello
 from automl_transfer.testing import toy as toy_module
 from automl_transfer.testing.toy import MODALITY, ToyModality, ToyPlugin
-from tests.toy_search import ToySearch
+from tests.toy_search import ToySearch, comparable
 
 MARK = "TOY_WORKER_MARK"
 """Environment variable: directory in which a head leaves marks, for other processes."""
@@ -115,13 +114,6 @@ class FickleModule:
     @hookimpl
     def automl_transfer_heads(self) -> list[HeadCard]:
         return [HeadCard(id=f"fickle/{os.getpid()}", factory=f"{__name__}:failing_head")]
-
-
-def comparable(outcomes: list[Outcome]) -> list[object]:
-    return [
-        (row.number, row.stage, row.configuration, row.state, row.reason, row.value, row.proof)
-        for row in outcomes
-    ]
 
 
 @pytest.mark.slow
@@ -284,7 +276,7 @@ if __name__ == "__main__":
     from automl_transfer.events import TrialStarted
     from automl_transfer.plugins import load_registry
     from automl_transfer.searching import run_search
-    from tests.toy_search import ToySearch
+    from tests.toy_search import ToySearch, comparable
 
     toy = ToySearch(Path({directory!r}))
     request = toy.request(trials=300, epochs=500, devices=("cpu", "cpu"))

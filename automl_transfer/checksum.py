@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_KNOWN: dict[tuple[str, int, int], str] = {}
+_KNOWN: dict[tuple[str, int, int, int], str] = {}
 
 
 def sha256_of(path: Path) -> str:
@@ -16,7 +16,7 @@ def sha256_of(path: Path) -> str:
     import hashlib  # with OpenSSL, which listing plugins does not need
 
     state = path.stat()
-    key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
+    key = (str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns)
     if key not in _KNOWN:
         with path.open("rb") as file:
             _KNOWN[key] = hashlib.file_digest(file, "sha256").hexdigest()
