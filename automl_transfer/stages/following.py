@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from automl_transfer.budget import environment_seconds
 from automl_transfer.contracts import Progress
-from automl_transfer.errors import TrialError, UsageError
+from automl_transfer.errors import TrialError
 from automl_transfer.events import Event
 from automl_transfer.events import Progress as Step
 
@@ -42,16 +42,7 @@ def usual_hang() -> float:
     Raises:
         UsageError: The environment says what is no number of at least 1.
     """
-    said = os.environ.get(HANG_VARIABLE)
-    if not said:
-        return HANG_SECONDS
-    try:
-        found = float(said)
-    except ValueError:
-        found = 0.0
-    if not found >= 1:
-        raise UsageError(f"{HANG_VARIABLE} must be a number of seconds from 1, but is {said!r}.")
-    return found
+    return environment_seconds(HANG_VARIABLE, HANG_SECONDS)
 
 
 class _AbandonedError(BaseException):
@@ -80,7 +71,9 @@ def following(
     latest: tuple[int, int] | None = None
     results: list[T] = []
     errors: list[BaseException] = []
-    abandoned = threading.Event()
+    # Not by joining the thread: a join that Ctrl-C interrupts takes it for ended (CPython 3.11,
+    # `Thread._wait_for_tstate_lock`), and nobody waits for it or knows of it any more.
+    abandoned, ended = threading.Event(), threading.Event()
     heard = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -95,15 +88,15 @@ def following(
             results.append(work(progress))
         except BaseException as error:
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, daemon=True, name=THREAD)
-    thread.start()
+    threading.Thread(target=run, daemon=True, name=THREAD).start()
     told: tuple[int, int] | None = None
     try:
         running = True
         while running:
-            thread.join(SECONDS)
-            running = thread.is_alive()
+            running = not ended.wait(SECONDS)
             if latest is not None and latest != told:
                 told = latest
                 yield told
@@ -114,7 +107,7 @@ def following(
                 )
     finally:
         abandoned.set()
-        thread.join(_PATIENCE)
+        ended.wait(_PATIENCE)
     if errors:
         raise errors[0]
     return results[0]

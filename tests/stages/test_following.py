@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -69,3 +71,41 @@ def test_it_ends_when_nobody_follows_it_any_more() -> None:
     next(run)
     run.close()
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_waits_waits_for_the_function_to_end(
+    sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise what the function keeps when it is left would be cut off by the process's end."""
+    monkeypatch.setattr(module, "SECONDS", 5.0)
+    kept: list[int] = []
+    begun = threading.Event()
+
+    def work(progress: Callable[[int, int], None]) -> None:
+        begun.set()
+        try:
+            for step in range(2000):
+                time.sleep(0.01)
+                progress(step, 2000)
+        finally:
+            time.sleep(0.3)
+            kept.append(1)
+
+    def raising(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def signalling() -> None:
+        begun.wait()
+        time.sleep(0.2)
+        os.kill(os.getpid(), sign)
+
+    before = signal.signal(sign, raising)
+    threading.Thread(target=signalling, daemon=True).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            for _ in following(work):
+                pass
+        assert kept == [1]
+    finally:
+        signal.signal(sign, before)
