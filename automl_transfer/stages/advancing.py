@@ -17,7 +17,7 @@ from automl_transfer.events import Note, Progress
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Bench, Context
 from automl_transfer.stages.evaluate import Stop, arguments
-from automl_transfer.stages.following import following, usual_hang
+from automl_transfer.stages.following import followed, usual_hang
 
 if TYPE_CHECKING:
     from automl_transfer.training.run import EpochReport
@@ -286,11 +286,10 @@ def _watched(
     tuning: Tuning, rung: int, number: int, amid: Path
 ) -> Generator[Progress, None, EpochReport]:
     """Trains to a rung, and tells how far it is meanwhile."""
-    steps = following(lambda told: tuning.advance(rung, told, amid), usual_hang())
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as end:
-            report: EpochReport = end.value
-            return report
-        yield Progress(what=f"trial {number}, steps", done=done, total=total)
+    return (
+        yield from followed(
+            f"trial {number}, steps",
+            lambda told: tuning.advance(rung, told, amid),
+            usual_hang(),
+        )
+    )

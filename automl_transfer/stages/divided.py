@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, LocalWeights
+from automl_transfer.contracts import Progress as Told
 from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Progress
 from automl_transfer.jobs import Jobs
 from automl_transfer.stages.context import Bench, Context
+from automl_transfer.stages.following import followed, usual_hang
 
 if TYPE_CHECKING:
     from automl_transfer.training.array_group import ArrayGroup
@@ -93,20 +95,25 @@ def divide(
         jobs.post(name, payload, place)
     waiting, done = dict(parts), len(positions) - len(todo)
     stop: Callable[[], bool] = lambda: context.watch.elapsed >= limit  # noqa: E731
+
+    def own(part: NDArray[np.int64], before: int) -> Callable[[Told], object]:
+        return lambda told: extract(
+            backbone=backbone,
+            rows=context.rows(encoder),
+            positions=part,
+            cache=context.cache,
+            key=key,
+            device=context.device,
+            progress=lambda done, _: told(before + done, len(positions)),
+            should_stop=stop,
+        )
+
     try:
         while waiting and not stop():
             job = jobs.claim(owner)
             if job is not None and job.key in waiting:
                 part = waiting.pop(job.key)
-                extract(
-                    backbone=backbone,
-                    rows=context.rows(encoder),
-                    positions=part,
-                    cache=context.cache,
-                    key=key,
-                    device=context.device,
-                    should_stop=stop,
-                )
+                yield from followed(card.id, own(part, done), usual_hang())
                 jobs.withdraw([job.key])
                 done += len(part)
             else:

@@ -10,7 +10,6 @@ from typing import TypeVar
 from automl_transfer.budget import environment_seconds
 from automl_transfer.contracts import Progress
 from automl_transfer.errors import TrialError
-from automl_transfer.events import Event
 from automl_transfer.events import Progress as Step
 
 T = TypeVar("T")
@@ -113,9 +112,11 @@ def following(
     return results[0]
 
 
-def followed(what: str, work: Callable[[Progress], T]) -> Generator[Event, None, T]:
-    """Runs ``work`` and yields its progress as events."""
-    run = following(work)
+def followed(
+    what: str, work: Callable[[Progress], T], hang: float = float("inf")
+) -> Generator[Step, None, T]:
+    """As :func:`following`, with the progress of ``what`` as events."""
+    run = following(work, hang)
     while True:
         try:
             done, total = next(run)

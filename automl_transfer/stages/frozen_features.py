@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, Encoder, LocalWeights
-from automl_transfer.events import Event, Progress
+from automl_transfer.contracts import Progress as Told
+from automl_transfer.events import Event
 from automl_transfer.jsonable import digest
 from automl_transfer.stages.context import Bench, Candidate, Context
+from automl_transfer.stages.following import followed, usual_hang
 
 if TYPE_CHECKING:
     from automl_transfer.training.features import FeatureKey
@@ -49,9 +51,10 @@ def extracted(
 
     Raises:
         StoppedError: The limit was reached; what was done is kept.
+        HungError: A batch took longer than anything may.
     """
     from automl_transfer.training.device import give_back_freed
-    from automl_transfer.training.features import extracting
+    from automl_transfer.training.features import extract
     from automl_transfer.training.probe import seconds_per_sample
 
     encoder = context.encoder(card)
@@ -60,23 +63,21 @@ def extracted(
     if context.fleet is not None and context.fleet.is_wanted:
         yield from context.fleet.extract(card, weights, backbone, positions, limit)
     started = context.watch.elapsed
-    steps = extracting(
-        backbone=backbone,
-        rows=rows,
-        positions=positions,
-        cache=context.cache,
-        key=key,
-        device=context.device,
-        should_stop=lambda: context.watch.elapsed >= limit,
-        tap=tap,
-    )
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as stop:
-            matrix, computed = stop.value
-            break
-        yield Progress(what=card.id, done=done, total=total)
+
+    def compute(told: Told) -> tuple[NDArray[np.float32], int]:
+        return extract(
+            backbone=backbone,
+            rows=rows,
+            positions=positions,
+            cache=context.cache,
+            key=key,
+            device=context.device,
+            progress=told,
+            should_stop=lambda: context.watch.elapsed >= limit,
+            tap=tap,
+        )
+
+    matrix, computed = yield from followed(card.id, compute, usual_hang())
     own = (context.watch.elapsed - started) / max(1, computed)
     if computed >= ENOUGH:
         context.speeds.put(own, "forward", key.digest)

@@ -91,6 +91,7 @@ def extract(
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     sizes: BatchSizes | None = None,
+    tap: Listener | None = None,
 ) -> tuple[NDArray[np.float32], int]:
     """As :func:`extracting`; ``progress`` is called with what that yields."""
     run = extracting(
@@ -102,6 +103,7 @@ def extract(
         device=device,
         should_stop=should_stop,
         sizes=sizes,
+        tap=tap,
     )
     while True:
         try:
