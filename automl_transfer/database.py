@@ -34,8 +34,17 @@ _READER_SECONDS = 5.0
 _MAKING = 0x6175746F6D6C
 """Of the lock that PostgreSQL gives to who makes tables; any number that nobody else uses."""
 _WRITES = "automl_transfer_writes"
-_AWAY = ("57P01", "57P02", "57P03", "53300")
-"""PostgreSQL: shut down by an administrator, crashed, still starting, too many connections."""
+_AWAY = ("57P01", "57P02", "57P03", "53300", "40001", "40P01")
+"""PostgreSQL: shut down by an administrator, crashed, still starting, too many connections; and
+two transactions in each other's way."""
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""PostgreSQL: a server that says nothing any more, not even that it is gone, is away as well."""
 _REFUSED = ("28", "3D", "42501")
 """PostgreSQL: wrong password, no such database, no rights: none of it passes by waiting."""
 
@@ -66,6 +75,7 @@ class Database:
         self._writing = self.engine.execution_options(**{_WRITES: True})
         # A server that has never been reached is more likely a mistake in its URL.
         self._reached = self.is_file
+        self._given_up = False
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """What ``work`` returns; it may be called several times.
@@ -133,19 +143,26 @@ class Database:
 
         try:
             found: T = Retrying(
-                stop=stop_after_delay(self._patience if self._reached else 0.0),
+                stop=stop_after_delay(
+                    self._patience if self._reached and not self._given_up else 0.0
+                ),
                 wait=wait_random_exponential(0.1, max=5.0),
                 retry=retry_if_exception(_may_pass),
                 before_sleep=warn,
                 reraise=True,
             )(once)
         except SQLAlchemyError as error:
+            # What is still to be told at the end is not waited for a second time.
+            self._given_up = self._given_up or waited
             cause = _cause(error)
             # Not chained: what a driver says may hold the URL as it was given.
             raise StudyError(
                 f"The database {self.shown!r} cannot be {verb}: {cause}. {_next_step(cause)}"
             ) from None
-        self._reached = True
+        except BaseException:
+            self._given_up = self._given_up or waited  # somebody does not want to wait
+            raise
+        self._reached, self._given_up = True, False
         if waited:
             _LOG.warning("The database %s is back.", self.shown)
         return found
@@ -183,6 +200,13 @@ def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
             importlib.util.find_spec("psycopg") or not importlib.util.find_spec("psycopg2")
         ):
             parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() == "postgresql":
+            options["connect_args"] = {
+                name: value for name, value in _CONNECTION.items() if name not in parsed.query
+            }
+            if parsed.get_driver_name() == "psycopg":
+                # Behind a pooler that gives a transaction any session, none may be prepared.
+                options["connect_args"]["prepare_threshold"] = None
         engine = sa.create_engine(parsed, **options)
     except ImportError as error:
         raise StudyError(
@@ -254,7 +278,11 @@ def _may_pass(error: BaseException) -> bool:
             "connection reset",
             "consuming input failed",
             "timeout expired",
+            "timed out",
             "the database system is",
+            "failed to resolve host",
+            "name resolution",
+            "deadlock",
         )
     )
 

@@ -55,6 +55,8 @@ GRACE_VARIABLE = "AUTOML_TRANSFER_GRACE"
 """Environment variable with another number of seconds; the same for all processes of a study."""
 BEATS = 6
 """Signs of life within that time."""
+_BEATS_BETWEEN = 1.5
+"""Two looks at the leases of others that are further apart than so many beats were kept apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +253,19 @@ class Jobs:
 
         return self._database.write(work)
 
+    def fail(self, job: Job, result: Any) -> bool:
+        """Tells that a job failed here, which may be due to this process or its machine: it is
+        begun once more, and if that fails too, this is what came of it.
+
+        Returns:
+            Whether it was taken.
+        """
+        here = self._ours(job).where(_JOBS.c.attempts < ATTEMPTS)
+        again = here.values(state="waiting", lease=None, owner=None)
+        if self._database.write(lambda connection: connection.execute(again).rowcount):
+            return True
+        return self.finish(job, result)
+
     def release(self, job: Job) -> None:
         """Puts a job back that nothing is wrong with; it does not count as an attempt."""
         change = self._ours(job).values(
@@ -343,17 +358,26 @@ class Sweeper:
         """Sees nothing yet: a lease is over a grace time after it was first seen, at the least."""
         self._jobs = jobs
         self._clock = clock
+        self._looked = clock()
+        self._watched = 0.0
         self._leases: dict[str, tuple[tuple[str | None, int], float]] = {}
         self._workers: dict[str, tuple[int, float]] = {}
 
     def sweep(self) -> list[tuple[Standing, State]]:
         """Ends what is over.
 
+        Only time in which this was called counts: while the database was away, or this process
+        stood still, nobody could show a sign of life.
+
         Returns:
             Jobs whose processes seem to be gone, as they were, and what they are now.
         """
-        now, seen, ended = self._clock(), set[str](), list[tuple[Standing, State]]()
-        for one in self._jobs.standings():
+        seen, ended = set[str](), list[tuple[Standing, State]]()
+        standings, looked = self._jobs.standings(), self._clock()
+        most = _BEATS_BETWEEN * self._jobs.grace / BEATS
+        self._watched += min(looked - self._looked, most)
+        self._looked, now = looked, self._watched
+        for one in standings:
             if one.state != "running":
                 continue
             seen.add(one.key)

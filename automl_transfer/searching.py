@@ -42,7 +42,7 @@ from automl_transfer.stages.select import select_backbones, select_heads, select
 from automl_transfer.stages.speeds import Speeds
 from automl_transfer.stages.spool import take_in
 from automl_transfer.stages.tune import tune
-from automl_transfer.store import Store
+from automl_transfer.store import GRACE, Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
@@ -104,6 +104,7 @@ def _recorded(context: Context, before: dict[str, Any]) -> Iterator[Event]:
     """The stages, with the state of the search kept in the document ``status``."""
     status, resumed = _Status(context), len(context.outcomes)
     store = context.store
+    store.put(GRACE, store.jobs().grace)
     status.write("running", "load")
     store.clear_running()
     try:
@@ -128,10 +129,12 @@ def _recorded(context: Context, before: dict[str, Any]) -> Iterator[Event]:
         if before.get("state") == "finished" and len(context.outcomes) == resumed:
             store.put("status", before)  # a refused repeat takes nothing from what is finished
         else:
-            status.write("failed", error=str(error) or type(error).__name__)
+            with contextlib.suppress(StudyError):
+                status.write("failed", error=str(error) or type(error).__name__)
         raise
     except BaseException:  # Ctrl-C, or a consumer that stopped: the study can be resumed
-        status.write("interrupted")
+        with contextlib.suppress(StudyError):
+            status.write("interrupted")
         raise
     finally:
         with contextlib.suppress(StudyError):  # what went wrong before is what matters
@@ -223,9 +226,11 @@ def _fleet(context: Context) -> Iterator[None]:
     """Lets workers of this and other machines help, for as long as the block lasts."""
     from automl_transfer.stages.fleet import Fleet
     from automl_transfer.stages.local_workers import LocalWorkers
+    from automl_transfer.stages.shared_setup import SharedSetup
     from automl_transfer.training.device import usable_cores, worker_devices
 
     request, local = context.request, None
+    SharedSetup.withdraw(context)
     if request.workers > 1 and any(card.trains_backbone for card in context.strategies):
         local = LocalWorkers(
             context.files.path.absolute(),

@@ -56,6 +56,8 @@ _DOCUMENTS = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
 )
 SCHEMA = 1
+GRACE = "grace"
+"""Document with the seconds after which a process without a sign of life is given up."""
 
 
 def _now() -> str:

@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_transfer.artifacts import StudyDirectory
-from automl_transfer.errors import AutomlTransferError, StudyError, reason_of
+from automl_transfer.errors import AutomlTransferError, StudyError, UsageError, reason_of
 from automl_transfer.jobs import BEATS, Job, Jobs, Pulse, Sweeper
 from automl_transfer.jsonable import from_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest
 from automl_transfer.stages.fleet import failure, here_is, result_of
-from automl_transfer.stages.following import usual_hang
+from automl_transfer.stages.following import Silence, usual_hang
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
-from automl_transfer.store import Store
+from automl_transfer.store import GRACE, Store
 
 if TYPE_CHECKING:
     from automl_transfer.cards import ModalityCard
@@ -29,15 +29,31 @@ if TYPE_CHECKING:
     from automl_transfer.stages.context import Bench
     from automl_transfer.stages.handover import Setup
 
+T = TypeVar("T")
 POLL_SECONDS = 0.5
 """Between two looks while there is nothing to do."""
 IDLE_SECONDS = 1800.0
+BEGIN_SECONDS = 5.0
+"""For a search whose directory is there to write down that it runs."""
 HUNG = 75
 """Exit code of a process that was given up (EX_TEMPFAIL): whoever started it may start another."""
+LET_GO_SECONDS = 5.0
+"""After which a trial is put back though no step came to an end: who sends SIGTERM kills soon."""
+FAILURES = 2
+"""In a row that are not a trial's own, after which something is taken to be wrong with this
+process."""
+_PAUSE_SECONDS = 3.0
+"""After such a failure, so that another process takes what was put back."""
+_BETWEEN_STEPS = 1.0
+"""If no step ends within so long, what is under way may be left where it is not kept."""
 
 
 class LeftError(BaseException):
     """This worker is to go: raised between two steps, so that the trial can be kept."""
+
+
+class LostError(BaseException):
+    """The trial was given to another process meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +63,8 @@ class Tally:
     jobs: int
     reason: str
     """Why it ended."""
+    broken: bool = False
+    """Something is wrong with this process or its machine; see :data:`HUNG`."""
 
 
 class Worker:
@@ -95,20 +113,38 @@ class Worker:
         self._threads = threads
         self._idle = idle
         self._hang = usual_hang() if hang is None else hang
+        if self._hang < 1:
+            raise UsageError(f"A worker waits for at least 1 s (--hang), but got {hang} s.")
         self._grace = grace
         self._parent = parent
         self._tell = tell
         self._leaving = threading.Event()
+        self._left_at = float("inf")
         self._name = here_is()
+        self._jobs: Jobs | None = None
         self._job: Job | None = None
         self._left: float | None = float("inf")
-        self._stepped = time.monotonic()
+        self._silence = Silence(0.0)
         self._bench: tuple[str, Bench, Setup] | None = None
         self._done = 0
+        self._failures = 0
 
     def leave(self) -> None:
         """Ends :meth:`run` soon: the trial under way is kept and put back. From any thread."""
+        if self._leaving.is_set():
+            return
+        self._left_at = time.monotonic()
         self._leaving.set()
+        timer = threading.Timer(LET_GO_SECONDS, self._let_go)
+        timer.daemon = True
+        timer.start()
+
+    def _let_go(self) -> None:
+        """Puts back what is still under way: this process may be about to be killed."""
+        job, jobs = self._job, self._jobs
+        if job is not None and jobs is not None:
+            with contextlib.suppress(StudyError):
+                self._put_back(jobs, job)
 
     def run(self) -> Tally:
         """Works until the study is finished, nothing was to do for long, or it is to leave.
@@ -118,8 +154,10 @@ class Worker:
             StudyError: The study or its data are not here.
         """
         store = self._opened()
-        jobs = store.jobs(self._grace)
+        # Of the search: with a shorter one its signs of life would come too late.
+        jobs = self._jobs = store.jobs(self._grace or store.get(GRACE))
         sweeper = Sweeper(jobs)
+        self._silence = Silence(jobs.grace / BEATS)
         about = {"device": self._device, "pid": os.getpid()}
 
         def live() -> None:
@@ -133,8 +171,7 @@ class Worker:
         pulse = Pulse(live, jobs.grace / BEATS)
         self._tell(f"Worker {self._name} is there for study {self._study!r}.")
         try:
-            reason = self._work(store, jobs)
-            return Tally(jobs=self._done, reason=reason)
+            return self._work(store, jobs)
         finally:
             pulse.stop()
             with contextlib.suppress(StudyError):
@@ -143,22 +180,27 @@ class Worker:
 
     # Work --------------------------------------------------------------------------------------
 
-    def _work(self, store: Store, jobs: Jobs) -> str:
+    def _work(self, store: Store, jobs: Jobs) -> Tally:
         since = time.monotonic()
         while not self._leaving.is_set():
             if (store.get("status") or {}).get("state") == "finished":
-                return "the search is finished"
+                return self._tally("the search is finished")
             if self._bench is None:
                 self._learn(store)
             job = None if self._bench is None else jobs.claim(self._name)
             if job is None:
                 if time.monotonic() - since > self._idle:
-                    return f"there was nothing to do for {self._idle:.0f} s"
+                    return self._tally(f"there was nothing to do for {self._idle:.0f} s")
                 self._leaving.wait(POLL_SECONDS)
                 continue
             self._carry_out(store, jobs, job)
+            if self._failures >= FAILURES:
+                return replace(self._tally("what it did failed again and again"), broken=True)
             since = time.monotonic()
-        return "it was asked to leave"
+        return self._tally("it was asked to leave")
+
+    def _tally(self, reason: str) -> Tally:
+        return Tally(jobs=self._done, reason=reason)
 
     def _learn(self, store: Store) -> None:
         """Loads what the present state of the search needs; nothing before there is one."""
@@ -193,7 +235,8 @@ class Worker:
         return dataset, recognised[0]
 
     def _carry_out(self, store: Store, jobs: Jobs, job: Job) -> None:
-        self._left, self._stepped, self._job = float("inf"), time.monotonic(), job
+        self._left, self._job = float("inf"), job
+        self._silence.end()
         if not self._knows(job):
             # The search has come further since we looked at its state.
             try:
@@ -201,25 +244,53 @@ class Worker:
             except BaseException:
                 self._put_back(jobs, job)
                 raise
-            self._stepped = time.monotonic()
+            self._silence.end()
         if not self._knows(job):
             self._put_back(jobs, job)
             self._leaving.wait(POLL_SECONDS)
             return
         try:
-            result = self._result(job)
+            result = self._result(jobs, job)
         except LeftError:
             self._put_back(jobs, job)
             self._tell("What was under way is kept, for another worker to go on with.")
             return
+        except LostError:
+            self._tell("What was done was given to another worker meanwhile; its result counts.")
+            return
         except Exception as error:
-            result = failure(self._device, reason_of(error))
+            self._job = None
+            self._failed(jobs, job, error)
+            return
         finally:
             self._job = None
-        if self._left is None or not jobs.finish(job, result):
+        self._failures = 0
+        if self._left is None or not self._patiently(lambda: jobs.finish(job, result)):
             self._tell("What was done was given to another worker meanwhile; its result counts.")
             return
         self._done += 1
+
+    def _failed(self, jobs: Jobs, job: Job, error: Exception) -> None:
+        """Something went wrong that is not the trial's own: another process may do better."""
+        from automl_transfer.training.device import is_of_the_machine
+
+        reason = reason_of(error)
+        self._tell(f"It failed here, and is put back: {reason}.")
+        self._patiently(lambda: jobs.fail(job, failure(self._device, reason)))
+        self._failures += FAILURES if is_of_the_machine(error) else 1
+        if self._failures < FAILURES:
+            self._leaving.wait(_PAUSE_SECONDS)
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Tells of what was done, though the database be away for longer than anybody waits:
+        there is nothing better to do."""
+        until = time.monotonic() + self._idle
+        while True:
+            try:
+                return work()
+            except StudyError:
+                if time.monotonic() > until or self._leaving.wait(_PAUSE_SECONDS):
+                    raise
 
     def _put_back(self, jobs: Jobs, job: Job) -> None:
         self._job = None  # so that no sign of life takes it for lost
@@ -229,7 +300,7 @@ class Worker:
         """Whether what is loaded is of the state of the search that a job needs."""
         return self._bench is not None and self._bench[0] == job.payload["revision"]
 
-    def _result(self, job: Job) -> dict[str, Any]:
+    def _result(self, jobs: Jobs, job: Job) -> dict[str, Any]:
         """What comes of a job."""
         from automl_transfer.stages.divided import WHAT, compute
 
@@ -239,13 +310,21 @@ class Worker:
             self._tell(f"{job.payload['backbone']}: {len(job.payload['positions'])} samples.")
             home = self._files.path / SHARED
             return compute(bench, job.payload, home, self._is_over, self._step)
-        return self._trained(job, bench, setup)
+        return self._trained(jobs, job, bench, setup)
 
     def _is_over(self) -> bool:
+        self._silence.end()
+        if time.monotonic() - self._left_at > _BETWEEN_STEPS:
+            raise LeftError
         return self._left is None or self._left <= 0
 
-    def _trained(self, job: Job, bench: Bench, setup: Setup) -> dict[str, Any]:
+    def _trained(self, jobs: Jobs, job: Job, bench: Bench, setup: Setup) -> dict[str, Any]:
         from automl_transfer.stages.advancing import carried_out, parked_at
+        from automl_transfer.training.device import is_of_the_machine
+
+        def ours() -> None:
+            if self._patiently(lambda: jobs.beat(job)) is None:
+                raise LostError
 
         row = from_json(Outcome, job.payload["row"])
         rung = int(job.payload["rung"])
@@ -260,11 +339,13 @@ class Worker:
             parked,
             self._is_over,
             self._step,
+            before_saving=ours,
+            passed_on=is_of_the_machine,
         )
         return result_of(ended, parked_at(parked, rung))
 
     def _step(self, done: int, total: int) -> None:
-        self._stepped = time.monotonic()
+        self._silence.end()
         if self._leaving.is_set():
             raise LeftError
 
@@ -273,7 +354,7 @@ class Worker:
         job = self._job
         if job is None:
             return
-        silent = time.monotonic() - self._stepped
+        silent = self._silence.look()
         if silent > self._hang:
             self._give_up(jobs, job, silent)
         left = jobs.beat(job)
@@ -311,7 +392,10 @@ class Worker:
                 "Give the URL with --storage or in AUTOML_TRANSFER_STORAGE."
             )
         store = Store(url, self._study, create=True)
-        if store.get("status") is None:
+        until = time.monotonic() + BEGIN_SECONDS  # it may just be beginning
+        while store.get("status") is None:
+            if time.monotonic() < until and not self._leaving.wait(POLL_SECONDS):
+                continue
             store.close()
             raise StudyError(
                 f"There is no search of study {self._study!r} in its database. Is --storage that "

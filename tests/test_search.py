@@ -59,7 +59,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> ToySearch:
         directory = tmp_path_factory.mktemp("finished")
         patch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(directory / "cache"))
         toy = ToySearch(directory)
-        toy.events_seen = toy.run(toy.request(trials=16))  # type: ignore[attr-defined]
+        # Which of the tied is the fastest is measured, and differs from time to time.
+        toy.events_seen = toy.run(toy.request(trials=16, prefer="accuracy"))  # type: ignore[attr-defined]
         return toy
 
 
@@ -308,7 +309,7 @@ def test_the_events_tell_the_story_in_order(finished: ToySearch) -> None:
 
 
 def test_same_seed_same_search(toy: ToySearch, finished: ToySearch) -> None:
-    toy.run(toy.request(trials=16))
+    toy.run(toy.request(trials=16, prefer="accuracy"))
     assert comparable(toy.study().trials) == comparable(finished.study().trials)
     first, second = toy.study().recommendation, finished.study().recommendation
     assert first is not None and second is not None

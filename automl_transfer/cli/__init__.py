@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import gc
 import os
 import sys
@@ -23,6 +24,12 @@ from automl_transfer.errors import AutomlTransferError, PluginError
 
 INTERRUPTED, TERMINATED = 130, 143
 BROKEN_PIPE = 141
+_SURROUNDINGS = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE")
+    if hasattr(errno, name)
+}
+"""Errors of the operating system that are no defect of ours."""
 
 __all__ = ["main"]
 
@@ -71,6 +78,13 @@ def _ended(arguments: Sequence[str] | None, own: bool) -> int:
     except Exception as error:
         if debug:
             _traceback()
+        if isinstance(error, OSError) and error.errno in _SURROUNDINGS:
+            _say(
+                f"error: {error.filename or 'a file'} cannot be read or written: "
+                f"{error.strerror}. Make room on its disk and check its rights, and run the "
+                "command again: what is stored is kept."
+            )
+            return 1
         _say(f"internal error: {' '.join(f'{type(error).__name__}: {error}'.split())}")
         if not debug:
             _say("This is a bug: run again with --debug for the traceback, and report it.")

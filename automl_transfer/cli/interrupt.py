@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-GRACE = 9.0
-"""Seconds after SIGTERM in which a process ends by itself: who sends it kills soon after."""
+GRACE = 7.0
+"""Seconds after SIGTERM in which a process ends by itself: who sends it kills soon after, often
+after 10 s, and Python hears of it only between two of its own steps."""
 FIRST = b"\nStopping. What has ended is stored; Ctrl-C again stops at once.\n"
 TERMINATED = b"\nStopping, as asked by SIGTERM. What has ended is stored.\n"
 SHOW_CURSOR = b"\x1b[?25h"

@@ -32,7 +32,9 @@ ends with code 143, Ctrl-C with 130; a second one ends at once.""",
     show_default=True,
     help="auto, cpu, cuda, cuda:1, mps.",
 )
-@click.option("--threads", type=int, metavar="N", help="Of the CPU.  [default: all cores]")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Of the CPU.  [default: all cores]"
+)
 @click.option(
     "--idle",
     default="30m",
@@ -69,7 +71,7 @@ def worker(
     from automl_transfer.cli.interrupt import leaving
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.streams import inform
-    from automl_transfer.working import Worker
+    from automl_transfer.working import HUNG, Worker
 
     made = Worker(
         study,
@@ -90,3 +92,5 @@ def worker(
         inform(f"{tally.jobs} trials advanced; it ends since {tally.reason}.")
     if came:
         ctx.exit(128 + came[0])
+    if tally.broken:
+        ctx.exit(HUNG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -166,10 +167,16 @@ def here(
             step_seconds = tuning.seconds_per_step
             # At the last rung too: the others may be on their way there for long.
             heavy = _bytes(context, beside or trials) > HELD_BYTES
-            if rung < ladder[-1] or trial is not trials[-1] or heavy:
-                tuning.save(parked_at(parked(number), rung))
-                if heavy:
-                    trial.tuning = None
+            if rung < ladder[-1] or trial is not trials[-1] or beside or heavy:
+                try:
+                    tuning.save(parked_at(parked(number), rung))
+                    shutil.rmtree(parked(number) / AMID, ignore_errors=True)
+                    if heavy:
+                        trial.tuning = None
+                except OSError as error:
+                    # It goes on in memory; after a kill it would begin again.
+                    unsaved = f"Trial {number} could not be kept at step {rung}: {error}."
+                    yield Note(text=unsaved, level="warning")
         except OutOfTimeError:
             pass
         except (Exception, SystemExit) as error:
@@ -194,7 +201,8 @@ def carried_out(
     parked: Path,
     stop: Stop,
     on_step: Callable[[int, int], None],
-    passed_on: tuple[type[BaseException], ...] = (),
+    before_saving: Callable[[], None] = lambda: None,
+    passed_on: Callable[[BaseException], bool] = lambda _: False,
 ) -> Ended:
     """Takes a trial to a rung in a process that has nothing else to do, and parks it there.
 
@@ -206,10 +214,11 @@ def carried_out(
         parked: Directory of the trial.
         stop: Whether the time is over.
         on_step: Called after each step with its number and that of the rung.
-        passed_on: Errors that are not the trial's.
+        before_saving: Called before the trial is parked.
+        passed_on: Whether an error is not the trial's.
 
     Raises:
-        BaseException: One of ``passed_on``, or what ``on_step`` raised to leave.
+        BaseException: What is passed on, or what one of the functions raised to leave.
     """
     from automl_transfer.training.run import OutOfTimeError
 
@@ -222,13 +231,15 @@ def carried_out(
             # Without its checkpoint it starts again, and comes to the same result.
             tuning = begin(bench, row, ladder, stop)
         report = tuning.advance(rung, on_step, parked / AMID)
+        before_saving()
         tuning.save(parked_at(parked, rung))
+        shutil.rmtree(parked / AMID, ignore_errors=True)
         step_seconds = tuning.seconds_per_step
     except OutOfTimeError:
         report = None
-    except passed_on:
-        raise
     except (Exception, SystemExit) as error:
+        if passed_on(error):
+            raise
         report, reason = None, reason_of(error)
     return Ended(
         number=row.number,

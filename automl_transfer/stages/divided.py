@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from automl_transfer.contracts import Backbone, LocalWeights
 from automl_transfer.contracts import Progress as Told
 from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Progress
-from automl_transfer.jobs import Jobs
+from automl_transfer.jobs import Job, Jobs
 from automl_transfer.stages.context import Bench, Context
 from automl_transfer.stages.following import followed, usual_hang
 
@@ -49,6 +50,7 @@ def divide(
     positions: NDArray[np.int64],
     limit: float,
     revision: str,
+    at_work_on: Callable[[Job], AbstractContextManager[None]],
 ) -> Iterator[Event]:
     """Computes features that are not there yet, together with others.
 
@@ -64,6 +66,7 @@ def divide(
         positions: Samples, ascending, shape (n,).
         limit: Seconds of the study's clock at which to stop.
         revision: Of the state of the search that workers need.
+        at_work_on: Shows signs of life for a job.
     """
     from automl_transfer.stages.frozen_features import feature_key
     from automl_transfer.training.features import extract
@@ -113,9 +116,12 @@ def divide(
             job = jobs.claim(owner)
             if job is not None and job.key in waiting:
                 part = waiting.pop(job.key)
-                yield from followed(card.id, own(part, done), usual_hang())
+                with at_work_on(job):
+                    yield from followed(card.id, own(part, done), usual_hang())
                 jobs.withdraw([job.key])
                 done += len(part)
+            elif job is not None:
+                jobs.withdraw([job.key])  # of an earlier turn
             else:
                 time.sleep(_POLL_SECONDS)
             for one in jobs.standings(waiting):
@@ -128,7 +134,7 @@ def divide(
                     done += len(part)
             yield Progress(what=card.id, done=done, total=len(positions))
     finally:
-        jobs.withdraw(waiting)
+        jobs.withdraw(parts)
 
 
 def _file_of(key: str) -> str:

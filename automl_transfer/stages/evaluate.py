@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from automl_transfer.class_weights import weights_of
 from automl_transfer.configuration import Configuration
 from automl_transfer.stages.context import Bench, Candidate, Context
+from automl_transfer.stages.following import sign_of_life
 from automl_transfer.stages.frozen_features import feature_key
 from automl_transfer.stages.head_building import LR, WEIGHT_DECAY, head_builder
 
@@ -47,6 +48,10 @@ def arguments(
         steps: Likewise, in place of ``epochs``.
     """
     from automl_transfer.training.run import Part, Settings
+
+    def stop() -> bool:
+        sign_of_life()
+        return should_stop()
 
     registry = context.registry
     head_card = context.head(configuration.head)
@@ -89,7 +94,7 @@ def arguments(
             seed=seed,
         ),
         "device": context.device,
-        "should_stop": should_stop,
+        "should_stop": stop,
         "activations": context.activations.of_backbone(
             feature_key(context, candidate.card, candidate.weights, encoder)
         ),

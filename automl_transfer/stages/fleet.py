@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.artifacts import replacing
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, LocalWeights
 from automl_transfer.events import Event, Note
@@ -51,9 +52,12 @@ REPORT = "report.npy"
 """What a trial predicted at a rung, beside its checkpoint."""
 
 
+_RANDOM = uuid4().hex[:8]
+
+
 def here_is() -> str:
-    """A name for this process that no other has."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """A name for this process that no other has, nor one in another container."""
+    return f"{socket.gethostname()}-{_RANDOM}-{os.getpid()}"
 
 
 class Fleet:
@@ -78,6 +82,7 @@ class Fleet:
         self._setup: tuple[str, ...] | None = None
         self._revision = ""
         self._counted = (-float("inf"), 0)
+        self._offered: dict[str, tuple[Any, int]] = {}
         jobs.withdraw()
 
     def helpers(self) -> int:
@@ -123,6 +128,7 @@ class Fleet:
                 "rung": rung,
                 "parked": str(parked(trial.row.number).relative_to(self._context.files.path)),
             }
+            self._offered[key] = payload, place
             self._jobs.post(key, payload, place)
         begun: set[str] = set()
         try:
@@ -131,6 +137,8 @@ class Fleet:
                     job = self._jobs.claim(here_is()) if left() > 0 else None
                     if job is not None and job.key in waiting:
                         yield from self._train(job, trials, waiting, begun, ladder, rung, parked)
+                    elif job is not None:
+                        self._jobs.withdraw([job.key])  # of an earlier turn
                     else:
                         time.sleep(POLL_SECONDS)
                     yield from self._heard(waiting, begun, rung, parked)
@@ -138,6 +146,7 @@ class Fleet:
                         for key in list(waiting):
                             yield from _over(waiting, begun, key)
         finally:
+            self._offered.clear()
             self._jobs.withdraw(waiting)
 
     def extract(
@@ -165,15 +174,27 @@ class Fleet:
                 positions,
                 limit,
                 self._revision,
+                self._at_work_on,
             )
 
     def close(self) -> None:
         """Takes back what is offered, and removes what others have read."""
-        with contextlib.suppress(Exception):  # whatever went wrong before is what matters
+        # Whatever went wrong before is what matters.
+        with contextlib.suppress(Exception):
             self._jobs.withdraw()
         if self._local is not None:
             self._local.close()
-        shutil.rmtree(self._context.files.path / SHARED, ignore_errors=True)
+        with contextlib.suppress(Exception):
+            SharedSetup.withdraw(self._context)
+
+    @contextlib.contextmanager
+    def _at_work_on(self, job: Job) -> Iterator[None]:
+        """Within the block this process shows signs of life for a job."""
+        self._own, self._lost = job, False
+        try:
+            yield
+        finally:
+            self._own = None
 
     @contextlib.contextmanager
     def _tended(self, left: Callable[[], float]) -> Iterator[None]:
@@ -212,10 +233,9 @@ class Fleet:
     ) -> Iterator[Step]:
         """Trains one here, and looks at the others meanwhile."""
         trial = waiting[job.key]
-        self._own, self._lost = job, False
         begun.add(job.key)
         looked = time.monotonic()
-        try:
+        with self._at_work_on(job):
             steps = here(
                 self._context,
                 [trial],
@@ -237,8 +257,6 @@ class Fleet:
                 if time.monotonic() - looked >= 1.0:
                     looked = time.monotonic()
                     yield from self._heard(waiting, begun, rung, parked)
-        finally:
-            self._own = None
 
     def _tend(self) -> None:
         """Signs of life, and a look at those of others; called in a thread."""
@@ -264,7 +282,12 @@ class Fleet:
         with contextlib.suppress(Empty):
             while True:
                 yield Note(text=self._said.get_nowait(), level="warning")
-        for standing in self._jobs.standings(waiting):
+        standings = self._jobs.standings(waiting)
+        for key in waiting.keys() - {standing.key for standing in standings}:
+            if self._own is None or self._own.key != key:
+                # Another search of this study, or a database that was put back to an earlier day.
+                self._jobs.post(key, *self._offered[key])
+        for standing in standings:
             key = standing.key
             own = self._own is not None and self._own.key == key
             if own or key not in waiting:
@@ -324,8 +347,8 @@ def result_of(ended: Ended, place: Path) -> dict[str, Any]:
     """
     report = ended.report
     if report is not None:
-        place.mkdir(parents=True, exist_ok=True)
-        np.save(place / REPORT, report.probabilities, allow_pickle=False)
+        with replacing(place / REPORT) as temporary:
+            np.save(temporary, report.probabilities, allow_pickle=False)
     return {
         "device": ended.device,
         "seconds": ended.seconds,

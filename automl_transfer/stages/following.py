@@ -44,6 +44,43 @@ def usual_hang() -> float:
     return environment_seconds(HANG_VARIABLE, HANG_SECONDS)
 
 
+class Silence:
+    """Seconds since the last sign of life, as far as somebody looked: while the whole process
+    stood still (Ctrl-Z, a frozen container, a machine that slept), nothing could go on."""
+
+    def __init__(self, every: float) -> None:
+        """Begins now.
+
+        Args:
+            every: Seconds between two looks, about.
+        """
+        self._most = 2 * every
+        self._looked = time.monotonic()
+        self._seconds = 0.0
+
+    def end(self) -> None:
+        """A sign of life. From any thread."""
+        self._seconds = 0.0
+
+    def look(self) -> float:
+        """How long there has been none."""
+        now = time.monotonic()
+        self._seconds += min(now - self._looked, self._most)
+        self._looked = now
+        return self._seconds
+
+
+_ALIVE = threading.local()
+
+
+def sign_of_life() -> None:
+    """Says that the work that :func:`following` runs in this thread goes on, though it has nothing
+    to report."""
+    silence: Silence | None = getattr(_ALIVE, "silence", None)
+    if silence is not None:
+        silence.end()
+
+
 class _AbandonedError(BaseException):
     """Raised in the function where it reports, when nobody follows it any more."""
 
@@ -55,8 +92,8 @@ def following(
 
     Args:
         work: Calls its argument with how many are done and how many there are.
-        hang: Seconds without a call after which it is given up. What hangs in a driver or a file
-            system cannot be ended: its thread is left behind.
+        hang: Seconds without a call, or a :func:`sign_of_life`, after which it is given up. What
+            hangs in a driver or a file system cannot be ended: its thread is left behind.
 
     Yields:
         The latest of these, as often as one looks, and the last one.
@@ -73,16 +110,17 @@ def following(
     # Not by joining the thread: a join that Ctrl-C interrupts takes it for ended (CPython 3.11,
     # `Thread._wait_for_tstate_lock`), and nobody waits for it or knows of it any more.
     abandoned, ended = threading.Event(), threading.Event()
-    heard = time.monotonic()
+    silence = Silence(SECONDS)
 
     def progress(done: int, total: int) -> None:
-        nonlocal latest, heard
-        heard = time.monotonic()
+        nonlocal latest
+        silence.end()
         if abandoned.is_set():
             raise _AbandonedError
         latest = (done, total)
 
     def run() -> None:
+        _ALIVE.silence = silence
         try:
             results.append(work(progress))
         except BaseException as error:
@@ -99,9 +137,9 @@ def following(
             if latest is not None and latest != told:
                 told = latest
                 yield told
-            if running and time.monotonic() - heard > hang:
+            if running and silence.look() > hang:
                 raise HungError(
-                    f"No step was done for {time.monotonic() - heard:.0f} s, so it was given up. "
+                    f"No step was done for {silence.look():.0f} s, so it was given up. "
                     "A file that cannot be read, or a driver, may be the cause."
                 )
     finally:

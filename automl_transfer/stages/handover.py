@@ -15,6 +15,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.artifacts import replacing
 from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard, StrategyCard
 from automl_transfer.contracts import Backbone, LocalWeights, Stage
 from automl_transfer.dataset import Dataset, Splits
@@ -187,8 +188,7 @@ def hand_over(candidate: Candidate, path: Path) -> None:
     from automl_transfer.training.matrix import blocks
 
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             header = np.lib.format.header_data_from_array_1_0(candidate.features)
             np.lib.format.write_array_header_1_0(file, header)
             for block in blocks(candidate.features):

@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 STARTS = 3
-"""Of a worker that dies, after which its place stays empty."""
+"""Of a worker that dies soon, after which its place stays empty."""
+LIVED_SECONDS = 300.0
+"""One that lived for so long is no worker that cannot begin."""
 END_SECONDS = 12.0
 """For a worker that is told to end, before it is killed: it keeps the trial under way."""
 
@@ -24,6 +28,7 @@ class _Place:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    began: float = 0.0
 
 
 class LocalWorkers:
@@ -42,6 +47,8 @@ class LocalWorkers:
         """
         self._study = study
         self._threads = threads
+        self._lock = threading.Lock()
+        self._closed = False
         self._environment = dict(os.environ)
         if storage:
             # Not on the command line, which every process of this machine can read.
@@ -53,7 +60,11 @@ class LocalWorkers:
         self.tend()
 
     def tend(self) -> list[str]:
-        """Starts what is not there; returns what there is to say of it."""
+        """Starts what is not there; returns what there is to say of it. From any thread."""
+        with self._lock:
+            return [] if self._closed else self._tended()
+
+    def _tended(self) -> list[str]:
         said = []
         for place in self._places:
             code = None if place.process is None else place.process.poll()
@@ -62,6 +73,8 @@ class LocalWorkers:
             if place.process is not None:
                 _end_group(place.process)
                 place.process = None
+                if time.monotonic() - place.began >= LIVED_SECONDS:
+                    place.starts = 0
                 again = "it is started again" if place.starts < STARTS else "its place stays empty"
                 said.append(
                     f"A worker on {place.device} ended with {code}; {again} ({place.log})."
@@ -72,6 +85,8 @@ class LocalWorkers:
 
     def close(self) -> None:
         """Ends them: each keeps the trial that it is at, if it can do so in time."""
+        with self._lock:
+            self._closed = True
         there = [place.process for place in self._places if place.process is not None]
         for process in there:
             with contextlib.suppress(OSError):
@@ -88,10 +103,12 @@ class LocalWorkers:
 
     def _start(self, place: _Place) -> None:
         place.starts += 1
-        words = [sys.executable, "-m", "automl_transfer", "worker", "--quiet"]
+        place.began = time.monotonic()
+        words = [sys.executable, "-m", "automl_transfer", "worker"]
         words += ["--study", self._study.name, "--studies", str(self._study.parent)]
         words += ["--device", place.device, "--threads", str(self._threads)]
-        words += ["--with", str(os.getpid())]
+        # It goes when this process does, however long there is nothing to do.
+        words += ["--with", str(os.getpid()), "--idle", "365d"]
         log: IO[bytes]
         with place.log.open("ab") as log:
             place.process = subprocess.Popen(

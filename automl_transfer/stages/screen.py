@@ -20,6 +20,7 @@ from automl_transfer.contracts import LocalWeights
 from automl_transfer.errors import (
     AutomlTransferError,
     EmptySpaceError,
+    StudyError,
     WeightsUnavailableError,
 )
 from automl_transfer.events import (
@@ -257,6 +258,8 @@ def _first_looks(context: Context) -> Generator[Event, None, list[Look]]:
                 _before_an_answer(context, looks) if looks else math.inf,
                 looks[0].places if looks else None,
             )
+        except StudyError:
+            raise  # of the database: no backbone is to blame for it
         except Exception as error:  # a broken backbone must not end the search
             yield _excluded(context, card.id, _words(error))
             continue
@@ -361,6 +364,8 @@ def _admit(
     """Makes a candidate of a backbone and answers with it; returns what stopped it, if any."""
     try:
         candidate = yield from last_look(context, look, limit)
+    except StudyError:
+        raise
     except Exception as error:  # a broken backbone must not end the search
         return error
     context.candidates[look.card.id] = candidate

@@ -6,6 +6,7 @@ loads its own plugins and its own view of the data, and checks that both are the
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from automl_transfer.artifacts import replacing
 from automl_transfer.cards import ModalityCard
 from automl_transfer.contracts import LocalWeights
 from automl_transfer.dataset import Dataset, Splits
@@ -90,8 +92,8 @@ class SharedSetup:
                     seconds_per_sample=candidate.seconds_per_sample,
                 )
             )
-        home.mkdir(parents=True, exist_ok=True)
-        np.savez(home / f"{revision}.npz", **arrays)
+        with replacing(home / f"{revision}.npz") as temporary:
+            np.savez(temporary, **arrays)
         made = cls(
             revision=revision,
             inventory=context.registry.inventory,
@@ -107,6 +109,13 @@ class SharedSetup:
         )
         context.store.put(DOCUMENT, to_json(made))
         return made
+
+    @staticmethod
+    def withdraw(context: Context) -> None:
+        """Takes back what an earlier session wrote down, and removes its files: workers wait for
+        the next state."""
+        shutil.rmtree(context.files.path / SHARED, ignore_errors=True)
+        context.store.put(DOCUMENT, None)
 
     @classmethod
     def read(cls, store: Store) -> SharedSetup | None:

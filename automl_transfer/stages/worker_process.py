@@ -122,7 +122,10 @@ def _carried_out(connection: Connection, bench: Bench, setup: Setup, order: Orde
         return Ended(
             number=row.number, device=str(bench.device), seconds=seconds, reason=reason_of(error)
         )
-    lost = (BrokenPipeError, ConnectionResetError)
+
+    def lost(error: BaseException) -> bool:
+        return isinstance(error, (BrokenPipeError, ConnectionResetError))
+
     return carried_out(
         bench, row, order.ladder, order.rung, order.parked, stop, tell, passed_on=lost
     )

@@ -189,5 +189,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
+        "out of memory" in text
+        or "not enough memory" in text
+        or "can't allocate memory" in text
+        or "_status_alloc_failed" in text  # cuBLAS and cuDNN
     )
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an exception says that something is wrong with this process or its machine, whatever
+    it is at: a disk that is full or cannot be written, a device that answers no more."""
+    if isinstance(error, OSError):
+        return True
+    # After such an error nothing works any more in this process.
+    return isinstance(error, RuntimeError) and "cuda error" in str(error).lower()

@@ -20,11 +20,26 @@ CPU_BATCH = 16
 
 
 def predict(
-    model: TransferModel, rows: RowStore, positions: NDArray[np.int64], device: torch.device
+    model: TransferModel,
+    rows: RowStore,
+    positions: NDArray[np.int64],
+    device: torch.device,
+    check: Callable[[], object] = lambda: None,
 ) -> NDArray[np.float32]:
-    """Predictions of the plain view, shape (n, c). Puts the model into eval mode."""
+    """Predictions of the plain view, shape (n, c). Puts the model into eval mode.
+
+    Args:
+        model: Predicts.
+        rows: The samples.
+        positions: Which of them, shape (n,).
+        device: Where the model is.
+        check: Called after each batch; may raise.
+    """
     model.eval()
-    found = list(_passes(lambda batch: model.predictions(batch), rows, positions, device))
+    found = []
+    for values in _passes(lambda batch: model.predictions(batch), rows, positions, device):
+        found.append(values)
+        check()
     return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
 
 

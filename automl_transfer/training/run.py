@@ -160,7 +160,9 @@ class Run:
             found: NDArray[np.float32] = self.model.link.predictions(scores).numpy()
             return found
         if self.kept is None:
-            return predict(self.model, part.rows, part.positions, self.device)
+            # A training that is whole is not thrown away for its evaluation: what is said does
+            # not matter, only that somebody may be waiting for a sign.
+            return predict(self.model, part.rows, part.positions, self.device, self.should_stop)
         return np.concatenate(list(self._through(self.kept, len(part.positions))))
 
     def _through(self, kept: Kept, count: int) -> Iterator[NDArray[np.float32]]:
@@ -171,6 +173,7 @@ class Run:
             with torch.no_grad(), autocast(self.device):
                 logits = self.model.classify(kept.features(chosen, loaded).float())
             yield self.model.link.predictions(logits).cpu().numpy()
+            self.should_stop()
 
     def check_time(self) -> None:
         """Breaks the trial off when its time is over.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -158,8 +157,8 @@ class Tuning:
             on_step: Called after each step with its number and ``to``. A promoted trial begins
                 again where the decay of its last rung began. What it raises ends the way.
             amid: Directory in which the trial is kept on its way, every :data:`AMID_SECONDS` and
-                when ``on_step`` raises, for :meth:`load`. It is removed at the rung. A trial that
-                goes on from there comes to the same; its loss is of the steps since.
+                when ``on_step`` raises, for :meth:`load`. It may go once the rung is saved. A
+                trial that goes on from there comes to the same; its loss is of the steps since.
 
         Raises:
             DivergedError: Features, loss or predictions are not finite.
@@ -183,10 +182,12 @@ class Tuning:
                 live.seconds.clear()
                 fall = max(live.step, decay_start(to))
                 before = fall - live.step
-                told = self._told(on_step, to, amid, live, fall)
+                keeping = _Keeping(self, amid, live, to, fall)
+                told = keeping.told(on_step)
                 loss = live.advance(fall, rung=to, warm=warm, on_step=told) if before else 0.0
                 final = to == self.ladder[-1]
                 branch = None if final or fall == 0 else capture(live, moments=True)
+                keeping.branch = branch
                 falling = live.advance(to, rung=to, warm=warm, on_step=told)
                 loss = (loss * before + falling * (to - fall)) / (before + to - fall)
                 report = self._report(live, loss, started)
@@ -199,47 +200,15 @@ class Tuning:
                 gc.collect()
         self._seconds.extend(live.seconds)
         self._branch, self._end, self._probabilities = branch, end, report.probabilities
-        if amid is not None:
-            shutil.rmtree(amid, ignore_errors=True)
         return report
 
-    def _told(
-        self,
-        on_step: Callable[[int, int], None] | None,
-        to: int,
-        amid: Path | None,
-        live: FineTuning,
-        fall: int,
-    ) -> Callable[[int], None]:
-        """Called after each step on the way to a rung."""
-        kept = time.monotonic()
-
-        def told(step: int) -> None:
-            nonlocal kept
-            # Once the rate falls, a trial that is to go on begins before that: there is nothing
-            # new to keep.
-            worth = amid is not None and step <= fall
-            try:
-                if on_step is not None:
-                    on_step(step, to)
-            except BaseException:
-                if worth:
-                    self._keep(amid, live)
-                raise
-            if worth and time.monotonic() - kept >= AMID_SECONDS:
-                self._keep(amid, live)
-                kept = time.monotonic()
-
-        return told
-
-    def _keep(self, directory: Path | None, live: FineTuning) -> None:
-        if directory is None or live.phase is None:
-            return
+    def keep(self, directory: Path, state: State) -> None:
+        """Parks the trial on its way from its last finished rung, at ``state``."""
         try:
-            self._park(directory, capture(live, moments=True))
+            self._park(directory, state)
         except OSError as error:
             # The disk may be full for a while; the last rung is still there.
-            self.notes.append(f"It could not be kept at step {live.step}: {error}.")
+            self.notes.append(f"It could not be kept at step {state.step}: {error}.")
 
     def finish(self) -> TrialResult:
         """The model at the last rung that was finished, adapters merged, its freeze proved.
@@ -353,3 +322,58 @@ class Tuning:
             probabilities=np.zeros((0, self._link.outputs), dtype=np.float32),
             seconds=time.monotonic() - started,
         )
+
+
+class _Keeping:
+    """Keeps a trial on its way to a rung."""
+
+    def __init__(
+        self, tuning: Tuning, directory: Path | None, live: FineTuning, to: int, fall: int
+    ) -> None:
+        """Keeps nothing yet.
+
+        Args:
+            tuning: The trial.
+            directory: Where; None keeps nothing.
+            live: Its training.
+            to: Steps of the rung.
+            fall: Where its learning rate begins to fall.
+        """
+        self._tuning = tuning
+        self._directory = directory
+        self._live = live
+        self._to = to
+        self._fall = fall
+        self._kept = time.monotonic()
+        self._kept_step = live.step
+        self.branch: State | None = None
+        """At the fall, if the trial is to go on from there to another rung."""
+
+    def told(self, on_step: Callable[[int, int], None] | None) -> Callable[[int], None]:
+        """What is called after each step."""
+
+        def told(step: int) -> None:
+            try:
+                if on_step is not None:
+                    on_step(step, self._to)
+            except BaseException:
+                self._keep(step)
+                raise
+            if time.monotonic() - self._kept >= AMID_SECONDS:
+                self._keep(step)
+                self._kept = time.monotonic()
+
+        return told
+
+    def _keep(self, step: int) -> None:
+        if self._directory is None or self._live.phase is None or step >= self._to:
+            return
+        final = self._to == self._tuning.ladder[-1]
+        if final or step <= self._fall:
+            state: State | None = capture(self._live, moments=True)
+        else:
+            # What was done since the rate began to fall is no way to the next rung.
+            state = self.branch
+        if state is not None and state.step > self._kept_step:
+            self._tuning.keep(self._directory, state)
+            self._kept_step = state.step

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from automl_transfer.errors import StudyError
 from automl_transfer.jobs import Sweeper
@@ -158,16 +159,37 @@ def test_leases_do_not_look_at_the_time_of_day(tmp_path: Path, monkeypatch) -> N
     assert job is not None
     sweeper = Sweeper(jobs, clock=lambda: now)
     monkeypatch.setattr(time, "time", lambda: 4e9)
-    for _ in range(5):
-        now += 9.0
+    for _ in range(20):
+        now += 2.0
         assert jobs.beat(job) == float("inf")
         assert sweeper.sweep() == []
     monkeypatch.setattr(time, "time", lambda: 1.0)
-    now += 9.0
-    assert sweeper.sweep() == []
-    now += 9.0
+    for _ in range(5):
+        now += 2.0
+        assert sweeper.sweep() == []
+    now += 2.0
     assert [state for _, state in sweeper.sweep()] == ["waiting"]
     assert jobs.beat(job) is None
+    store.close()
+
+
+def test_while_nobody_could_show_a_sign_of_life_no_lease_ends(tmp_path: Path) -> None:
+    """The database was away, or all processes of this machine stood still."""
+    store = Store(f"sqlite:///{tmp_path / 'rows.db'}", "s", create=True)
+    jobs, now = store.jobs(30.0), 0.0
+    post(store, 2)
+    first, second = jobs.claim("first"), jobs.claim("second")
+    assert first is not None and second is not None
+    sweeper = Sweeper(jobs, clock=lambda: now)
+    assert sweeper.sweep() == []
+    now += 3600.0
+    assert sweeper.sweep() == []
+    for _ in range(4):  # the others come back within their pauses between two attempts
+        now += 5.0
+        assert sweeper.sweep() == []
+    assert jobs.beat(first) == float("inf")
+    now += 5.0
+    assert [one.key for one, _ in sweeper.sweep()] == [second.key]
     store.close()
 
 
@@ -233,6 +255,52 @@ def test_time_zones_of_workers_do_not_matter(server: Server, tmp_path: Path, mon
     assert [worker.wait(200) for worker in workers] == [0, 0]
     rows = ledger(tmp_path / "ledger")
     assert Counter(row[0] for row in rows) == {"begun": 20, "told": 20}
+    other = Store(url, "s")
+    zone = other._database.read(lambda one: one.scalar(sa.text("SHOW TIME ZONE")))
+    assert zone == "UTC"
+    other.close()
+    store.close()
+
+
+def test_nothing_is_prepared_for_a_session(server: Server) -> None:
+    """A pooler may give each transaction another one."""
+    store = Store(server.fresh(), "s", create=True)
+    for number in range(12):
+        store.append(outcome(number))
+    asked = sa.text("SELECT count(*) FROM pg_prepared_statements")
+    assert store._database.read(lambda one: one.scalar(asked)) == 0
+    store.close()
+
+
+def test_who_does_not_want_to_wait_does_not_wait_again(tmp_path: Path, monkeypatch) -> None:
+    """Ctrl-C while the database is away: what is told on the way out is tried once."""
+    from automl_transfer import database
+
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.01)
+    store = Store(f"sqlite:///{tmp_path / 'rows.db'}", "s", create=True)
+    store.close()
+    store = Store(f"sqlite:///{tmp_path / 'rows.db'}", "s", create=True)
+    other = sqlite3.connect(tmp_path / "rows.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tenacity.nap.time.sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        store.append(outcome(0))
+    for _ in range(2):
+        with pytest.raises(StudyError, match="in use by another process"):
+            store.append(outcome(0))
+    assert len(pauses) == 1
+    other.rollback()
+    store.append(outcome(0))
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(KeyboardInterrupt):
+        store.append(outcome(1))
+    other.close()
     store.close()
 
 

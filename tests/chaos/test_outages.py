@@ -51,7 +51,7 @@ def test_a_hung_loader_costs_its_trial_and_no_more(
     leader = started("lead", str(directory), "1", log=directory / "log")
     until(lambda: (directory / "studies" / "toy" / "study.db").exists())
     monkeypatch.setenv("CHAOS_HANGS", "1")
-    worker = started("toy_worker", str(directory), "", "2", log=directory / "w")
+    worker = started("toy_worker", str(directory), "", "6", log=directory / "w")
     assert worker.wait(200) == 75
     assert (directory / "hung").read_text() == str(worker.pid)
     assert leader.wait(200) == 0
@@ -67,7 +67,7 @@ def test_a_hung_loader_in_the_search_itself(
 ) -> None:
     (directory / toy.HANG).touch()
     monkeypatch.setenv("CHAOS_HANGS", "1")
-    monkeypatch.setenv("AUTOML_TRANSFER_HANG", "2")
+    monkeypatch.setenv("AUTOML_TRANSFER_HANG", "6")
     leader = started("lead", str(directory), "1", log=directory / "log")
     assert leader.wait(200) == 0, log(directory)[-3000:]
     assert (directory / "hung").read_text() == str(leader.pid)
@@ -106,6 +106,28 @@ def test_local_workers_that_die_are_started_again(directory: Path, monkeypatch) 
         made.close()
     assert [("again" in text) for text in said] == [True] * (STARTS - 1) + [False]
     assert "stays empty" in said[-1]
+    store.close()
+
+
+def test_local_workers_that_lived_are_started_however_often(directory: Path, monkeypatch) -> None:
+    from automl_transfer.stages import local_workers
+
+    monkeypatch.setattr(local_workers, "LIVED_SECONDS", 0.0)
+    study, store = without_a_search(directory)
+    made = local_workers.LocalWorkers(study, ["cpu"], threads=1, storage=None)
+    said = []
+    try:
+        for _ in range(local_workers.STARTS + 1):
+            process = made._places[0].process
+            assert process is not None
+            process.kill()
+            process.wait()
+            said += made.tend()
+    finally:
+        made.close()
+    assert all("is started again" in text for text in said)
+    assert len(said) == local_workers.STARTS + 1
+    assert made.tend() == [] and made._places[0].process is None
     store.close()
 
 

@@ -52,8 +52,7 @@ def test_sigterm_keeps_the_trial_for_another_worker(
     time.sleep(0.4)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 143
-    said = log(directory, "w")
-    assert "is kept, for another worker" in said or '"jobs": ' in said
+    assert "is kept, for another worker" in log(directory, "w")
     assert leader.wait(200) == 0
     assert comparable(trials(directory)) == alone
 
@@ -92,6 +91,6 @@ def test_sigterm_ends_a_search_within_ten_seconds_and_it_goes_on_amid_a_rung(
         study = Study(directory / "studies" / "toy")
         assert study.status["state"] == "interrupted"
         study.close()
-        assert list(parked.glob("*/amid/trial.json")) or list(parked.glob("*/0*/trial.json"))
+        assert list(parked.glob("*/amid/trial.json"))
     assert started("lead", str(directory), "1", log=directory / "log").wait(200) == 0
     assert comparable(trials(directory)) == alone

@@ -277,6 +277,19 @@ def rows_of(home: Home) -> str:
     return f"sqlite:///file:{home.work}/rows.db?uri=true&password={CANARY}"
 
 
+def test_workers_do_not_tell(home: Home) -> None:
+    """Those that a search starts, one that comes by itself, and one that is refused."""
+    words = ("search", "--data", "images", *SEARCH, "--workers", "2", "--storage", rows_of(home))
+    ran = home.run(*words)
+    assert ran.code == 0, ran.err
+    assert [words for words in ran.started.values() if b"worker" in words], "it started none"
+    worker = ("worker", "--study", "secret", "--debug")
+    ran = home.run(*worker, "--storage", rows_of(home))
+    assert ran.code == 0 and "the search is finished" in ran.err
+    ran = home.run(*worker, AUTOML_TRANSFER_STORAGE=FAILING[next(iter(FAILING))])
+    assert ran.code == 1 and "***" in ran.err
+
+
 def test_what_a_search_writes(finished: Home) -> None:
     directory = finished.work / "studies" / "secret"
     assert (finished.work / "rows.db").stat().st_size > 10_000, "it did use that URL"

@@ -117,6 +117,19 @@ def test_a_bug_is_one_line_and_how_to_report_it(run, broken):
     ]
 
 
+def test_a_full_disk_is_no_bug(run, monkeypatch):
+    study = importlib.import_module("automl_transfer.study")
+
+    def full(_):
+        raise OSError(28, "No space left on device", "studies/x")
+
+    monkeypatch.setattr(study, "list_studies", full)
+    ran = run("studies")
+    assert ran.code == 1
+    (line,) = ran.err.splitlines()
+    assert line.startswith("error: studies/x cannot be read or written: No space left on device.")
+
+
 @pytest.mark.parametrize("words", [["--debug", "studies"], ["studies", "--debug"]])
 def test_debug_shows_the_traceback_wherever_it_stands(run, broken, words):
     ran = run(*words)

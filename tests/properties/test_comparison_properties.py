@@ -93,7 +93,7 @@ def test_intervals_shrink_with_the_samples(metric: str, seed: int) -> None:
         generator = np.random.default_rng(seed)
         labels = np.arange(n) % 2
         each = []
-        for sharp in (0.8, 0.6):
+        for sharp in (0.4, 0.2):  # scores near 1 have narrow intervals anyway
             rows = generator.dirichlet([1, 1], size=n)
             rows[np.arange(n), labels] += sharp
             each.append((rows / rows.sum(axis=1, keepdims=True)).astype(np.float32))

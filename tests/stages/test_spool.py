@@ -48,6 +48,36 @@ def test_what_was_told_after_all_is_not_told_twice(tmp_path: Path, store: Store)
     (tmp_path / SPOOL / "000000-000001.json").write_text("[")
     assert take_in(files, store) == []
     assert store.numbers() == [0]
+    (kept,) = (tmp_path / SPOOL).iterdir()
+    assert kept.name == "000000-000001.damaged" and kept.read_text() == "["
+
+
+def test_what_cannot_be_read_now_is_not_thrown_away(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = StudyDirectory(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "append", away)
+        with pytest.raises(StudyError, match="away"):
+            tell(files, store, [outcome(1)])
+
+    def broken(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", broken)
+        with pytest.raises(StudyError, match="cannot be read: Input/output error"):
+            take_in(files, store)
+    assert take_in(files, store) == [outcome(1)]
+
+
+def test_a_full_disk_is_said(tmp_path: Path, store: Store, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StudyDirectory, "write_json", full)
+    with pytest.raises(StudyError, match="No space left on device. Make room on its disk"):
+        tell(StudyDirectory(tmp_path), store, [outcome(0)])
 
 
 def test_a_search_goes_on_with_what_it_could_not_tell(tmp_path: Path, monkeypatch) -> None:

@@ -1,0 +1,296 @@
+"""What goes wrong with a worker or its machine costs no trial."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from automl_transfer import working
+from automl_transfer.errors import StudyError, UsageError
+from automl_transfer.events import Note, Recommended, StageStarted
+from automl_transfer.jobs import Job, Jobs
+from automl_transfer.plugins import load_registry
+from automl_transfer.stages.shared_setup import DOCUMENT, SHARED
+from automl_transfer.store import GRACE
+from automl_transfer.working import Tally, Worker
+from tests.stages.test_fleet import SMALL, Joined, joining, slowed
+from tests.toy_search import ToySearch, comparable
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySearch:
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
+    # Trainings of threads draw from one generator of Torch.
+    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, rows: rows)
+    return ToySearch(tmp_path)
+
+
+@pytest.fixture
+def tallies(monkeypatch: pytest.MonkeyPatch) -> list[Tally]:
+    found: list[Tally] = []
+    whole = Worker.run
+
+    def run(self: Worker) -> Tally:
+        found.append(whole(self))
+        return found[-1]
+
+    monkeypatch.setattr(Worker, "run", run)
+    return found
+
+
+def in_a_worker() -> bool:
+    """Whether this thread is that of a worker; the search trains in threads of its own name."""
+    return threading.current_thread().name.startswith("Thread-")
+
+
+def running(toy: ToySearch) -> set[str]:
+    study = toy.study()
+    found = {one.key for one in study.store.jobs().standings() if one.state == "running"}
+    study.close()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "error", [OSError(30, "Read-only file system"), RuntimeError("CUDA error: device-side assert")]
+)
+def test_a_worker_on_a_broken_machine_goes_and_costs_no_trial(
+    toy: ToySearch,
+    monkeypatch: pytest.MonkeyPatch,
+    tallies: list[Tally],
+    error: Exception,
+) -> None:
+    from automl_transfer.training import tuning
+
+    toy.run(toy.request(**SMALL, study="alone"))
+    slowed(monkeypatch, 0.02)
+    whole, broken = tuning.park, list[str]()
+
+    def park(directory: Path, parked: Any) -> None:
+        if in_a_worker():
+            broken.append(str(directory))
+            raise error
+        whole(directory, parked)
+
+    monkeypatch.setattr(tuning, "park", park)
+    joined = joining(toy, toy.events(toy.request(**SMALL)))
+    joined.ended()
+    assert broken, "the worker trained nothing"
+    assert len(broken) == 1
+    assert tallies[0].broken
+    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_in_two_processes_fails(tmp_path: Path) -> None:
+    from automl_transfer.store import Store
+
+    store = Store(f"sqlite:///{tmp_path / 'rows.db'}", "s", create=True)
+    jobs = store.jobs()
+    jobs.post("0", {})
+    for state in ("waiting", "done"):
+        job = jobs.claim("somebody")
+        assert job is not None
+        assert jobs.fail(job, {"reason": "broken"})
+        (one,) = jobs.standings()
+        assert one.state == state
+    assert one.result == {"reason": "broken"}
+    assert jobs.claim("somebody") is None
+    store.close()
+
+
+@pytest.mark.slow
+def test_what_a_worker_has_lost_is_not_written(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.run(toy.request(**SMALL, study="alone"))
+    slowed(monkeypatch, 0.02)
+    whole, lost = Jobs.beat, list[str]()
+
+    def beat(self: Jobs, job: Job) -> float | None:
+        if in_a_worker() and not lost:
+            lost.append(job.key)
+            assert not self.standings([job.key])[0].result
+            self.release(job)
+        return whole(self, job)
+
+    monkeypatch.setattr(Jobs, "beat", beat)
+    joined = joining(toy, toy.events(toy.request(**SMALL)))
+    said = joined.ended()
+    assert lost, "the worker trained nothing"
+    assert any("given to another worker" in line for line in said)
+    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_to_leave_amid_a_long_step_puts_its_trial_back(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.training.tuning import Tuning
+
+    monkeypatch.setattr(working, "LET_GO_SECONDS", 0.3)
+    slowed(monkeypatch, 0.02)
+    whole, stuck, over = Tuning.advance, threading.Event(), threading.Event()
+
+    def advance(self: Tuning, *arguments: Any) -> Any:
+        if in_a_worker() and not stuck.is_set():
+            stuck.set()
+            over.wait(30)
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Tuning, "advance", advance)
+    joined: Joined | None = None
+    put_back = None
+    for event in toy.events(toy.request(**SMALL)):
+        if joined is None and isinstance(event, StageStarted) and event.stage == "screen":
+            joined = Joined(toy)
+        if joined is not None and put_back is None and stuck.is_set():
+            (mine,) = [joined.worker._job]
+            assert mine is not None
+            joined.worker.leave()
+            time.sleep(1.5)
+            put_back = mine.key not in running(toy)
+            over.set()
+    assert joined is not None
+    joined.ended()
+    assert put_back, "it was still taken for running"
+    assert {row.state for row in toy.study().trials} <= {"finished", "pruned"}
+
+
+@pytest.mark.slow
+def test_a_worker_joins_a_search_that_goes_on(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the session before has written down for workers is not taken for the present."""
+    slowed(monkeypatch, 0.02)
+    events = toy.events(toy.request(**SMALL))
+    joined = None
+    for event in events:
+        if isinstance(event, StageStarted) and event.stage == "screen":
+            joined = Joined(toy)
+        if isinstance(event, StageStarted) and event.stage == "tune":
+            break
+    assert joined is not None
+    joined.ended()
+    shared = toy.directory / "studies" / "toy" / SHARED
+    assert list(shared.glob("*.npz"))
+    study = toy.study()
+    left = study.store.get(DOCUMENT)
+    assert left is not None
+    events.close()  # type: ignore[attr-defined]
+    assert study.store.get(DOCUMENT) is None and not shared.exists()
+    study.store.put(DOCUMENT, left)  # as after a kill
+    study.close()
+    joined = joining(toy, toy.events(toy.request(**SMALL)))
+    joined.ended()
+    assert not joined.errors
+
+
+def test_a_worker_takes_the_grace_of_its_search(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_TRANSFER_GRACE", "77")
+    toy.run(toy.request(trials=2, heads=("ridge",), strategies=("frozen",)))
+    monkeypatch.delenv("AUTOML_TRANSFER_GRACE")
+    study = toy.study()
+    assert study.store.get(GRACE) == 77.0
+    study.close()
+    made = Worker(
+        "toy",
+        load_registry(extra=[toy.plugin], third_party=False),
+        studies=toy.directory / "studies",
+    )
+    assert made.run().reason == "the search is finished"
+    assert made._jobs is not None and made._jobs.grace == 77.0
+
+
+@pytest.mark.slow
+def test_jobs_that_vanish_are_offered_again(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a second search of the study on another machine, or a database set back."""
+    toy.run(toy.request(**SMALL, study="alone"))
+    slowed(monkeypatch, 0.02)
+    joined, gone = None, list[str]()
+    for event in toy.events(toy.request(**SMALL)):
+        if joined is None and isinstance(event, StageStarted) and event.stage == "screen":
+            joined = Joined(toy)
+        if joined is not None and not gone:
+            study = toy.study()
+            jobs = study.store.jobs()
+            gone = [
+                one.key
+                for one in jobs.standings()
+                if one.state == "waiting" and one.key[0].isdigit()
+            ]
+            jobs.withdraw(gone)
+            study.close()
+    assert joined is not None
+    joined.ended()
+    assert gone, "nothing was offered"
+    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+
+
+def test_a_full_disk_at_a_rung_costs_no_trial(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.training import tuning
+
+    toy.run(toy.request(**SMALL, study="alone"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tuning, "park", full)
+    events = toy.run(toy.request(**SMALL))
+    assert isinstance(events[-1], Recommended)
+    said = [event.text for event in events if isinstance(event, Note)]
+    assert any("could not be kept at step" in text and "No space left" in text for text in said)
+    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+
+
+def test_files_for_workers_are_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from automl_transfer.stages import handover
+    from automl_transfer.training import matrix
+
+    features = np.zeros((4, 3), dtype=np.float32)
+
+    def cut(_: object) -> Any:
+        yield features[:2]
+        raise KeyboardInterrupt
+
+    candidate: Any = SimpleNamespace(features=features)
+    monkeypatch.setattr(matrix, "blocks", cut)
+    with pytest.raises(KeyboardInterrupt):
+        handover.hand_over(candidate, tmp_path / "features.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_watchdog_waits_for_a_while(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least 1 s"):
+        Worker("s", load_registry(third_party=False), studies=tmp_path, hang=0.0)
+
+
+def test_a_second_look_for_a_search_that_has_just_begun(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "BEGIN_SECONDS", 0.2)
+    toy.run(toy.request(trials=1, heads=("ridge",), strategies=("frozen",)))
+    worker = Worker(
+        "toy",
+        load_registry(extra=[toy.plugin], third_party=False),
+        studies=toy.directory / "studies",
+        storage=f"sqlite:///{toy.directory / 'other.db'}",
+    )
+    with pytest.raises(StudyError, match="There is no search of study"):
+        worker.run()
