@@ -76,6 +76,7 @@ class Database:
         # A server that has never been reached is more likely a mistake in its URL.
         self._reached = self.is_file
         self._given_up = False
+        self._away = False
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """What ``work`` returns; it may be called several times.
@@ -127,7 +128,10 @@ class Database:
 
         def warn(state: Any) -> None:
             nonlocal waited
-            if not waited:
+            waited = True
+            # Once for all threads that wait for it.
+            if not self._away:
+                self._away = True
                 cause = _cause(state.outcome.exception())
                 _LOG.warning(
                     "The database %s is away (%s); waiting for it, %.0f s at the most.",
@@ -135,7 +139,6 @@ class Database:
                     cause,
                     self._patience,
                 )
-            waited = True
 
         def once() -> T:
             with engine.begin() as connection:
@@ -163,7 +166,8 @@ class Database:
             self._given_up = self._given_up or waited  # somebody does not want to wait
             raise
         self._reached, self._given_up = True, False
-        if waited:
+        if self._away:
+            self._away = False
             _LOG.warning("The database %s is back.", self.shown)
         return found
 
@@ -194,6 +198,8 @@ def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
                 "be written as %40."
             )
         options: dict[str, Any] = {}
+        if parsed.drivername == "postgres":  # as many hosters write it
+            parsed = parsed.set(drivername="postgresql")
         if parsed.get_backend_name() != "sqlite":
             options = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
         if parsed.drivername == "postgresql" and (
@@ -215,8 +221,9 @@ def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
         ) from None
     except (SQLAlchemyError, ValueError) as error:  # the latter: of a port that is no number
         raise StudyError(
-            f"The storage {shown!r} cannot be used: {type(error).__name__}. It must "
-            "be a SQLAlchemy URL such as sqlite:///rows.db, with its driver installed."
+            f"The storage {shown!r} cannot be used: {type(error).__name__}. It must be a "
+            "SQLAlchemy URL such as sqlite:///rows.db or postgresql://user@host/database, with "
+            "its driver installed."
         ) from None
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, writes)

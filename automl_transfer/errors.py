@@ -54,6 +54,10 @@ class StudyError(AutomlTransferError):
     """A stored study is missing, damaged, busy or of another version. Exit code 1."""
 
 
+class NoStudyError(StudyError):
+    """There is no such study where it was looked for."""
+
+
 class WeightsUnavailableError(AutomlTransferError):
     """Pretrained weights are in none of the places where they were looked for."""
 

@@ -193,6 +193,8 @@ def _stages(context: Context) -> Iterator[Event]:
     context.set_device(choose_device(context.request.first_device))
     prepare_process(context.device)
     with _workers(context), _fleet(context):
+        if context.request.workers > 1:
+            yield Note(text=_who_works(context))
         machine = describe(context.device)
         if context.workers is not None and context.workers.sharing > 1:
             machine += f", shared by {context.workers.sharing} processes"
@@ -219,6 +221,18 @@ def _workers(context: Context) -> Iterator[None]:
     finally:
         context.workers.close()
         context.workers = None
+
+
+def _who_works(context: Context) -> str:
+    assert context.fleet is not None
+    local = context.fleet.local
+    if local is None:
+        return (
+            "No strategy of this search trains the backbone: --workers has nothing to do, and "
+            "this process works alone."
+        )
+    logs = ", ".join(str(path) for path in local.logs)
+    return f"This process and {len(local.logs)} worker(s) of its own work; what they say: {logs}."
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from cattrs import BaseValidationError
 
 from automl_transfer.database import Database, insert_new
-from automl_transfer.errors import StudyError
+from automl_transfer.errors import NoStudyError, StudyError
 from automl_transfer.jobs import TABLES, Jobs
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.outcome import Outcome
@@ -79,7 +79,8 @@ class Store:
             patience: Seconds to wait for a database that is away; see :class:`.Database`.
 
         Raises:
-            StudyError: The database cannot be reached, or has no such study.
+            StudyError: The database cannot be reached.
+            NoStudyError: It has no such study.
         """
         self.study = study
         self._database = Database(url, writes=create, patience=patience)
@@ -89,7 +90,7 @@ class Store:
             return
         self._require_file()
         if not self._schema():
-            raise StudyError(f"There is no study {study!r} in {self._shown!r}.")
+            raise NoStudyError(f"There is no study {study!r} in {self._shown!r}.")
 
     def _require_file(self) -> None:
         # SQLite would make an empty file, and reading must leave nothing behind.
@@ -97,7 +98,7 @@ class Store:
         if not self._database.is_file or not file or file.startswith((":", "file:")):
             return
         if not Path(file).is_file():
-            raise StudyError(
+            raise NoStudyError(
                 f"The rows of study {self.study!r} must be in their database, but {file!r} does "
                 "not exist. Put it back from a copy, or repeat the search."
             )

@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_transfer.artifacts import StudyDirectory
-from automl_transfer.errors import AutomlTransferError, StudyError, UsageError, reason_of
+from automl_transfer.errors import (
+    AutomlTransferError,
+    NoStudyError,
+    StudyError,
+    UsageError,
+    reason_of,
+)
 from automl_transfer.jobs import BEATS, Job, Jobs, Pulse, Sweeper
 from automl_transfer.jsonable import from_json
 from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
-from automl_transfer.request import SearchRequest
+from automl_transfer.request import SearchRequest, hide_password
 from automl_transfer.stages.fleet import failure, here_is, result_of
 from automl_transfer.stages.following import Silence, usual_hang
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
@@ -143,8 +149,7 @@ class Worker:
         """Puts back what is still under way: this process may be about to be killed."""
         job, jobs = self._job, self._jobs
         if job is not None and jobs is not None:
-            with contextlib.suppress(StudyError):
-                self._put_back(jobs, job)
+            self._put_back(jobs, job)
 
     def run(self) -> Tally:
         """Works until the study is finished, nothing was to do for long, or it is to leave.
@@ -154,6 +159,8 @@ class Worker:
             StudyError: The study or its data are not here.
         """
         store = self._opened()
+        if store is None:
+            return self._tally("it was asked to leave")
         # Of the search: with a shorter one its signs of life would come too late.
         jobs = self._jobs = store.jobs(self._grace or store.get(GRACE))
         sweeper = Sweeper(jobs)
@@ -294,7 +301,8 @@ class Worker:
 
     def _put_back(self, jobs: Jobs, job: Job) -> None:
         self._job = None  # so that no sign of life takes it for lost
-        jobs.release(job)
+        with contextlib.suppress(StudyError):  # else its lease ends, and comes to the same
+            jobs.release(job)
 
     def _knows(self, job: Job) -> bool:
         """Whether what is loaded is of the state of the search that a job needs."""
@@ -375,14 +383,22 @@ class Worker:
 
     # The study ---------------------------------------------------------------------------------
 
-    def _opened(self) -> Store:
+    def _opened(self) -> Store | None:
+        """The rows of the study, once they are there; None: it is to leave before."""
         until = time.monotonic() + self._idle
+        if not self._files.exists:
+            self._tell(
+                f"There is no study at {str(self._files.path.absolute())!r} yet; waiting for it, "
+                f"{self._idle:.0f} s at the most."
+            )
         while not self._files.exists:
-            if time.monotonic() > until or self._leaving.wait(POLL_SECONDS):
+            if self._leaving.wait(POLL_SECONDS):
+                return None
+            if time.monotonic() > until:
                 raise StudyError(
-                    f"A worker needs the directory of its study, but {str(self._files.path)!r} "
-                    "is not there. Start the search first, or give the shared directory with "
-                    "--studies."
+                    "A worker needs the directory of its study, but "
+                    f"{str(self._files.path.absolute())!r} is not there. Start the search first, "
+                    "or give the shared directory with --studies."
                 )
         asked = self._files.read_toml()["request"].get("storage")
         url = self._storage or asked or self._files.database_url
@@ -391,17 +407,27 @@ class Worker:
                 f"The rows of study {self._study!r} are in {url!r}, whose password is not stored. "
                 "Give the URL with --storage or in AUTOML_TRANSFER_STORAGE."
             )
-        store = Store(url, self._study, create=True)
         until = time.monotonic() + BEGIN_SECONDS  # it may just be beginning
-        while store.get("status") is None:
-            if time.monotonic() < until and not self._leaving.wait(POLL_SECONDS):
-                continue
+        while not self._is_begun(url):
+            if self._leaving.wait(POLL_SECONDS):
+                return None
+            if time.monotonic() > until:
+                raise StudyError(
+                    f"There is no search of study {self._study!r} in the database "
+                    f"{hide_password(url)!r}. Is --storage that of the search?"
+                )
+        return Store(url, self._study, create=True)
+
+    def _is_begun(self, url: str) -> bool:
+        """Whether the study is in a database, which is not made for that."""
+        try:
+            store = Store(url, self._study)
+        except NoStudyError:
+            return False
+        try:
+            return store.get("status") is not None
+        finally:
             store.close()
-            raise StudyError(
-                f"There is no search of study {self._study!r} in its database. Is --storage that "
-                "of the search?"
-            )
-        return store
 
     def _request(self) -> SearchRequest:
         request = self._files.read_request()

@@ -50,6 +50,14 @@ def test_hidden_and_system_files_are_passed_over(tmp_path):
     assert listing.ignored == ()
 
 
+def test_hidden_folders_with_images_are_said(tmp_path):
+    put(tmp_path, "cat/1.jpg", "dog/1.jpg", ".bird/1.jpg", ".git/config", "__MACOSX/._1.jpg")
+    listing = read(tmp_path)
+    assert len(listing.entries) == 2
+    (note,) = listing.notes
+    assert "1 folder(s) with images are left out" in note and "'.bird'" in note
+
+
 def test_other_files_stray_images_and_empty_folders_are_noted(tmp_path):
     put(tmp_path, "cat/1.jpg", "dog/1.jpg", "cat/notes.txt", "README", "lonely.jpg")
     (tmp_path / "bird").mkdir()

@@ -22,33 +22,50 @@ class TerminatedError(KeyboardInterrupt):
     """Somebody asks this process to end by SIGTERM: a scheduler, a container, a shutdown."""
 
 
+class Interrupt:
+    """What somebody has asked for by a signal."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.number: int | None = None
+
+    def check(self) -> None:
+        """Raises once more what the signal raised: in a callback of the garbage collector Python
+        prints an exception and goes on, as if nobody had asked."""
+        if self.number == signal.SIGTERM:
+            raise TerminatedError
+        if self.number is not None:
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def two_steps() -> Iterator[None]:
+def two_steps() -> Iterator[Interrupt]:
     """Within the block, a first SIGINT raises KeyboardInterrupt, a first SIGTERM
-    :class:`TerminatedError`, and a second of either ends the process."""
+    :class:`TerminatedError`, and a second of either ends the process.
+
+    Yields:
+        To be checked now and then.
+    """
+    asked = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
+        yield asked  # only the main thread may handle signals
         return
-    seen = 0
 
     def handle(number: int, _: FrameType | None) -> None:
-        nonlocal seen
-        seen += 1
         code = 128 + number
         # Straight to the descriptor: the interrupted code may be inside a buffered write.
-        if seen > 1:
+        if asked.number is not None:
             if sys.stderr.isatty():
                 os.write(2, SHOW_CURSOR)
             os._exit(code)
+        asked.number = number
         if number == signal.SIGTERM:
             _end_soon(code)
-            os.write(2, TERMINATED)
-            raise TerminatedError
-        os.write(2, FIRST)
-        raise KeyboardInterrupt
+        os.write(2, TERMINATED if number == signal.SIGTERM else FIRST)
+        asked.check()
 
     with _handled(handle):
-        yield
+        yield asked
 
 
 @contextmanager

@@ -84,7 +84,8 @@ def storage_option(command: F) -> F:
         show_envvar=True,
         cls=GroupedOption,
         section="Where",
-        help="SQLAlchemy URL of a database for the trials, instead of a file in the study.",
+        help="SQLAlchemy URL of a database for the trials, instead of a file in the study. All "
+        "users of a machine can read command lines: give a password in the variable.",
     )(command)
 
 

@@ -311,8 +311,9 @@ def _follow(
 
     answer: Recommendation | None = None
     events = run_search(request, registry, started)
-    with two_steps(), _closing(events), _display(board, quiet) as follow:
+    with two_steps() as asked, _closing(events), _display(board, quiet) as follow:
         for event in events:
+            asked.check()
             board.follow(event)
             if isinstance(event, SearchStarted) and event.resumed:
                 board.remember(_earlier(event, request))

@@ -134,6 +134,11 @@ def _left_out_notes(stray: Sequence[Found], found: Walk, noun: str) -> list[str]
             f"{len(stray)} {noun}(s) outside any class folder are left out: "
             f"{shorten([repr(file.source) for file in stray], 3)}."
         )
+    if found.hidden:
+        notes.append(
+            f"{len(found.hidden)} folder(s) with {noun}s are left out, for their names say that "
+            f"they are hidden or of the system: {shorten([repr(one) for one in found.hidden], 3)}."
+        )
     if found.others:
         notes.append(f"{len(found.others)} file(s) of other kinds are left out {_kinds(found)}.")
     if found.repeated:

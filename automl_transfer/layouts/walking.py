@@ -41,6 +41,8 @@ class Walk:
     """Sources of links that lead nowhere, and of folders that may not be read."""
     irregular: list[str] = field(default_factory=list)
     """Sources with a wanted suffix that are no files: pipes, sockets, devices."""
+    hidden: list[str] = field(default_factory=list)
+    """Sources of folders that are passed over though there are wanted files in them."""
 
 
 @dataclass(kw_only=True)
@@ -97,9 +99,11 @@ def _scan(folder: Path, parts: tuple[str, ...], state: _State) -> None:
         state.walk.broken.append("/".join(parts) or ".")
         return
     for item in items:
-        if item.name.startswith(".") or item.name in _SYSTEM:
-            continue
         below = (*parts, item.name)
+        if item.name.startswith(".") or item.name in _SYSTEM:
+            if item.is_dir() and _holds(Path(item.path), state.suffixes):
+                state.walk.hidden.append("/".join(below))
+            continue
         if item.is_symlink():
             state.links.append((Path(item.path), below))
         elif item.is_dir():
@@ -109,6 +113,18 @@ def _scan(folder: Path, parts: tuple[str, ...], state: _State) -> None:
         # Pipes and sockets are neither, and opening one would wait for ever.
         elif Path(item.name).suffix.lower() in state.suffixes:
             state.walk.irregular.append("/".join(below))
+
+
+def _holds(folder: Path, suffixes: frozenset[str]) -> bool:
+    """Whether there are wanted files in a folder that is passed over."""
+    try:
+        with os.scandir(folder) as scan:
+            return any(
+                Path(item.name).suffix.lower() in suffixes and not item.name.startswith(".")
+                for item in scan
+            )
+    except OSError:
+        return False
 
 
 def _follow(link: Path, parts: tuple[str, ...], state: _State) -> None:

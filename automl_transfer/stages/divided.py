@@ -134,7 +134,8 @@ def divide(
                     done += len(part)
             yield Progress(what=card.id, done=done, total=len(positions))
     finally:
-        jobs.withdraw(parts)
+        with contextlib.suppress(StudyError):  # the next session takes them back
+            jobs.withdraw(parts)
 
 
 def _file_of(key: str) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from automl_transfer.artifacts import replacing
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, LocalWeights
+from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Note
 from automl_transfer.jobs import ATTEMPTS, BEATS, Job, Jobs, Pulse, Standing, Sweeper
 from automl_transfer.jsonable import to_json
@@ -71,7 +72,7 @@ class Fleet:
             jobs: Of its study.
             local: Workers that this process has started; closed with the fleet.
         """
-        self._local = local
+        self.local = local
         self._context = context
         self._jobs = jobs
         self._watch = Sweeper(jobs)
@@ -95,7 +96,7 @@ class Fleet:
     @property
     def is_wanted(self) -> bool:
         """Whether trials are to be offered to others."""
-        return self._local is not None or self.helpers() > 0
+        return self.local is not None or self.helpers() > 0
 
     def advance(
         self,
@@ -147,7 +148,9 @@ class Fleet:
                             yield from _over(waiting, begun, key)
         finally:
             self._offered.clear()
-            self._jobs.withdraw(waiting)
+            # If they stay, the next session takes them back.
+            with contextlib.suppress(StudyError):
+                self._jobs.withdraw(waiting)
 
     def extract(
         self,
@@ -182,8 +185,8 @@ class Fleet:
         # Whatever went wrong before is what matters.
         with contextlib.suppress(Exception):
             self._jobs.withdraw()
-        if self._local is not None:
-            self._local.close()
+        if self.local is not None:
+            self.local.close()
         with contextlib.suppress(Exception):
             SharedSetup.withdraw(self._context)
 
@@ -264,7 +267,7 @@ class Fleet:
         if own is not None and self._jobs.beat(own) is None and self._own is own:
             self._lost = True
         self._jobs.say_left(self._left())
-        for text in self._local.tend() if self._local is not None else ():
+        for text in self.local.tend() if self.local is not None else ():
             self._said.put(text)
         for standing, state in self._watch.sweep():
             first = standing.key.partition("/")[0]

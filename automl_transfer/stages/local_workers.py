@@ -59,6 +59,11 @@ class LocalWorkers:
         ]
         self.tend()
 
+    @property
+    def logs(self) -> list[Path]:
+        """What each says."""
+        return [place.log for place in self._places]
+
     def tend(self) -> list[str]:
         """Starts what is not there; returns what there is to say of it. From any thread."""
         with self._lock:

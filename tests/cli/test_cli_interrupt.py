@@ -45,6 +45,31 @@ def test_the_first_stops_cleanly_and_the_second_at_once(twice, code):
         assert "Ctrl-C again stops at once" in process.stderr.read()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_python_swallows_is_asked_again(number, capfd, monkeypatch):
+    """As where a signal comes while the garbage collector calls back."""
+    from automl_transfer.cli import interrupt
+    from automl_transfer.cli.interrupt import TerminatedError, two_steps
+
+    swallowed = []
+    monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
+    monkeypatch.setattr(interrupt, "_end_soon", lambda code: None)
+
+    class Rubbish:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    rubbish = Rubbish()
+    with pytest.raises(KeyboardInterrupt) as caught, two_steps() as asked:
+        asked.check()
+        del rubbish
+        assert swallowed
+        asked.check()
+    assert isinstance(caught.value, TerminatedError) == (number == signal.SIGTERM)
+    assert "Stopping" in capfd.readouterr().err
+
+
 def test_the_handler_of_before_is_back():
     from automl_transfer.cli.interrupt import two_steps
 
