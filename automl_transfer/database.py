@@ -120,7 +120,6 @@ class Database:
         from tenacity import (
             Retrying,
             retry_if_exception,
-            stop_after_delay,
             wait_random_exponential,
         )
 
@@ -146,9 +145,7 @@ class Database:
 
         try:
             found: T = Retrying(
-                stop=stop_after_delay(
-                    self._patience if self._reached and not self._given_up else 0.0
-                ),
+                stop=lambda state: (state.seconds_since_start or 0.0) >= self._waits(),
                 wait=wait_random_exponential(0.1, max=5.0),
                 retry=retry_if_exception(_may_pass),
                 before_sleep=warn,
@@ -170,6 +167,13 @@ class Database:
             self._away = False
             _LOG.warning("The database %s is back.", self.shown)
         return found
+
+    def _waits(self) -> float:
+        return self._patience if self._reached and not self._given_up else 0.0
+
+    def hurry(self) -> None:
+        """Waits no more while it is away: this process is about to end. From any thread."""
+        self._patience = 0.0
 
     def close(self) -> None:
         """Gives the connections back."""

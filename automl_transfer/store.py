@@ -294,6 +294,10 @@ class Store:
                 f"{error}. Restore the database from a copy."
             ) from error
 
+    def hurry(self) -> None:
+        """Waits no more for a database that is away; see :meth:`.Database.hurry`."""
+        self._database.hurry()
+
     def jobs(self, grace: float | None = None) -> Jobs:
         """What other processes may do for this study.
 

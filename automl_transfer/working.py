@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +52,9 @@ _PAUSE_SECONDS = 3.0
 """After such a failure, so that another process takes what was put back."""
 _BETWEEN_STEPS = 1.0
 """If no step ends within so long, what is under way may be left where it is not kept."""
+
+
+LEFT = "it was asked to leave"
 
 
 class LeftError(BaseException):
@@ -127,6 +130,7 @@ class Worker:
         self._leaving = threading.Event()
         self._left_at = float("inf")
         self._name = here_is()
+        self._store: Store | None = None
         self._jobs: Jobs | None = None
         self._job: Job | None = None
         self._left: float | None = float("inf")
@@ -141,6 +145,8 @@ class Worker:
             return
         self._left_at = time.monotonic()
         self._leaving.set()
+        if self._store is not None:
+            self._store.hurry()
         timer = threading.Timer(LET_GO_SECONDS, self._let_go)
         timer.daemon = True
         timer.start()
@@ -160,7 +166,8 @@ class Worker:
         """
         store = self._opened()
         if store is None:
-            return self._tally("it was asked to leave")
+            return self._tally(LEFT)
+        self._store = store
         # Of the search: with a shorter one its signs of life would come too late.
         jobs = self._jobs = store.jobs(self._grace or store.get(GRACE))
         sweeper = Sweeper(jobs)
@@ -179,6 +186,8 @@ class Worker:
         self._tell(f"Worker {self._name} is there for study {self._study!r}.")
         try:
             return self._work(store, jobs)
+        except LeftError:
+            return self._tally(LEFT)
         finally:
             pulse.stop()
             with contextlib.suppress(StudyError):
@@ -204,7 +213,7 @@ class Worker:
             if self._failures >= FAILURES:
                 return replace(self._tally("what it did failed again and again"), broken=True)
             since = time.monotonic()
-        return self._tally("it was asked to leave")
+        return self._tally(LEFT)
 
     def _tally(self, reason: str) -> Tally:
         return Tally(jobs=self._done, reason=reason)
@@ -238,8 +247,21 @@ class Worker:
         path = Path(request.data)
         recognised = recognise_data(path, request.options, self._registry)
         cache = ArrayCache(cache_directory(), request.cache_size)
-        dataset = ended(opened(self._registry, recognised, path, request.options, cache))
-        return dataset, recognised[0]
+        run = opened(self._registry, recognised, path, request.options, cache)
+        return ended(self._unless_left(run)), recognised[0]
+
+    def _unless_left(self, run: Generator[Any, None, T]) -> Generator[Any, None, T]:
+        """The same, for as long as this worker is not to leave."""
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            if self._leaving.is_set():
+                run.close()
+                raise LeftError
+            yield event
 
     def _carry_out(self, store: Store, jobs: Jobs, job: Job) -> None:
         self._left, self._job = float("inf"), job

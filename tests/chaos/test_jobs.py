@@ -300,6 +300,12 @@ def test_who_does_not_want_to_wait_does_not_wait_again(tmp_path: Path, monkeypat
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(KeyboardInterrupt):
         store.append(outcome(1))
+    other.rollback()
+    store.append(outcome(1))
+    store.hurry()
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StudyError, match="in use by another process"):
+        store.append(outcome(2))
     other.close()
     store.close()
 

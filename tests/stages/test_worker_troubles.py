@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import torch
 
 from automl_transfer import working
 from automl_transfer.errors import StudyError, UsageError
-from automl_transfer.events import Note, Recommended, StageStarted
+from automl_transfer.events import Note, Progress, Recommended, StageStarted
 from automl_transfer.jobs import Job, Jobs
 from automl_transfer.plugins import load_registry
 from automl_transfer.stages.shared_setup import DOCUMENT, SHARED
@@ -258,8 +261,6 @@ def test_a_full_disk_at_a_rung_costs_no_trial(
 def test_files_for_workers_are_written_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from types import SimpleNamespace
-
     from automl_transfer.stages import handover
     from automl_transfer.training import matrix
 
@@ -294,3 +295,41 @@ def test_a_second_look_for_a_search_that_has_just_begun(
     )
     with pytest.raises(StudyError, match="There is no search of study"):
         worker.run()
+
+
+def test_a_worker_that_is_to_leave_while_it_waits_goes(tmp_path: Path) -> None:
+    said: list[str] = []
+    worker = Worker("gone", load_registry(third_party=False), studies=tmp_path, tell=said.append)
+    threading.Timer(0.3, worker.leave).start()
+    assert worker.run() == Tally(jobs=0, reason="it was asked to leave")
+    assert "waiting for it, 1800 s at the most" in said[0] and str(tmp_path) in said[0]
+
+
+def test_a_worker_that_is_to_leave_while_it_reads_the_data_goes(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from automl_transfer.stages import load
+
+    read: list[int] = []
+    worker: list[Worker] = []
+
+    def endless(*_: object) -> Iterator[Progress]:
+        for number in itertools.count():
+            read.append(number)
+            worker[0].leave()
+            yield Progress(what="reading", done=number, total=number + 1)
+
+    def learn(self: Worker, store: object) -> None:
+        setup: Any = SimpleNamespace(fingerprint="another")
+        self._loaded(self._request(), setup)
+
+    toy.run(toy.request(trials=1, heads=("ridge",), strategies=("frozen",)))
+    study = toy.study()
+    study.store.put("status", {"state": "running"})
+    study.close()
+    monkeypatch.setattr(load, "opened", endless)
+    monkeypatch.setattr(Worker, "_learn", learn)
+    registry = load_registry(extra=[toy.plugin], third_party=False)
+    worker.append(Worker("toy", registry, studies=toy.directory / "studies"))
+    assert worker[0].run().reason == "it was asked to leave"
+    assert read == [0]
