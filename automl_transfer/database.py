@@ -210,7 +210,7 @@ def _engine(url: str, writes: bool, shown: str) -> sa.Engine:
             importlib.util.find_spec("psycopg") or not importlib.util.find_spec("psycopg2")
         ):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.get_backend_name() == "postgresql":
+        if parsed.get_driver_name() in ("psycopg", "psycopg2", "psycopg2cffi"):
             options["connect_args"] = {
                 name: value for name, value in _CONNECTION.items() if name not in parsed.query
             }

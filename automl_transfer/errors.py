@@ -6,10 +6,29 @@ that broke it and the next step. Any other exception that reaches the command li
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _LONGEST_REASON = 2000
+
+
+SURROUNDINGS = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EROFS",
+        "EIO",
+        "ESTALE",
+        "EACCES",
+        "EPERM",
+        "ENODEV",
+        "ENXIO",
+    )
+    if hasattr(errno, name)
+)
+"""Errors of the operating system that are no defect of whoever meets them."""
 
 
 class AutomlTransferError(Exception):

@@ -422,13 +422,13 @@ class Pulse:
             every: Seconds between two calls.
         """
         self._work = work
-        self._every = every
+        self.every = every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="signs of life")
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(self._every):
+        while not self._over.wait(self.every):
             try:
                 self._work()
             except Exception:
@@ -437,4 +437,4 @@ class Pulse:
     def stop(self) -> None:
         """Calls no more; waits for a call under way, but not for a database that is away."""
         self._over.set()
-        self._thread.join(self._every)
+        self._thread.join(self.every)

@@ -131,6 +131,7 @@ class Worker:
         self._left_at = float("inf")
         self._name = here_is()
         self._store: Store | None = None
+        self._pulse: Pulse | None = None
         self._jobs: Jobs | None = None
         self._job: Job | None = None
         self._left: float | None = float("inf")
@@ -148,6 +149,12 @@ class Worker:
         if self._store is not None:
             self._store.hurry()
         timer = threading.Timer(LET_GO_SECONDS, self._let_go)
+        timer.daemon = True
+        timer.start()
+
+    def _end_soon(self) -> None:
+        """Whoever started this process is gone, and nobody else would end it if it hangs."""
+        timer = threading.Timer(2 * LET_GO_SECONDS, os._exit, (HUNG,))
         timer.daemon = True
         timer.start()
 
@@ -176,18 +183,24 @@ class Worker:
 
         def live() -> None:
             if self._parent is not None and os.getppid() != self._parent:
+                if not self._leaving.is_set():
+                    self._end_soon()
                 self.leave()
             jobs.show(self._name, about)
             self._beat(jobs)
             sweeper.sweep()
 
         live()
-        pulse = Pulse(live, jobs.grace / BEATS)
+        pulse = self._pulse = Pulse(live, jobs.grace / BEATS)
         self._tell(f"Worker {self._name} is there for study {self._study!r}.")
         try:
             return self._work(store, jobs)
         except LeftError:
             return self._tally(LEFT)
+        except StudyError:
+            if not self._leaving.is_set():
+                raise
+            return self._tally(LEFT)  # and the database is away
         finally:
             pulse.stop()
             with contextlib.suppress(StudyError):
@@ -225,14 +238,28 @@ class Worker:
             return
         from automl_transfer.training.device import choose_device, prepare_process
 
+        self._beat_as_often_as(store)
         setup.require_plugins(self._registry)
         request = self._request()
         dataset, card = self._loaded(request, setup)
-        unpacked = setup.unpacked(request, self._registry, card, dataset, self._files.path)
+        try:
+            unpacked = setup.unpacked(request, self._registry, card, dataset, self._files.path)
+        except StudyError:
+            now = SharedSetup.read(store)
+            if now is None or now.revision != setup.revision:
+                return  # the search has come further, or ended, while the data were read
+            raise
         bench = unpacked.bench(self._registry)
         bench.set_device(choose_device(self._device))
         prepare_process(bench.device, self._threads)
         self._bench = (setup.revision, bench, unpacked)
+
+    def _beat_as_often_as(self, store: Store) -> None:
+        """A search that is resumed may have another grace time."""
+        grace = store.get(GRACE)
+        if self._grace is None and grace and self._jobs is not None and self._pulse is not None:
+            self._jobs.grace = grace
+            self._pulse.every = grace / BEATS
 
     def _loaded(self, request: SearchRequest, setup: SharedSetup) -> tuple[Dataset, ModalityCard]:
         from automl_transfer.stages.again import ended
@@ -304,9 +331,16 @@ class Worker:
         from automl_transfer.training.device import is_of_the_machine
 
         reason = reason_of(error)
+        if is_of_the_machine(error):
+            # Not counted: other workers may be on the same disk. The search takes it at last, and
+            # fails it if it fails there too.
+            self._put_back(jobs, job)
+            self._failures = FAILURES
+        elif self._patiently(lambda: jobs.fail(job, failure(self._device, reason))):
+            self._failures += 1
+        else:
+            return  # it was not ours any more, and so is what went wrong
         self._tell(f"It failed here, and is put back: {reason}.")
-        self._patiently(lambda: jobs.fail(job, failure(self._device, reason)))
-        self._failures += FAILURES if is_of_the_machine(error) else 1
         if self._failures < FAILURES:
             self._leaving.wait(_PAUSE_SECONDS)
 
@@ -333,13 +367,20 @@ class Worker:
     def _result(self, jobs: Jobs, job: Job) -> dict[str, Any]:
         """What comes of a job."""
         from automl_transfer.stages.divided import WHAT, compute
+        from automl_transfer.training.device import is_of_the_machine
 
         assert self._bench is not None
         _, bench, setup = self._bench
         if job.payload["what"] == WHAT:
             self._tell(f"{job.payload['backbone']}: {len(job.payload['positions'])} samples.")
             home = self._files.path / SHARED
-            return compute(bench, job.payload, home, self._is_over, self._step)
+            try:
+                return compute(bench, job.payload, home, self._is_over, self._step)
+            except Exception as error:
+                if is_of_the_machine(error):
+                    raise
+                # Here they would be others, or the time is over: the search makes them itself.
+                return failure(self._device, reason_of(error))
         return self._trained(jobs, job, bench, setup)
 
     def _is_over(self) -> bool:
@@ -353,7 +394,11 @@ class Worker:
         from automl_transfer.training.device import is_of_the_machine
 
         def ours() -> None:
-            if self._patiently(lambda: jobs.beat(job)) is None:
+            try:
+                left = self._patiently(lambda: jobs.beat(job))
+            except StudyError:
+                raise LeftError from None  # of the database: it says nothing of the trial
+            if left is None:
                 raise LostError
 
         row = from_json(Outcome, job.payload["row"])

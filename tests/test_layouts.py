@@ -52,6 +52,8 @@ def test_hidden_and_system_files_are_passed_over(tmp_path):
 
 def test_hidden_folders_with_images_are_said(tmp_path):
     put(tmp_path, "cat/1.jpg", "dog/1.jpg", ".bird/1.jpg", ".git/config", "__MACOSX/._1.jpg")
+    (tmp_path / ".loop").symlink_to(".loop")
+    (tmp_path / ".cats").symlink_to("cat")
     listing = read(tmp_path)
     assert len(listing.entries) == 2
     (note,) = listing.notes

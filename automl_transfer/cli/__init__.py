@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import gc
 import os
 import sys
@@ -20,16 +19,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from automl_transfer.cli.beginning import began
-from automl_transfer.errors import AutomlTransferError, PluginError
+from automl_transfer.errors import SURROUNDINGS, AutomlTransferError, PluginError
 
 INTERRUPTED, TERMINATED = 130, 143
 BROKEN_PIPE = 141
-_SURROUNDINGS = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE")
-    if hasattr(errno, name)
-}
-"""Errors of the operating system that are no defect of ours."""
 
 __all__ = ["main"]
 
@@ -78,7 +71,7 @@ def _ended(arguments: Sequence[str] | None, own: bool) -> int:
     except Exception as error:
         if debug:
             _traceback()
-        if isinstance(error, OSError) and error.errno in _SURROUNDINGS:
+        if isinstance(error, OSError) and error.errno in SURROUNDINGS:
             _say(
                 f"error: {error.filename or 'a file'} cannot be read or written: "
                 f"{error.strerror}. Make room on its disk and check its rights, and run the "

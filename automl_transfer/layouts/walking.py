@@ -101,7 +101,7 @@ def _scan(folder: Path, parts: tuple[str, ...], state: _State) -> None:
     for item in items:
         below = (*parts, item.name)
         if item.name.startswith(".") or item.name in _SYSTEM:
-            if item.is_dir() and _holds(Path(item.path), state.suffixes):
+            if _holds(Path(item.path), state.suffixes):
                 state.walk.hidden.append("/".join(below))
             continue
         if item.is_symlink():
@@ -116,7 +116,9 @@ def _scan(folder: Path, parts: tuple[str, ...], state: _State) -> None:
 
 
 def _holds(folder: Path, suffixes: frozenset[str]) -> bool:
-    """Whether there are wanted files in a folder that is passed over."""
+    """Whether something that is passed over is a folder, no link, with wanted files in it."""
+    if folder.is_symlink():
+        return False
     try:
         with os.scandir(folder) as scan:
             return any(

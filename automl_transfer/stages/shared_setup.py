@@ -114,8 +114,8 @@ class SharedSetup:
     def withdraw(context: Context) -> None:
         """Takes back what an earlier session wrote down, and removes its files: workers wait for
         the next state."""
-        shutil.rmtree(context.files.path / SHARED, ignore_errors=True)
         context.store.put(DOCUMENT, None)
+        shutil.rmtree(context.files.path / SHARED, ignore_errors=True)
 
     @classmethod
     def read(cls, store: Store) -> SharedSetup | None:

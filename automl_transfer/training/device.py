@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from automl_transfer.contracts import Batch
-from automl_transfer.errors import UsageError
+from automl_transfer.errors import SURROUNDINGS, DataError, UsageError
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -198,8 +198,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether an exception says that something is wrong with this process or its machine, whatever
-    it is at: a disk that is full or cannot be written, a device that answers no more."""
+    it is at: a disk that is full or cannot be written, data that are not there, a device that
+    answers no more."""
     if isinstance(error, OSError):
-        return True
+        return error.errno in SURROUNDINGS
+    if isinstance(error, DataError):
+        return True  # where the search runs, they could be read
     # After such an error nothing works any more in this process.
     return isinstance(error, RuntimeError) and "cuda error" in str(error).lower()

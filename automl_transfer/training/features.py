@@ -105,14 +105,15 @@ def extract(
         sizes=sizes,
         tap=tap,
     )
-    while True:
-        try:
-            tick = next(run)
-        except StopIteration as stop:
-            found: tuple[NDArray[np.float32], int] = stop.value
-            return found
-        if progress is not None:
-            progress(*tick)
+    with contextlib.closing(run):  # what is done is kept, whatever `progress` raises
+        while True:
+            try:
+                tick = next(run)
+            except StopIteration as stop:
+                found: tuple[NDArray[np.float32], int] = stop.value
+                return found
+            if progress is not None:
+                progress(*tick)
 
 
 def extracting(

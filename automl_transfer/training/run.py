@@ -160,8 +160,8 @@ class Run:
             found: NDArray[np.float32] = self.model.link.predictions(scores).numpy()
             return found
         if self.kept is None:
-            # A training that is whole is not thrown away for its evaluation: what is said does
-            # not matter, only that somebody may be waiting for a sign.
+            # The end of the budget does not stop it: what is said does not matter, only that
+            # somebody may be waiting for a sign of life.
             return predict(self.model, part.rows, part.positions, self.device, self.should_stop)
         return np.concatenate(list(self._through(self.kept, len(part.positions))))
 

@@ -175,6 +175,7 @@ class Tuning:
                 f"{to}."
             )
         started = time.monotonic()
+        keeping: _Keeping | None = None
         warm = max(1, math.ceil(self.ladder[0] * WARM_UP))
         try:
             with memory_named(self._settings):
@@ -192,7 +193,9 @@ class Tuning:
                 loss = (loss * before + falling * (to - fall)) / (before + to - fall)
                 report = self._report(live, loss, started)
                 end = capture(live, moments=False)
-        except BaseException:
+        except BaseException as error:
+            if keeping is not None and not isinstance(error, Exception):
+                keeping.left()
             self._live = None
             raise
         finally:
@@ -365,6 +368,11 @@ class _Keeping:
 
         return told
 
+    def left(self) -> None:
+        """Keeps what there is when the way ends elsewhere than between two steps."""
+        if self._directory is not None and self.branch is not None:
+            self._park(self._directory, self.branch)
+
     def _keep(self, step: int) -> None:
         if self._directory is None or self._live.phase is None or step >= self._to:
             return
@@ -374,6 +382,10 @@ class _Keeping:
         else:
             # What was done since the rate began to fall is no way to the next rung.
             state = self.branch
-        if state is not None and state.step > self._kept_step:
-            self._tuning.keep(self._directory, state)
+        if state is not None:
+            self._park(self._directory, state)
+
+    def _park(self, directory: Path, state: State) -> None:
+        if state.step > self._kept_step:
+            self._tuning.keep(directory, state)
             self._kept_step = state.step

@@ -17,7 +17,7 @@ def test_a_hung_loader_costs_the_backbone_whose_features_it_is_read_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("AUTOML_TRANSFER_HANG", "1")
+    monkeypatch.setenv("AUTOML_TRANSFER_HANG", "5")
     whole, over, hung = toys._Encoder.batch, threading.Event(), list[str]()
 
     def batch(self: Any, rows: Any, generator: Any = None) -> Any:

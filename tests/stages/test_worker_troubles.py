@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from automl_transfer import working
-from automl_transfer.errors import StudyError, UsageError
+from automl_transfer.errors import DataError, StudyError, UsageError
 from automl_transfer.events import Note, Progress, Recommended, StageStarted
 from automl_transfer.jobs import Job, Jobs
 from automl_transfer.plugins import load_registry
@@ -52,16 +52,14 @@ def in_a_worker() -> bool:
     return threading.current_thread().name.startswith("Thread-")
 
 
-def running(toy: ToySearch) -> set[str]:
-    study = toy.study()
-    found = {one.key for one in study.store.jobs().standings() if one.state == "running"}
-    study.close()
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "error", [OSError(30, "Read-only file system"), RuntimeError("CUDA error: device-side assert")]
+    "error",
+    [
+        OSError(30, "Read-only file system"),
+        RuntimeError("CUDA error: device-side assert"),
+        DataError("'a.png' cannot be used: the file does not exist."),
+    ],
 )
 def test_a_worker_on_a_broken_machine_goes_and_costs_no_trial(
     toy: ToySearch,
@@ -84,7 +82,6 @@ def test_a_worker_on_a_broken_machine_goes_and_costs_no_trial(
     monkeypatch.setattr(tuning, "park", park)
     joined = joining(toy, toy.events(toy.request(**SMALL)))
     joined.ended()
-    assert broken, "the worker trained nothing"
     assert len(broken) == 1
     assert tallies[0].broken
     assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
@@ -148,21 +145,25 @@ def test_a_worker_that_is_to_leave_amid_a_long_step_puts_its_trial_back(
         return whole(self, *arguments)
 
     monkeypatch.setattr(Tuning, "advance", advance)
+    put_back: list[bool] = []
+
+    def leave(joined: Joined) -> None:
+        assert stuck.wait(60), "the worker trained nothing"
+        mine = joined.worker._job
+        assert mine is not None
+        joined.worker.leave()
+        time.sleep(1.5)
+        put_back.append(joined.worker._job is None)
+        over.set()
+
     joined: Joined | None = None
-    put_back = None
     for event in toy.events(toy.request(**SMALL)):
         if joined is None and isinstance(event, StageStarted) and event.stage == "screen":
             joined = Joined(toy)
-        if joined is not None and put_back is None and stuck.is_set():
-            (mine,) = [joined.worker._job]
-            assert mine is not None
-            joined.worker.leave()
-            time.sleep(1.5)
-            put_back = mine.key not in running(toy)
-            over.set()
+            threading.Thread(target=leave, args=(joined,), name="leaving").start()
     assert joined is not None
     joined.ended()
-    assert put_back, "it was still taken for running"
+    assert put_back == [True], "it was still taken for running"
     assert {row.state for row in toy.study().trials} <= {"finished", "pruned"}
 
 
@@ -303,6 +304,21 @@ def test_a_worker_that_is_to_leave_while_it_waits_goes(tmp_path: Path) -> None:
     threading.Timer(0.3, worker.leave).start()
     assert worker.run() == Tally(jobs=0, reason="it was asked to leave")
     assert "waiting for it, 1800 s at the most" in said[0] and str(tmp_path) in said[0]
+
+
+def test_a_worker_that_is_to_leave_while_the_database_is_away_goes(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.run(toy.request(trials=1, heads=("ridge",), strategies=("frozen",)))
+    registry = load_registry(extra=[toy.plugin], third_party=False)
+    worker = Worker("toy", registry, studies=toy.directory / "studies")
+
+    def away(*_: object) -> None:
+        worker.leave()
+        raise StudyError("The database is away.")
+
+    monkeypatch.setattr(Worker, "_work", away)
+    assert worker.run().reason == "it was asked to leave"
 
 
 def test_a_worker_that_is_to_leave_while_it_reads_the_data_goes(

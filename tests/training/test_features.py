@@ -55,6 +55,17 @@ def test_features_are_computed_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(more[:20], first)
 
 
+def test_what_was_computed_is_kept_whatever_comes_in_between(tmp_path: Path) -> None:
+    def interrupt(done: int, _: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(tmp_path, n=2000, progress=interrupt)
+    assert caught  # with all that its frames hold
+    _, computed = run(tmp_path, n=2000)
+    assert 0 < computed < 2000
+
+
 def test_features_come_in_the_order_of_the_positions(tmp_path: Path) -> None:
     rows = row_store(n=6)
     everything, _ = run(tmp_path, rows=rows)

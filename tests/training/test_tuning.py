@@ -183,6 +183,31 @@ def test_a_trial_that_is_left_amid_a_rung_goes_on_there(tmp_path, name: str, at:
     assert same(state(whole.finish().model), state(broken.finish().model))
 
 
+def test_what_is_left_amid_the_evaluation_goes_on_where_the_rate_fell(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Tuning(**arguments(PLANS["last"]))
+    reports = [whole.advance(rung) for rung in LADDER]
+    broken = Tuning(**arguments(PLANS["last"]))
+    broken.advance(LADDER[0])
+    broken.save(tmp_path / "rung")
+
+    def left(*_: object) -> None:
+        raise _LeftError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tuning, "_report", left)
+        with pytest.raises(_LeftError):
+            broken.advance(LADDER[1], None, tmp_path / "amid")
+    steps: list[int] = []
+    again = Tuning.load(tmp_path / "amid", **arguments(PLANS["last"]))
+    report = again.advance(LADDER[1], lambda step, _: steps.append(step))
+    assert steps[0] == decay_start(LADDER[1]) + 1
+    np.testing.assert_array_equal(report.probabilities, reports[1].probabilities)
+    last = again.advance(LADDER[2])
+    np.testing.assert_array_equal(last.probabilities, reports[2].probabilities)
+
+
 def test_long_ways_are_kept_now_and_then(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("automl_transfer.training.tuning.AMID_SECONDS", 0.0)
     kept: list[int] = []
