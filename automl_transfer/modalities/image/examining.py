@@ -59,11 +59,14 @@ def examine(dataset: Dataset, rows: ReadRows, progress: Progress | None = None) 
     for place, header in enumerate(headers):
         if header is not None:
             measured[place, :3] = header.width, header.height, header.width / header.height
-    for start in range(0, n, BLOCK):
-        block = np.arange(start, min(start + BLOCK, n))
+
+    def look(block: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
         read = rows(block)
-        measured[block, 3:] = colours(read)
-        codes[block] = perceptual_codes(read)
+        return colours(read), perceptual_codes(read)
+
+    blocks = [np.arange(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    for block, found in zip(blocks, in_threads(look, blocks), strict=True):
+        measured[block, 3:], codes[block] = found
         if progress is not None:
             progress(int(block[-1]) + 1, n)
     pairs, distances = _near(dataset, codes, measured[:, _CONTRAST], rows)
