@@ -41,6 +41,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.fresh()
 
 
+@pytest.fixture(params=range(int(os.environ.get("CHAOS_TURNS", "1"))))
+def turn(request: pytest.FixtureRequest) -> int:
+    """Seed of the faults of a test; ``CHAOS_TURNS`` gives it others as well."""
+    turn: int = request.param
+    return turn
+
+
 @pytest.fixture(autouse=True)
 def nobody_is_left() -> Iterator[None]:
     """No process outlives its test."""

@@ -59,8 +59,8 @@ def parked(number: int) -> Parked:
     )
 
 
-def test_forty_kills_while_checkpoints_are_written(tmp_path: Path) -> None:
-    generator = random.Random(0)
+def test_forty_kills_while_checkpoints_are_written(tmp_path: Path, turn: int) -> None:
+    generator = random.Random(turn)
     told = amid = 0
     for _ in range(40):
         writer = subprocess.Popen(

@@ -51,10 +51,10 @@ def test_four_workers_do_two_hundred_jobs_once_each(url: str, tmp_path: Path) ->
     store.close()
 
 
-def test_fifty_kills_lose_alter_and_double_nothing(url: str, tmp_path: Path) -> None:
+def test_fifty_kills_lose_alter_and_double_nothing(url: str, tmp_path: Path, turn: int) -> None:
     store = Store(url, "s", create=True)
     post(store, 200)
-    path, generator = tmp_path / "ledger", random.Random(0)
+    path, generator = tmp_path / "ledger", random.Random(turn)
     workers = [started("work", url, str(path), "0.2", log=tmp_path / "log") for _ in range(3)]
     kills = 0
     while kills < 50:
@@ -101,13 +101,13 @@ def test_a_kill_before_the_first_sign_of_life_is_one_retry(url: str, tmp_path: P
     store.close()
 
 
-def test_reapers_that_are_killed_give_each_job_back_once(url: str) -> None:
+def test_reapers_that_are_killed_give_each_job_back_once(url: str, turn: int) -> None:
     store = Store(url, "s", create=True)
     jobs = store.jobs(GRACE)
     post(store, 40)
     for _ in range(40):
         assert jobs.claim("dead") is not None
-    generator = random.Random(1)
+    generator = random.Random(1 + turn)
     reapers = [started("reap", url) for _ in range(4)]
     kills = 0
     until_end = time.monotonic() + 60

@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 def test_workers_that_are_killed_change_no_trial(
-    directory: Path, alone: list[tuple[object, ...]]
+    directory: Path, alone: list[tuple[object, ...]], turn: int
 ) -> None:
     leader = started("lead", str(directory), "1", log=directory / "log")
     until(lambda: (directory / "studies" / "toy" / "study.db").exists())
     places = [started("toy_worker", str(directory), log=directory / "w") for _ in range(2)]
-    generator, kills = random.Random(0), 0
+    generator, kills = random.Random(turn), 0
     while leader.poll() is None:
         time.sleep(0.6 + generator.random())
         killed = generator.randrange(2)
@@ -58,9 +58,9 @@ def test_sigterm_keeps_the_trial_for_another_worker(
 
 
 def test_a_search_that_is_killed_again_and_again_comes_to_the_same(
-    directory: Path, alone: list[tuple[object, ...]]
+    directory: Path, alone: list[tuple[object, ...]], turn: int
 ) -> None:
-    generator = random.Random(3)
+    generator = random.Random(3 + turn)
     kills = 0
     for _ in range(6):
         leader = started("lead", str(directory), "1", log=directory / "log")

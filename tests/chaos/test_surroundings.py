@@ -119,14 +119,14 @@ def test_data_that_change_before_they_are_read_are_refused(images: Path) -> None
 
 
 def test_a_clock_that_jumps_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
 ) -> None:
     """By up to three days either way, at each event of the search."""
     monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
     toy = ToySearch(tmp_path)
     wanted = toy.request(trials=12, heads=("linear",), backbones=("toy/small",))
     toy.run(replace(wanted, study="alone"))
-    generator = random.Random(0)
+    generator = random.Random(turn)
     with time_machine.travel(datetime(2026, 1, 1, tzinfo=UTC), tick=True) as clock:
         for _ in toy.events(wanted):
             clock.move_to(
