@@ -107,6 +107,11 @@ class Jobs:
         self._database = database
         self._study = study
 
+    @property
+    def between_beats(self) -> float:
+        """Seconds between two signs of life."""
+        return self.grace / BEATS
+
     # Who wants work done -----------------------------------------------------------------------
 
     def post(self, key: str, payload: Any, place: int = 0) -> None:
@@ -374,7 +379,7 @@ class Sweeper:
         """
         seen, ended = set[str](), list[tuple[Standing, State]]()
         standings, looked = self._jobs.standings(), self._clock()
-        most = _BEATS_BETWEEN * self._jobs.grace / BEATS
+        most = _BEATS_BETWEEN * self._jobs.between_beats
         self._watched += min(looked - self._looked, most)
         self._looked, now = looked, self._watched
         for one in standings:
@@ -414,21 +419,21 @@ class Pulse:
     the signs of life.
     """
 
-    def __init__(self, work: Callable[[], object], every: float) -> None:
+    def __init__(self, work: Callable[[], object], every: Callable[[], float]) -> None:
         """Begins at once.
 
         Args:
             work: Called in the thread.
-            every: Seconds between two calls.
+            every: Tells the seconds up to the next call.
         """
         self._work = work
-        self.every = every
+        self._every = every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="signs of life")
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(self.every):
+        while not self._over.wait(self._every()):
             try:
                 self._work()
             except Exception:
@@ -437,4 +442,4 @@ class Pulse:
     def stop(self) -> None:
         """Calls no more; waits for a call under way, but not for a database that is away."""
         self._over.set()
-        self._thread.join(self.every)
+        self._thread.join(self._every())

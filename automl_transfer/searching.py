@@ -240,20 +240,18 @@ def _fleet(context: Context) -> Iterator[None]:
     """Lets workers of this and other machines help, for as long as the block lasts."""
     from automl_transfer.stages.fleet import Fleet
     from automl_transfer.stages.local_workers import LocalWorkers
-    from automl_transfer.stages.shared_setup import SharedSetup
     from automl_transfer.training.device import usable_cores, worker_devices
 
-    request, local = context.request, None
-    SharedSetup.withdraw(context)
-    if request.workers > 1 and any(card.trains_backbone for card in context.strategies):
-        local = LocalWorkers(
-            context.files.path.absolute(),
-            worker_devices(context.device, request.workers)[1:],
-            threads=max(1, usable_cores() // request.workers),
-            storage=request.storage,
-        )
-    context.fleet = Fleet(context, context.store.jobs(), local)
+    request = context.request
+    context.fleet = Fleet(context, context.store.jobs())
     try:
+        if request.workers > 1 and any(card.trains_backbone for card in context.strategies):
+            context.fleet.local = LocalWorkers(
+                context.files.path.absolute(),
+                worker_devices(context.device, request.workers)[1:],
+                threads=max(1, usable_cores() // request.workers),
+                storage=request.storage,
+            )
         yield
     finally:
         context.fleet.close()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,8 +19,10 @@ from automl_transfer.errors import (
     UsageError,
     reason_of,
 )
-from automl_transfer.jobs import BEATS, Job, Jobs, Pulse, Sweeper
+from automl_transfer.generators import ended
+from automl_transfer.jobs import Job, Jobs, Pulse, Sweeper
 from automl_transfer.jsonable import from_json
+from automl_transfer.later import later
 from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
 from automl_transfer.request import SearchRequest, hide_password
@@ -131,7 +133,6 @@ class Worker:
         self._left_at = float("inf")
         self._name = here_is()
         self._store: Store | None = None
-        self._pulse: Pulse | None = None
         self._jobs: Jobs | None = None
         self._job: Job | None = None
         self._left: float | None = float("inf")
@@ -148,15 +149,7 @@ class Worker:
         self._leaving.set()
         if self._store is not None:
             self._store.hurry()
-        timer = threading.Timer(LET_GO_SECONDS, self._let_go)
-        timer.daemon = True
-        timer.start()
-
-    def _end_soon(self) -> None:
-        """Whoever started this process is gone, and nobody else would end it if it hangs."""
-        timer = threading.Timer(2 * LET_GO_SECONDS, os._exit, (HUNG,))
-        timer.daemon = True
-        timer.start()
+        later(LET_GO_SECONDS, self._let_go)
 
     def _let_go(self) -> None:
         """Puts back what is still under way: this process may be about to be killed."""
@@ -178,20 +171,21 @@ class Worker:
         # Of the search: with a shorter one its signs of life would come too late.
         jobs = self._jobs = store.jobs(self._grace or store.get(GRACE))
         sweeper = Sweeper(jobs)
-        self._silence = Silence(jobs.grace / BEATS)
+        self._silence = Silence(jobs.between_beats)
         about = {"device": self._device, "pid": os.getpid()}
 
         def live() -> None:
             if self._parent is not None and os.getppid() != self._parent:
                 if not self._leaving.is_set():
-                    self._end_soon()
+                    # Nobody else would end this process if it hangs.
+                    later(2 * LET_GO_SECONDS, os._exit, HUNG)
                 self.leave()
             jobs.show(self._name, about)
             self._beat(jobs)
             sweeper.sweep()
 
         live()
-        pulse = self._pulse = Pulse(live, jobs.grace / BEATS)
+        pulse = Pulse(live, lambda: jobs.between_beats)
         self._tell(f"Worker {self._name} is there for study {self._study!r}.")
         try:
             return self._work(store, jobs)
@@ -238,7 +232,9 @@ class Worker:
             return
         from automl_transfer.training.device import choose_device, prepare_process
 
-        self._beat_as_often_as(store)
+        if self._jobs is not None and self._grace is None:
+            # A search that is resumed may have another one.
+            self._jobs.grace = store.get(GRACE) or self._jobs.grace
         setup.require_plugins(self._registry)
         request = self._request()
         dataset, card = self._loaded(request, setup)
@@ -254,15 +250,7 @@ class Worker:
         prepare_process(bench.device, self._threads)
         self._bench = (setup.revision, bench, unpacked)
 
-    def _beat_as_often_as(self, store: Store) -> None:
-        """A search that is resumed may have another grace time."""
-        grace = store.get(GRACE)
-        if self._grace is None and grace and self._jobs is not None and self._pulse is not None:
-            self._jobs.grace = grace
-            self._pulse.every = grace / BEATS
-
     def _loaded(self, request: SearchRequest, setup: SharedSetup) -> tuple[Dataset, ModalityCard]:
-        from automl_transfer.stages.again import ended
         from automl_transfer.stages.context import cache_directory
         from automl_transfer.stages.load import opened, recognise_data
         from automl_transfer.training.array_cache import ArrayCache
@@ -275,20 +263,11 @@ class Worker:
         recognised = recognise_data(path, request.options, self._registry)
         cache = ArrayCache(cache_directory(), request.cache_size)
         run = opened(self._registry, recognised, path, request.options, cache)
-        return ended(self._unless_left(run)), recognised[0]
+        return ended(run, self._require_to_stay), recognised[0]
 
-    def _unless_left(self, run: Generator[Any, None, T]) -> Generator[Any, None, T]:
-        """The same, for as long as this worker is not to leave."""
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            if self._leaving.is_set():
-                run.close()
-                raise LeftError
-            yield event
+    def _require_to_stay(self, _: object = None) -> None:
+        if self._leaving.is_set():
+            raise LeftError
 
     def _carry_out(self, store: Store, jobs: Jobs, job: Job) -> None:
         self._left, self._job = float("inf"), job
@@ -421,8 +400,7 @@ class Worker:
 
     def _step(self, done: int, total: int) -> None:
         self._silence.end()
-        if self._leaving.is_set():
-            raise LeftError
+        self._require_to_stay()
 
     def _beat(self, jobs: Jobs) -> None:
         """A sign of life for the trial under way, if it goes on; called in a thread."""

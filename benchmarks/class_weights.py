@@ -24,10 +24,10 @@ import torch
 
 from automl_transfer.class_weights import RULES, balanced
 from automl_transfer.dataset import DataOptions
+from automl_transfer.generators import ended
 from automl_transfer.plugins import load_registry
 from automl_transfer.scoring import scores
 from automl_transfer.space import Space
-from automl_transfer.stages.again import ended
 from automl_transfer.target import Target
 from automl_transfer.training.activation_store import ActivationStore
 from automl_transfer.training.array_cache import ArrayCache

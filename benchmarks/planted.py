@@ -136,8 +136,8 @@ def broken(sample: bytes) -> dict[str, bytes]:
 def audited(root: Path) -> Any:
     """The audit of a directory."""
     from automl_transfer.dataset import DataOptions
+    from automl_transfer.generators import ended
     from automl_transfer.plugins import load_registry
-    from automl_transfer.stages.again import ended
     from automl_transfer.stages.checking import check
 
     return ended(check(root, DataOptions(), load_registry(third_party=False)))

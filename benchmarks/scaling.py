@@ -223,7 +223,7 @@ def _simulate(url: str, size: str, seconds: str, trial: str, output: str) -> Non
         time.sleep(generator.random() * 5)
         store = Store(url, "load", create=True)
         jobs, name = store.jobs(), f"{os.getpid()}-{number}"
-        sweeper, every = Sweeper(jobs), GRACE_SECONDS / BEATS
+        sweeper, every = Sweeper(jobs), jobs.between_beats
         while time.monotonic() < until:
             began = time.monotonic()
             job = jobs.claim(name)

@@ -69,6 +69,10 @@ class ToySearch:
         """Runs a search to its end."""
         return list(self.events(request, plugins))
 
+    def compared(self, name: str = "toy") -> list[tuple[object, ...]]:
+        """The trials of a stored study; see :func:`comparable`."""
+        return comparable(self.study(name).trials)
+
     def study(self, name: str = "toy") -> Study:
         """The stored study."""
         return Study(self.directory / "studies" / name)

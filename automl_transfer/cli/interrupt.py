@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-GRACE = 7.0
+from automl_transfer.later import later
+
+END_SECONDS = 7.0
 """Seconds after SIGTERM in which a process ends by itself: who sends it kills soon after, often
 after 10 s, and Python hears of it only between two of its own steps."""
 FIRST = b"\nStopping. What has ended is stored; Ctrl-C again stops at once.\n"
@@ -102,6 +104,4 @@ def _handled(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 def _end_soon(code: int) -> None:
     """Ends the process when its time is over, whatever it is at then."""
-    timer = threading.Timer(GRACE, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
+    later(END_SECONDS, os._exit, code)

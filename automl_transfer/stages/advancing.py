@@ -91,6 +91,11 @@ AMID = "amid"
 """Where a trial lies on its way to a rung, beside its rungs."""
 
 
+def _park(tuning: Tuning, trial: Path, rung: int) -> None:
+    tuning.save(parked_at(trial, rung))
+    shutil.rmtree(trial / AMID, ignore_errors=True)
+
+
 def begin(bench: Bench, row: Outcome, ladder: tuple[int, ...], stop: Stop) -> Tuning:
     """The training of a trial from its beginning."""
     from automl_transfer.training.tuning import Tuning
@@ -169,8 +174,7 @@ def here(
             heavy = _bytes(context, beside or trials) > HELD_BYTES
             if rung < ladder[-1] or trial is not trials[-1] or beside or heavy:
                 try:
-                    tuning.save(parked_at(parked(number), rung))
-                    shutil.rmtree(parked(number) / AMID, ignore_errors=True)
+                    _park(tuning, parked(number), rung)
                     if heavy:
                         trial.tuning = None
                 except OSError as error:
@@ -232,8 +236,7 @@ def carried_out(
             tuning = begin(bench, row, ladder, stop)
         report = tuning.advance(rung, on_step, parked / AMID)
         before_saving()
-        tuning.save(parked_at(parked, rung))
-        shutil.rmtree(parked / AMID, ignore_errors=True)
+        _park(tuning, parked, rung)
         step_seconds = tuning.seconds_per_step
     except OutOfTimeError:
         report = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_transfer.generators import ended
 from automl_transfer.outcome import Outcome
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import Stop, train
@@ -22,7 +23,6 @@ from automl_transfer.stages.head_building import (
 if TYPE_CHECKING:
     from automl_transfer.training.trial import TrialResult
 
-T = TypeVar("T")
 Probabilities = NDArray[np.float32]
 
 
@@ -129,13 +129,3 @@ def again_seconds(context: Context, row: Outcome, learn: int) -> float:
     if context.is_frozen(row.configuration):
         return row.seconds * more
     return context.forecast.seconds(row.configuration, max(1, round(row.steps * more)))
-
-
-def ended(run: Generator[Any, Any, T]) -> T:
-    """What a generator returns, whatever it yields."""
-    while True:
-        try:
-            next(run)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value

@@ -405,7 +405,10 @@ def _close(
     store(context, [trial.row])
     proposals.tell(trial.row)
     bracket.trials.remove(trial)
-    shutil.rmtree(_parked(context, trial.row.number), ignore_errors=True)
+    parked = _parked(context, trial.row.number)
+    shutil.rmtree(parked, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others are under way
+        parked.parent.rmdir()
     yield TrialEnded(outcome=trial.row)
     if model is not None:
         made = model

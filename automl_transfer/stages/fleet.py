@@ -25,7 +25,7 @@ from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, LocalWeights
 from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Note
-from automl_transfer.jobs import ATTEMPTS, BEATS, Job, Jobs, Pulse, Standing, Sweeper
+from automl_transfer.jobs import ATTEMPTS, Job, Jobs, Pulse, Standing, Sweeper
 from automl_transfer.jsonable import to_json
 from automl_transfer.stages.advancing import (
     Begun,
@@ -64,15 +64,15 @@ def here_is() -> str:
 class Fleet:
     """The processes that work for a search, seen from the one that leads it."""
 
-    def __init__(self, context: Context, jobs: Jobs, local: LocalWorkers | None = None) -> None:
+    def __init__(self, context: Context, jobs: Jobs) -> None:
         """Takes back what an earlier session has offered.
 
         Args:
             context: Of the search.
             jobs: Of its study.
-            local: Workers that this process has started; closed with the fleet.
         """
-        self.local = local
+        self.local: LocalWorkers | None = None
+        """Workers that this process has started; closed with the fleet."""
         self._context = context
         self._jobs = jobs
         self._watch = Sweeper(jobs)
@@ -84,6 +84,7 @@ class Fleet:
         self._revision = ""
         self._counted = (-float("inf"), 0)
         self._offered: dict[str, tuple[Any, int]] = {}
+        SharedSetup.withdraw(context)
         jobs.withdraw()
 
     def helpers(self) -> int:
@@ -211,7 +212,7 @@ class Fleet:
 
         self._left = left
         self._tend()
-        pulse = Pulse(self._tend, self._jobs.grace / BEATS)
+        pulse = Pulse(self._tend, lambda: self._jobs.between_beats)
         try:
             with sharing_cores(self._context.request.workers):
                 yield

@@ -6,10 +6,10 @@ import math
 import time
 
 from automl_transfer.configuration import Configuration
+from automl_transfer.generators import ended
 from automl_transfer.outcome import Outcome
 from automl_transfer.recommendation import DEFAULT_FINE_TUNE, FROM_SCRATCH
 from automl_transfer.space import Space
-from automl_transfer.stages.again import ended
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train

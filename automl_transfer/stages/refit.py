@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from automl_transfer.errors import TrialError
 from automl_transfer.events import Event, Progress
+from automl_transfer.generators import ended
 from automl_transfer.jsonable import to_json
 from automl_transfer.outcome import Outcome
-from automl_transfer.stages.again import again_seconds, ended
+from automl_transfer.stages.again import again_seconds
 from automl_transfer.stages.checkpoint import kept
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.evaluate import train

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.contracts import Backbone, Batch
 from automl_transfer.errors import DivergedError, PluginError, TrialError, staying
+from automl_transfer.generators import ended
 from automl_transfer.jsonable import digest, to_json
 from automl_transfer.training.array_cache import ArrayCache
 from automl_transfer.training.array_group import ArrayGroup
@@ -105,15 +106,8 @@ def extract(
         sizes=sizes,
         tap=tap,
     )
-    with contextlib.closing(run):  # what is done is kept, whatever `progress` raises
-        while True:
-            try:
-                tick = next(run)
-            except StopIteration as stop:
-                found: tuple[NDArray[np.float32], int] = stop.value
-                return found
-            if progress is not None:
-                progress(*tick)
+    # It is closed whatever `progress` raises, so that what is done is kept.
+    return ended(run, None if progress is None else lambda tick: progress(*tick))
 
 
 def extracting(

@@ -132,4 +132,4 @@ def test_a_clock_that_jumps_changes_nothing(
             clock.move_to(
                 datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=generator.uniform(-3, 3))
             )
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")

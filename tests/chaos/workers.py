@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from automl_transfer.jobs import BEATS, Pulse, Sweeper
+from automl_transfer.jobs import Pulse, Sweeper
 from automl_transfer.store import Store
 
 GRACE = 1.5
@@ -36,7 +36,7 @@ def work(url: str, ledger: str, seconds: str) -> None:
             jobs.beat(job)
         sweeper.sweep()
 
-    pulse = Pulse(live, GRACE / BEATS)
+    pulse = Pulse(live, lambda: jobs.between_beats)
     file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     idle = 0
     while idle < 20:

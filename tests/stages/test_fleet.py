@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from automl_transfer.plugins import load_registry
 from automl_transfer.stages import divided
 from automl_transfer.testing import toy as toys
 from automl_transfer.working import Worker
-from tests.toy_search import ToySearch, comparable
+from tests.toy_search import ToySearch
 
 SMALL: dict[str, Any] = {
     "trials": 12,
@@ -92,10 +92,18 @@ class Joined:
         return self.lines
 
 
-def joining(toy: ToySearch, events: Iterator[Event], **options: Any) -> Joined:
-    """Runs a search to its end, with a worker from the moment that the data are known."""
+def joining(
+    toy: ToySearch,
+    events: Iterator[Event],
+    each: Callable[[Joined], object] = lambda _: None,
+    **options: Any,
+) -> Joined:
+    """Runs a search to its end, with a worker from the moment that the data are known, and calls
+    ``each`` at every event from then on."""
     joined = None
     for event in events:
+        if joined is not None:
+            each(joined)
         if isinstance(event, DataLoaded):
             joined = Joined(toy, **options)
             deadline = time.monotonic() + 30
@@ -120,7 +128,7 @@ def test_features_and_trials_are_shared_and_come_to_the_same(
     assert not joined.errors
     assert [line for line in lines if line.endswith("samples.")], "it computed no features"
     assert [line for line in lines if "to step" in line], "it trained nothing"
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
     study = toy.study()
     assert study.store.jobs().standings() == []
     assert not (study.directory / "shared").exists()
@@ -224,7 +232,7 @@ def test_a_worker_that_knows_an_earlier_state_learns_the_present_one(
     assert not joined.errors
     assert first and late_once, "it was never late"
     assert first[0].candidates == ()
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
 
 
 @pytest.mark.slow

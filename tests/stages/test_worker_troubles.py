@@ -23,7 +23,7 @@ from automl_transfer.stages.shared_setup import DOCUMENT, SHARED
 from automl_transfer.store import GRACE
 from automl_transfer.working import Tally, Worker
 from tests.stages.test_fleet import SMALL, Joined, joining, slowed
-from tests.toy_search import ToySearch, comparable
+from tests.toy_search import ToySearch
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_worker_on_a_broken_machine_goes_and_costs_no_trial(
     joined.ended()
     assert len(broken) == 1
     assert tallies[0].broken
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_what_a_worker_has_lost_is_not_written(
     said = joined.ended()
     assert lost, "the worker trained nothing"
     assert any("given to another worker" in line for line in said)
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
 
 
 @pytest.mark.slow
@@ -156,13 +156,15 @@ def test_a_worker_that_is_to_leave_amid_a_long_step_puts_its_trial_back(
         put_back.append(joined.worker._job is None)
         over.set()
 
-    joined: Joined | None = None
-    for event in toy.events(toy.request(**SMALL)):
-        if joined is None and isinstance(event, StageStarted) and event.stage == "screen":
-            joined = Joined(toy)
-            threading.Thread(target=leave, args=(joined,), name="leaving").start()
-    assert joined is not None
-    joined.ended()
+    watching: list[threading.Thread] = []
+
+    def watch(joined: Joined) -> None:
+        if not watching:
+            watching.append(threading.Thread(target=leave, args=(joined,), name="leaving"))
+            watching[0].start()
+
+    joining(toy, toy.events(toy.request(**SMALL)), watch).ended()
+    watching[0].join()
     assert put_back == [True], "it was still taken for running"
     assert {row.state for row in toy.study().trials} <= {"finished", "pruned"}
 
@@ -221,24 +223,22 @@ def test_jobs_that_vanish_are_offered_again(
     """As by a second search of the study on another machine, or a database set back."""
     toy.run(toy.request(**SMALL, study="alone"))
     slowed(monkeypatch, 0.02)
-    joined, gone = None, list[str]()
-    for event in toy.events(toy.request(**SMALL)):
-        if joined is None and isinstance(event, StageStarted) and event.stage == "screen":
-            joined = Joined(toy)
-        if joined is not None and not gone:
-            study = toy.study()
-            jobs = study.store.jobs()
-            gone = [
-                one.key
-                for one in jobs.standings()
-                if one.state == "waiting" and one.key[0].isdigit()
-            ]
-            jobs.withdraw(gone)
-            study.close()
-    assert joined is not None
-    joined.ended()
+    gone: list[str] = []
+
+    def take_away(_: Joined) -> None:
+        if gone:
+            return
+        study = toy.study()
+        jobs = study.store.jobs()
+        gone.extend(
+            one.key for one in jobs.standings() if one.state == "waiting" and one.key[0].isdigit()
+        )
+        jobs.withdraw(gone)
+        study.close()
+
+    joining(toy, toy.events(toy.request(**SMALL)), take_away).ended()
     assert gone, "nothing was offered"
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
 
 
 def test_a_full_disk_at_a_rung_costs_no_trial(
@@ -256,7 +256,7 @@ def test_a_full_disk_at_a_rung_costs_no_trial(
     assert isinstance(events[-1], Recommended)
     said = [event.text for event in events if isinstance(event, Note)]
     assert any("could not be kept at step" in text and "No space left" in text for text in said)
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
 
 
 def test_files_for_workers_are_written_whole(

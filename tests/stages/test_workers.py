@@ -144,7 +144,7 @@ def test_a_killed_worker_costs_nothing_but_time(toy: ToySearch) -> None:
     events = toy.run(toy.request(heads=("bad/dying",), trials=12, study="two", devices=TWO),
                      [HeadPlugin("dying")])  # fmt: skip
     assert (toy.directory / "killed").exists()
-    assert comparable(toy.study("two").trials) == comparable(alone)
+    assert toy.compared("two") == comparable(alone)
     assert not [row for row in alone if row.state == "failed"]
     notes = [event.text for event in events if isinstance(event, Note)]
     assert len([text for text in notes if "SIGKILL" in text and "begun again" in text]) == 1
@@ -212,7 +212,7 @@ def test_a_search_with_workers_that_is_broken_off_goes_on(toy: ToySearch) -> Non
     assert not multiprocessing.active_children()
     assert toy.study().status["state"] == "interrupted"
     toy.run(toy.request(**RUNGS))
-    assert comparable(toy.study().trials) == comparable(toy.study("alone").trials)
+    assert toy.compared() == toy.compared("alone")
 
 
 @pytest.mark.slow
