@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from automl_transfer.checksum import sha256_of
+from automl_transfer.checksum import sha256_of_open
 from automl_transfer.errors import DataError
 
 ZIP = ".zip"
@@ -100,7 +100,7 @@ def unpacked(path: Path, cache: Path, limits: Limits | None = None) -> Path:
         return path
     try:
         with path.open("rb") as file:
-            digest = sha256_of(path)
+            digest = sha256_of_open(file)
             home = cache / HOME
             if not (home / digest).is_dir():
                 _fill(path, file, home, digest, limits or Limits())
@@ -134,6 +134,12 @@ def _fill(path: Path, file: IO[bytes], home: Path, digest: str, limits: Limits) 
                 work = _Extraction(path, partial, limits, most)
                 (_extract_zip if path.name.lower().endswith(ZIP) else _extract_tar)(file, work)
                 work.finish()
+            if sha256_of_open(file) != digest:
+                raise work.refused(
+                    "An archive must stay as it is while it is extracted",
+                    "was written to meanwhile",
+                    "Search again when it is whole",
+                )
             os.rename(partial, home / digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

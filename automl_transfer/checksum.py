@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import IO
 
-_KNOWN: dict[tuple[str, int, int, int], str] = {}
+_KNOWN: dict[tuple[int, int, int, int], str] = {}
 
 
 def sha256_of(path: Path) -> str:
@@ -13,11 +15,19 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: The file cannot be read.
     """
+    with path.open("rb") as file:
+        return sha256_of_open(file)
+
+
+def sha256_of_open(file: IO[bytes]) -> str:
+    """Likewise, of an open file, whatever its path has come to name since. Leaves it at its
+    beginning."""
     import hashlib  # with OpenSSL, which listing plugins does not need
 
-    state = path.stat()
-    key = (str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns)
+    state = os.fstat(file.fileno())
+    key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
     if key not in _KNOWN:
-        with path.open("rb") as file:
-            _KNOWN[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        _KNOWN[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
     return _KNOWN[key]

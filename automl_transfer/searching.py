@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,17 +14,18 @@ from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.budget import DEFAULT_SECONDS, Stopwatch, parse_duration
 from automl_transfer.constraints import LicensePolicy, Preference, parse_latency
 from automl_transfer.dataset import DataOptions, HoldOut
-from automl_transfer.errors import DataError, StudyError
+from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Note, Recommended, SearchStarted, StageStarted
 from automl_transfer.gather import BACKBONES, HEADS, STRATEGIES
 from automl_transfer.jsonable import to_json
+from automl_transfer.opening import known_backbones, only_one, open_study
 from automl_transfer.plugins import load_registry
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.registry import Registry
 from automl_transfer.report.files import write_reports
 from automl_transfer.report.material import gather
 from automl_transfer.report.stills import stills
-from automl_transfer.request import SearchRequest, hide_password, parse_devices, parse_size
+from automl_transfer.request import SearchRequest, parse_devices, parse_size
 from automl_transfer.stages.bracket import reserved
 from automl_transfer.stages.confirm import confirm
 from automl_transfer.stages.context import Context, cache_directory
@@ -33,22 +33,18 @@ from automl_transfer.stages.forecast import Forecast
 from automl_transfer.stages.heads import first_answer, heads
 from automl_transfer.stages.load import load, recognise
 from automl_transfer.stages.looking_back import first_views, look_back
-from automl_transfer.stages.planned_ends import planned_ends
-from automl_transfer.stages.provenance import start_provenance
 from automl_transfer.stages.recommend import recommend
 from automl_transfer.stages.reserve import end_if_one_wins, reserve, reserve_if_it_wins
 from automl_transfer.stages.screen import screen, screen_late
 from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
 from automl_transfer.stages.speeds import Speeds
 from automl_transfer.stages.spool import take_in
+from automl_transfer.stages.status import Status
 from automl_transfer.stages.tune import tune
 from automl_transfer.store import GRACE, Store
 from automl_transfer.study import STORAGE_VARIABLE, Study
 
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
-LOCK = "search.lock"
-PAUSE = 0.5
-"""Seconds between two notes of the time spent."""
 
 
 def run_search(
@@ -77,10 +73,10 @@ def run_search(
         registry.pruner(request.pruner)
         recognised = recognise(request, registry)
         files = StudyDirectory(Path(request.studies) / request.name)
-        earlier = _earlier(request, files)
+        earlier = known_backbones(request, files)
         selected = tuple(select_backbones(request, registry, recognised[0].id, earlier))
-        with _only_one(files):
-            store = _open(request, registry, files)
+        with only_one(files):
+            store = open_study(request, registry, files)
             take_in(files, store)
             before = store.get("status", {})
             context = Context(
@@ -102,7 +98,7 @@ def run_search(
 
 def _recorded(context: Context, before: dict[str, Any]) -> Iterator[Event]:
     """The stages, with the state of the search kept in the document ``status``."""
-    status, resumed = _Status(context), len(context.outcomes)
+    status, resumed = Status(context), len(context.outcomes)
     store = context.store
     store.put(GRACE, store.jobs().grace)
     status.write("running", "load")
@@ -153,31 +149,6 @@ def _offline(wanted: bool) -> Iterator[None]:
     finally:
         if wanted and before is None:
             os.environ.pop(_HUB_OFFLINE, None)
-
-
-@contextlib.contextmanager
-def _only_one(files: StudyDirectory) -> Iterator[None]:
-    """Keeps a second search of this machine off the study; ends with the process."""
-    from filelock import FileLock, Timeout
-
-    fresh = not files.path.exists()
-    files.path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(files.path / LOCK, timeout=0)
-    try:
-        with lock:
-            yield
-    except DataError:
-        if fresh:  # nothing was tried: a name is not taken by data that could not be used
-            shutil.rmtree(files.path, ignore_errors=True)
-        raise
-    except Timeout:
-        raise StudyError(
-            f"Only one search at a time may work on a study, but another one is at work on "
-            f"{files.path.name!r}. Wait for it, or choose another name with --study."
-        ) from None
-    finally:
-        if fresh and not files.exists:
-            shutil.rmtree(files.path, ignore_errors=True)
 
 
 def _stages(context: Context) -> Iterator[Event]:
@@ -311,60 +282,6 @@ def _reports(context: Context, answer: Recommendation) -> Iterator[Event]:
         yield Note(text=f"The report could not be written ({cause}).", level="warning")
 
 
-def _open(request: SearchRequest, registry: Registry, files: StudyDirectory) -> Store:
-    """Makes the study, or opens it if it was made by the same request."""
-    url = request.storage or files.database_url
-    if files.exists:
-        earlier = files.read_request()
-        now = hide_password(request.storage) if request.storage else None
-        if earlier.storage != now:
-            raise StudyError(
-                f"The rows of study {request.name!r} are in "
-                f"{earlier.storage or 'its directory'!r}, but this search would look in "
-                f"{now or 'its directory'!r}. Give the same --storage (or {STORAGE_VARIABLE}), or "
-                "choose another name with --study."
-            )
-        store = Store(url, request.name, create=True)
-        differences = request.differences(earlier)
-        if differences and store.trials():
-            store.close()
-            raise StudyError(
-                f"Study {request.name!r} exists and was made with other options "
-                f"({'; '.join(differences)}). Choose another name with --study, or repeat: "
-                f"{files.read_toml()['command']}"
-            )
-    else:
-        others = [path.name for path in files.path.iterdir() if path.name != LOCK]
-        if others:
-            raise StudyError(
-                f"A new study needs an empty directory, but {str(files.path)!r} holds other "
-                "files. Choose another name with --study."
-            )
-        store = Store(url, request.name, create=True)
-        if store.trials():
-            store.close()
-            raise StudyError(
-                f"The database {hide_password(url)!r} holds rows of a study {request.name!r} that "
-                "was made elsewhere. Choose another name with --study."
-            )
-    files.write_request(request, start_provenance(registry, request.seed))
-    return store
-
-
-def _earlier(request: SearchRequest, files: StudyDirectory) -> set[str]:
-    """Backbones of the trials that the study has, if there is one that can be read."""
-    if not files.exists:
-        return set()
-    try:
-        store = Store(request.storage or files.database_url, request.name)
-    except StudyError:
-        return set()  # whoever opens it says what is wrong
-    try:
-        return {row.configuration.backbone for row in store.trials()}
-    finally:
-        store.close()
-
-
 def _generation(store: Store, registry: Registry) -> int:
     """The number of the present set of plugins among those that this study has seen."""
     seen: list[str] = store.get("generations", [])
@@ -401,61 +318,6 @@ def _changed(context: Context) -> list[str]:
 def _tell(context: Context, event: Event) -> Event:
     context.registry.notify(context.request.name, event)
     return event
-
-
-class _Status:
-    """Keeps the document ``status`` for whoever watches."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._stage = "load"
-        self._written = 0.0
-        # Of all sessions: a study that is resumed goes on with it.
-        kept = context.store.get("timeline", [])
-        rows = kept if isinstance(kept, list) else []
-        self._timeline = [row for row in rows if isinstance(row, dict) and "ended" in row]
-        context.store.put("planned", planned_ends(context))
-        self._began("load")
-
-    def _began(self, stage: str | None) -> None:
-        """Ends the stage under way, and begins the next one, if there is one."""
-        now = self._context.watch.elapsed
-        if self._timeline and self._timeline[-1]["ended"] is None:
-            self._timeline[-1]["ended"] = now
-        if stage is not None:
-            self._timeline.append({"stage": stage, "began": now, "ended": None})
-        self._context.store.put("timeline", self._timeline)
-
-    def follow(self, event: Event) -> None:
-        """Notes a new stage, and now and then the time spent."""
-        new = isinstance(event, StageStarted) and event.stage != self._stage
-        if isinstance(event, StageStarted):
-            self._stage = event.stage
-        if new:
-            self._began(self._stage)
-        if new or time.monotonic() - self._written >= PAUSE:
-            self.write("running")
-
-    def write(self, state: str, stage: str | None = None, error: str | None = None) -> None:
-        """Stores the state of the search."""
-        self._stage = stage or self._stage
-        if state != "running":
-            self._began(None)
-        self._written = time.monotonic()
-        request = self._context.request
-        self._context.store.put(
-            "status",
-            {
-                "state": state,
-                "stage": self._stage,
-                "spent": self._context.watch.elapsed,
-                "budget": request.budget_seconds,
-                "trials": request.trials,
-                "pid": os.getpid(),
-                "updated": time.time(),
-                "error": error,
-            },
-        )
 
 
 def search(

@@ -12,24 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_transfer.artifacts import StudyDirectory
-from automl_transfer.errors import (
-    AutomlTransferError,
-    NoStudyError,
-    StudyError,
-    UsageError,
-    reason_of,
-)
+from automl_transfer.errors import AutomlTransferError, StudyError, UsageError, reason_of
 from automl_transfer.generators import ended
 from automl_transfer.jobs import Job, Jobs, Pulse, Sweeper
 from automl_transfer.jsonable import from_json
 from automl_transfer.later import later
 from automl_transfer.outcome import Outcome
 from automl_transfer.registry import Registry
-from automl_transfer.request import SearchRequest, hide_password
+from automl_transfer.request import SearchRequest
 from automl_transfer.stages.fleet import failure, here_is, result_of
 from automl_transfer.stages.following import Silence, usual_hang
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
 from automl_transfer.store import GRACE, Store
+from automl_transfer.waiting import awaited
 
 if TYPE_CHECKING:
     from automl_transfer.cards import ModalityCard
@@ -41,8 +36,6 @@ T = TypeVar("T")
 POLL_SECONDS = 0.5
 """Between two looks while there is nothing to do."""
 IDLE_SECONDS = 1800.0
-BEGIN_SECONDS = 5.0
-"""For a search whose directory is there to write down that it runs."""
 HUNG = 75
 """Exit code of a process that was given up (EX_TEMPFAIL): whoever started it may start another."""
 LET_GO_SECONDS = 5.0
@@ -164,7 +157,14 @@ class Worker:
             PluginError: The plugins here are not those of the search.
             StudyError: The study or its data are not here.
         """
-        store = self._opened()
+        store = awaited(
+            self._files,
+            self._study,
+            self._storage,
+            seconds=self._idle,
+            pause=self._leaving.wait,
+            tell=self._tell,
+        )
         if store is None:
             return self._tally(LEFT)
         self._store = store
@@ -427,52 +427,6 @@ class Worker:
         os._exit(HUNG)
 
     # The study ---------------------------------------------------------------------------------
-
-    def _opened(self) -> Store | None:
-        """The rows of the study, once they are there; None: it is to leave before."""
-        until = time.monotonic() + self._idle
-        if not self._files.exists:
-            self._tell(
-                f"There is no study at {str(self._files.path.absolute())!r} yet; waiting for it, "
-                f"{self._idle:.0f} s at the most."
-            )
-        while not self._files.exists:
-            if self._leaving.wait(POLL_SECONDS):
-                return None
-            if time.monotonic() > until:
-                raise StudyError(
-                    "A worker needs the directory of its study, but "
-                    f"{str(self._files.path.absolute())!r} is not there. Start the search first, "
-                    "or give the shared directory with --studies."
-                )
-        asked = self._files.read_toml()["request"].get("storage")
-        url = self._storage or asked or self._files.database_url
-        if "***" in url:
-            raise StudyError(
-                f"The rows of study {self._study!r} are in {url!r}, whose password is not stored. "
-                "Give the URL with --storage or in AUTOML_TRANSFER_STORAGE."
-            )
-        until = time.monotonic() + BEGIN_SECONDS  # it may just be beginning
-        while not self._is_begun(url):
-            if self._leaving.wait(POLL_SECONDS):
-                return None
-            if time.monotonic() > until:
-                raise StudyError(
-                    f"There is no search of study {self._study!r} in the database "
-                    f"{hide_password(url)!r}. Is --storage that of the search?"
-                )
-        return Store(url, self._study, create=True)
-
-    def _is_begun(self, url: str) -> bool:
-        """Whether the study is in a database, which is not made for that."""
-        try:
-            store = Store(url, self._study)
-        except NoStudyError:
-            return False
-        try:
-            return store.get("status") is not None
-        finally:
-            store.close()
 
     def _request(self) -> SearchRequest:
         request = self._files.read_request()

@@ -3,13 +3,14 @@
     AG/bin/python benchmarks/compare_autogluon.py SPLIT.csv --root IMAGES --backbone DIR \
         --budget 300 --out answer.json
 
-Made for autogluon.multimodal 1.6, which pins another torch and timm than ours. Its predictor is
-given the training part, the validation part as tuning data, one backbone and the time; everything
-else is its default (20 epochs at most, layer-wise decay, trivial augment, greedy soup of the best
-three). It cannot choose among backbones without its hyper-parameter search, which needs Ray and
-several whole trainings; its own advice is one strong backbone. Offline, its ``timm_image`` model
-reads a directory with ``config.json`` and ``pytorch_model.bin``, which this script makes from ours
-before the clock starts; in that form it needs ``num_features`` and takes no ``model_args``.
+Made for autogluon.multimodal 1.6 (run with 1.6.3 and torch 2.13.0), which pins another torch and
+timm than ours. Its predictor is given the training part, the validation part as tuning data, one
+backbone and the time; everything else is its default (20 epochs at most, layer-wise decay, trivial
+augment, greedy soup of the best three). It cannot choose among backbones without its hyper-
+parameter search, which needs Ray and several whole trainings; its own advice is one strong
+backbone. Offline, its ``timm_image`` model reads a directory with ``config.json`` and
+``pytorch_model.bin``, which this script makes from ours before the clock starts; in that form it
+needs ``num_features`` and takes no ``model_args``.
 """
 
 from __future__ import annotations

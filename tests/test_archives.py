@@ -520,6 +520,38 @@ def test_random_damage_is_never_an_internal_error(tmp_path, cache, pack):
     assert {one.name for one in tmp_path.iterdir()} == inside
 
 
+def test_an_archive_that_is_written_to_while_it_is_extracted(tmp_path, cache, monkeypatch):
+    archive = tarred(tmp_path / "data.tar", "cat/1.txt", "dog/2.txt")
+    whole = archives._extract_tar
+
+    def extract(*arguments):
+        whole(*arguments)
+        with archive.open("ab") as file:
+            file.write(b"\0" * 512)
+
+    monkeypatch.setattr(archives, "_extract_tar", extract)
+    refused(archive, cache, "must stay as it is while it is extracted")
+    monkeypatch.undo()
+    monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(cache))
+    assert tree(unpacked(archive, cache)) == {"cat/1.txt": b"cat/1.txt", "dog/2.txt": b"dog/2.txt"}
+
+
+def test_an_archive_that_is_replaced_while_it_is_extracted(tmp_path, cache, monkeypatch):
+    """What is kept under a content is that content, whichever of the two it is."""
+    archive = zipped(tmp_path / "data.zip", GOOD)
+    newer = zipped(tmp_path / "newer.zip", GOOD | {"cat/1.txt": b"newer"})
+    digest = archives.sha256_of_open
+
+    def replaced(file):
+        if newer.exists():
+            newer.replace(archive)
+        return digest(file)
+
+    monkeypatch.setattr(archives, "sha256_of_open", replaced)
+    assert tree(unpacked(archive, cache)) == GOOD
+    assert tree(unpacked(archive, cache)) == GOOD | {"cat/1.txt": b"newer"}
+
+
 def test_an_interruption_leaves_nothing(tmp_path, cache, monkeypatch):
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt

@@ -403,6 +403,7 @@ def _final(request: SearchRequest, answer: Recommendation) -> list[Block]:
         ("the same as text", str(files.report)),
         ("model", str(files.path / answer.model)),
         ("all about it", shlex.join(("automl-transfer", "show", request.name, *where, "--why"))),
+        ("all trials in a browser", shlex.join(("automl-transfer", "dashboard", *where))),
         ("use it", shlex.join(("automl-transfer", "predict", request.name, *where)) + " FILE..."),
     )
     return [

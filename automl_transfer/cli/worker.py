@@ -71,6 +71,7 @@ def worker(
     from automl_transfer.cli.interrupt import leaving
     from automl_transfer.cli.registry import loaded_registry
     from automl_transfer.cli.streams import inform
+    from automl_transfer.report.figures import counted
     from automl_transfer.working import HUNG, Worker
 
     made = Worker(
@@ -89,7 +90,7 @@ def worker(
     with leaving(made.leave) as came:
         tally = made.run()
     if not quiet:
-        inform(f"{tally.jobs} trials advanced; it ends since {tally.reason}.")
+        inform(f"{counted(tally.jobs, 'trial')} advanced; it ends since {tally.reason}.")
     if came:
         ctx.exit(128 + came[0])
     if tally.broken:

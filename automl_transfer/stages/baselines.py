@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
 from automl_transfer.contracts import RawRows
+from automl_transfer.errors import staying
 from automl_transfer.events import Event, Progress
 from automl_transfer.kinds import Kind
 from automl_transfer.metrics import is_share
@@ -67,7 +68,9 @@ def baselines(
             continue
         yield Progress(what=f"baseline: {name}", done=0, total=1)
         try:
-            yield _scored(context, make(), yardstick, scored)
+            with staying("A baseline"):
+                made = make()
+            yield _scored(context, made, yardstick, scored)
         except Exception as error:  # a yardstick must not cost the answer
             context.notes.append(f"The baseline {name!r} could not be scored: {error}")
 

@@ -355,7 +355,7 @@ def unpark(context: Context, bracket: Bracket, reserve: float) -> None:
             trial.probabilities = tuning.probabilities
             if context.workers is None:
                 trial.tuning = tuning
-        except Exception:  # of a plugin, too: the trial itself will say so
+        except (Exception, SystemExit):  # of a plugin, too: the trial itself will say so
             trial.row = replace(
                 trial.row, state="running", steps=0, epochs=0, curve=(), value=None, metrics={}
             )

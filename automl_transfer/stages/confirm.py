@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.comparison import Comparison
-from automl_transfer.errors import TrialError, reason_of
+from automl_transfer.errors import TrialError, reason_of, staying
 from automl_transfer.events import Event, Note, Progress, StageStarted
 from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages.again import Probabilities, again_seconds, heads_again, tuned_again
@@ -324,8 +324,8 @@ class _Session:
                 should_stop=late,
             )
         try:
-            return [
-                tuned_again(
+            with staying("A finalist"):
+                result = tuned_again(
                     context,
                     candidate,
                     group[0],
@@ -334,7 +334,7 @@ class _Session:
                     seed=seed,
                     should_stop=late,
                 )
-            ]
+            return [result]
         except OutOfTimeError:
             raise
         except Exception as error:  # a finalist that fails must not cost the answer

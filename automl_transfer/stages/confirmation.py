@@ -59,6 +59,6 @@ def measured(context: Context, row: Outcome) -> Cost | None:
     """What a trial's model costs; None if that cannot be measured."""
     try:
         return cost_of(context, row, context.candidates[row.configuration.backbone])
-    except Exception as error:  # a figure must not cost the answer
+    except (Exception, SystemExit) as error:  # a figure must not cost the answer
         context.notes.append(f"The cost of trial {row.number} could not be measured: {error}")
         return None

@@ -129,7 +129,7 @@ class Forecast:
         names = [view.name for view in candidate.views]
         try:
             trains = _trained(self._plan(candidate, configuration))
-        except Exception:  # a plugin's bug: the trial itself will say so
+        except (Exception, SystemExit):  # a plugin's bug: the trial itself will say so
             trains = set(names)
         first = next((place for place, name in enumerate(names) if name in trains), 0)
         views = self._views(candidate, configuration)

@@ -291,7 +291,7 @@ def _stage_seconds(context: Context, look: Look, backbone: Backbone) -> Mapping[
     try:
         batch = rows.encoder.batch(rows.rows(few))
         return stage_seconds(backbone, look.stages, batch, len(few), context.device)
-    except Exception as error:  # a forecast may be worse for it, the search may not end
+    except (Exception, SystemExit) as error:  # a forecast may be worse for it, no more
         _LOG.debug("The stages of %s could not be timed: %s", look.card.id, error)
         return {}
 
@@ -336,7 +336,7 @@ def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
                 store=store,
                 device=context.device,
             )
-        except Exception as error:  # a plugin's bug: its own trial will say so
+        except (Exception, SystemExit) as error:  # a plugin's bug: its own trial will say so
             _LOG.debug("Nothing is kept for %s: %s", card.id, error)
             continue
         if tap is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from automl_transfer.testing import toy
 
 TRACE = Path("left-at")
 """A file, relative to the working directory, with the moments at which they have tried."""
+LATE = Path("late")
 
 
 def leave(moment: str) -> None:
@@ -32,6 +34,18 @@ def backbone_in_forward(*, card: Any, weights: Any, seed: int) -> Any:
 
 
 def backbone_in_training(*, card: Any, weights: Any, seed: int) -> Any:
+    return _training(card, weights, seed, lambda: leave("backbone training"))
+
+
+def backbone_in_confirm(*, card: Any, weights: Any, seed: int) -> Any:
+    """It trains until the stage of that name has begun, which LATE tells."""
+    return _training(
+        card, weights, seed, lambda: leave("backbone confirm") if LATE.exists() else None
+    )
+
+
+def _training(card: Any, weights: Any, seed: int, then: Callable[[], None]) -> Any:
+    """A backbone that does ``then`` at each step of a fine-tune."""
     made = toy.build(card=card, weights=weights, seed=seed)
     forward = made.module.forward
 
@@ -39,7 +53,7 @@ def backbone_in_training(*, card: Any, weights: Any, seed: int) -> Any:
         if torch.is_grad_enabled() and any(
             tensor.requires_grad for tensor in made.module.parameters()
         ):
-            leave("backbone training")
+            then()
         found: torch.Tensor = forward(batch)
         return found
 

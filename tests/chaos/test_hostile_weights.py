@@ -34,6 +34,7 @@ from automl_transfer.errors import (
     UsageError,
     WeightsUnavailableError,
 )
+from automl_transfer.events import StageStarted
 from automl_transfer.plugins import load_registry
 from automl_transfer.testing.toy import card, write_toy_weights
 from automl_transfer.weights import HubProbe, locate
@@ -343,6 +344,24 @@ def test_a_backbone_that_leaves_in_training_fails_its_trials(search: ToySearch) 
     assert failed
     assert all("SystemExit" in (row.reason or "") for row in failed)
     assert {row.configuration.backbone for row in failed} == {"toy/leaving-training"}
+
+
+def test_a_finalist_that_leaves_is_not_recommended(search: ToySearch) -> None:
+    weights = write_toy_weights(search.directory / "leaving.safetensors", 8)
+    request = search.request(
+        backbones=("toy/leaving-confirm",), strategies=("frozen", "full"), trials=12
+    )
+    plugins = [plugin([leaving_backbone("confirm", weights)])]
+    for event in search.events(request, plugins):
+        if isinstance(event, StageStarted) and event.stage == "confirm":
+            leaving_members.LATE.touch()
+    assert left() == {"backbone confirm"}
+    study = search.study()
+    assert study.status["state"] == "finished"
+    assert all(row.state != "failed" for row in study.trials)
+    answer = study.recommendation
+    assert answer is not None
+    assert any("SystemExit" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize("moment", ["factory", "forward"])

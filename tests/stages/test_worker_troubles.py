@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from automl_transfer import working
+from automl_transfer import waiting, working
 from automl_transfer.errors import DataError, StudyError, UsageError
 from automl_transfer.events import Note, Progress, Recommended, StageStarted
 from automl_transfer.jobs import Job, Jobs
@@ -286,7 +286,7 @@ def test_a_watchdog_waits_for_a_while(tmp_path: Path) -> None:
 def test_a_second_look_for_a_search_that_has_just_begun(
     toy: ToySearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(working, "BEGIN_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "BEGIN_SECONDS", 0.2)
     toy.run(toy.request(trials=1, heads=("ridge",), strategies=("frozen",)))
     worker = Worker(
         "toy",
