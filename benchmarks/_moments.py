@@ -92,6 +92,7 @@ def scored(
             "backbone": to_json(registry.backbone(chosen.backbone)),
             "head": to_json(registry.head(chosen.head)),
             "width": width,
+            "encoder": "",  # the template's is the winner's, and no plugin has changed since
             "sha256": note["sha256"],
         }
         (place / "model.json").write_text(json.dumps(described), encoding="utf-8")
