@@ -113,7 +113,7 @@ def unpacked(path: Path, cache: Path, limits: Limits | None = None) -> Path:
         ) from error
 
 
-def _fill(path: Path, file: IO[bytes], home: Path, digest: str, limits: Limits) -> None:
+def _fill(path: Path, file: io.BufferedReader, home: Path, digest: str, limits: Limits) -> None:
     from filelock import FileLock
 
     home.mkdir(parents=True, exist_ok=True)

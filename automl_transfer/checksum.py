@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 _KNOWN: dict[tuple[int, int, int, int], str] = {}
 
@@ -19,7 +19,7 @@ def sha256_of(path: Path) -> str:
         return sha256_of_open(file)
 
 
-def sha256_of_open(file: IO[bytes]) -> str:
+def sha256_of_open(file: BufferedReader) -> str:
     """Likewise, of an open file, whatever its path has come to name since. Leaves it at its
     beginning."""
     import hashlib  # with OpenSSL, which listing plugins does not need
