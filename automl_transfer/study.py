@@ -21,6 +21,23 @@ STORAGE_VARIABLE = "AUTOML_TRANSFER_STORAGE"
 """Environment variable with the storage URL, for URLs that hold a password."""
 
 
+def require_password(study: str, url: str) -> None:
+    """Refuses a URL as a study keeps it, if there was a password in it.
+
+    Args:
+        study: Its name.
+        url: Of its rows.
+
+    Raises:
+        StudyError: The password is hidden.
+    """
+    if "***" in url:
+        raise StudyError(
+            f"The rows of study {study!r} are in {url!r}, whose password is not stored. "
+            f"Give the URL with --storage or in {STORAGE_VARIABLE}."
+        )
+
+
 class Study:
     """One study. Every property is read afresh, so that a running search can be watched."""
 
@@ -38,11 +55,8 @@ class Study:
         self.provenance: dict[str, Any] = document.get("provenance", {})
         asked = document["request"].get("storage")
         url = storage or os.environ.get(STORAGE_VARIABLE) if asked else None
-        if asked and not url and "***" in asked:
-            raise StudyError(
-                f"The rows of study {self.name!r} are in {asked!r}, whose password is not stored. "
-                f"Give the URL with --storage or in {STORAGE_VARIABLE}."
-            )
+        if asked and not url:
+            require_password(self.name, asked)
         self._store = Store(url or asked or self.files.database_url, self.name)
 
     @property

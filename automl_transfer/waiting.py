@@ -9,8 +9,10 @@ from automl_transfer.artifacts import StudyDirectory
 from automl_transfer.errors import NoStudyError, StudyError
 from automl_transfer.request import hide_password
 from automl_transfer.store import Store
+from automl_transfer.study import require_password
 
 POLL_SECONDS = 0.5
+"""Between two looks for what is not there yet."""
 BEGIN_SECONDS = 5.0
 """For a search whose directory is there to write down that it runs."""
 
@@ -53,11 +55,7 @@ def awaited(
                 "or give the shared directory with --studies."
             )
     url = storage or files.read_toml()["request"].get("storage") or files.database_url
-    if "***" in url:
-        raise StudyError(
-            f"The rows of study {study!r} are in {url!r}, whose password is not stored. "
-            "Give the URL with --storage or in AUTOML_TRANSFER_STORAGE."
-        )
+    require_password(study, url)
     until = time.monotonic() + BEGIN_SECONDS
     while not _has_begun(url, study):
         if pause(POLL_SECONDS):

@@ -24,7 +24,7 @@ from automl_transfer.stages.fleet import failure, here_is, result_of
 from automl_transfer.stages.following import Silence, usual_hang
 from automl_transfer.stages.shared_setup import SHARED, SharedSetup
 from automl_transfer.store import GRACE, Store
-from automl_transfer.waiting import awaited
+from automl_transfer.waiting import POLL_SECONDS, awaited
 
 if TYPE_CHECKING:
     from automl_transfer.cards import ModalityCard
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from automl_transfer.stages.handover import Setup
 
 T = TypeVar("T")
-POLL_SECONDS = 0.5
-"""Between two looks while there is nothing to do."""
 IDLE_SECONDS = 1800.0
 HUNG = 75
 """Exit code of a process that was given up (EX_TEMPFAIL): whoever started it may start another."""

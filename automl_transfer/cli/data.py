@@ -94,19 +94,19 @@ def check(
 def _checked(path: Path, options: DataOptions, registry: Registry) -> Audit:
     """The audit, with progress on standard error."""
     from automl_transfer.cli.streams import inform
-    from automl_transfer.events import Progress
+    from automl_transfer.events import Event, Progress
+    from automl_transfer.generators import ended
     from automl_transfer.stages.checking import check
 
-    events, told = check(path, options, registry), time.monotonic()
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as stop:
-            found: Audit = stop.value
-            return found
+    told = time.monotonic()
+
+    def tell(event: Event) -> None:
+        nonlocal told
         if isinstance(event, Progress) and time.monotonic() - told >= PAUSE:
             told = time.monotonic()
             inform(f"{event.what}: {event.done} of {event.total}")
+
+    return ended(check(path, options, registry), tell)
 
 
 @data.command(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from automl_transfer.cards import HeadCard, StrategyCard
+from automl_transfer.generators import ended
 from automl_transfer.space import Scalar, Space
 from automl_transfer.target import Target
 from automl_transfer.testing.kit.checking import Subject
@@ -82,12 +83,7 @@ def trained(
         ),
         device=CPU,
     )
-    while True:
-        try:
-            next(run)
-        except StopIteration as stop:
-            found: TrialResult = stop.value
-            return found
+    return ended(run)
 
 
 def loss_of(owner: Subject, model: TransferModel) -> float:
