@@ -11,7 +11,7 @@ import _reach
 import _report
 import numpy as np
 from _paired import Diffs, holm, interval, resample, sign_test
-from _systems import ABOUT, ANYTIME, ENDS_BY_ITSELF
+from _systems import ABOUT, ANYTIME, ENDS_BY_ITSELF, OURS
 from numpy.typing import NDArray
 
 Run = dict[str, Any]
@@ -142,8 +142,8 @@ def scores_table(results: Results) -> str:
     return _report.table(["set, budget", *results.systems], rows)
 
 
-def against(results: Results, other: str, one: str = "ours") -> str:
-    """Section on one opponent: cell by cell, then over all."""
+def against(results: Results, one: str, other: str) -> str:
+    """Section on one opponent of a system: cell by cell, then over all."""
     cells = [
         (budget, name, parts)
         for budget in results.budgets
@@ -151,7 +151,7 @@ def against(results: Results, other: str, one: str = "ours") -> str:
         if (parts := results.differences(one, other, name, budget))
     ]
     if not cells:
-        return f"### {one} against {other}\n\nNot run."
+        return ""
     tests = [sign_test(parts) for _, _, parts in cells]
     corrected = holm(tests)
     rows = []
@@ -205,15 +205,17 @@ def overall(cells: list[Diffs], when: str) -> str:
 def stages_table(results: Results) -> str:
     """Whether tuning was of use: the winner's stage in each run of ours."""
     rows = []
-    for budget in results.budgets:
-        found = [run for run in results.runs if run["system"] == "ours"]
-        found = [run for run in found if run["budget"] == budget]
-        if found:
-            tuned = sum(run["winning_stage"] == "tune" for run in found)
-            trials = np.median([sum(run["trials"].values()) for run in found])
-            refits = sum(run["refitted"] for run in found)
-            rows.append([duration(budget), len(found), tuned, refits, f"{trials:.0f}"])
-    header = ["budget", "runs", "winner from tune", "winner refitted", "trials (median)"]
+    for system in (name for name in results.systems if name in OURS):
+        for budget in results.budgets:
+            found = [run for run in results.runs if run["system"] == system]
+            found = [run for run in found if run["budget"] == budget]
+            if found:
+                tuned = sum(run["winning_stage"] == "tune" for run in found)
+                trials = np.median([sum(run["trials"].values()) for run in found])
+                refits = sum(run["refitted"] for run in found)
+                what = f"{system}, {duration(budget)}"
+                rows.append([what, len(found), tuned, refits, f"{trials:.0f}"])
+    header = ["system, budget", "runs", "winner from tune", "winner refitted", "trials (median)"]
     return _report.table(header, rows) if rows else "Not run."
 
 
@@ -252,11 +254,15 @@ def missing(results: Results) -> str:
     return "\n".join(lines) or "Nothing: every cell of the grid was run."
 
 
-def page(runs: Sequence[Run]) -> str:
-    """The whole report."""
+def page(runs: Sequence[Run], remarks: str) -> str:
+    """The whole report, with a text of somebody's own below its head."""
     results = Results(runs)
     first = (results.runs or results.failed)[0]
-    others = [name for name in results.systems if name != "ours"]
+    own = [name for name in results.systems if name in OURS]
+    pairs = [
+        *[(one, other) for other in results.systems if other not in OURS for one in own],
+        *[(one, "ours") for one in own if one != "ours"],
+    ]
     return _report.page(
         "Against what one would write or install instead",
         f"Test accuracy at equal wall time, {len(results.sets)} sets, seeds "
@@ -269,11 +275,12 @@ def page(runs: Sequence[Run]) -> str:
         "it is given the most frequent class. The others are run for each budget. The seeds' test "
         "parts overlap, so intervals over the samples of several seeds are somewhat narrow. "
         "Scores are in %, in brackets the number of seeds.",
+        remarks,
         "## Scores",
         scores_table(results),
-        *[against(results, other) for other in others],
+        *[text for one, other in pairs if (text := against(results, one, other))],
         "## Time to the score at which the plain script ends",
-        *_reach.sections(results),
+        *_reach.sections(results, "accurate" if "accurate" in own else "ours"),
         "## What tuning adds",
         stages_table(results),
         "## Wall time over budget",

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 Series = list[tuple[float, float]]
 """Seconds since the start of the process, and the test score from then on."""
 
-SYSTEM = "ours"
 EXPLAINED = """\
 The target is the plain script's test score at the end of its longest run. *First*: the earliest
 moment with at least that score. *For good*: the earliest after which it never falls below it
@@ -28,11 +27,17 @@ WITHIN = """\
 the validation part alone."""
 
 
-def sections(results: Results) -> list[str]:
-    """The explanation and two tables."""
-    whole = [(name, *_whole(results, name)) for name in results.sets]
-    within = [(name, *_within(results, name)) for name in results.sets]
-    return [EXPLAINED, WHOLE, _table(results, whole), WITHIN, _table(results, within)]
+def sections(results: Results, system: str) -> list[str]:
+    """The explanation and two tables.
+
+    Args:
+        results: All that was run.
+        system: A search of ours.
+    """
+    whole = [(name, *_whole(results, system, name)) for name in results.sets]
+    within = [(name, *_within(results, system, name)) for name in results.sets]
+    explained = f"{EXPLAINED} Ours: *{system}*."
+    return [explained, WHOLE, _table(results, whole), WITHIN, _table(results, within)]
 
 
 def _longest(results: Results, system: str, name: str) -> float:
@@ -40,20 +45,20 @@ def _longest(results: Results, system: str, name: str) -> float:
     return max(own, default=0.0)
 
 
-def _whole(results: Results, name: str) -> tuple[Series, int]:
+def _whole(results: Results, system: str, name: str) -> tuple[Series, int]:
     series = []
     seeds = 0
     for budget in results.budgets:
-        runs = _runs(results, SYSTEM, name, budget)
-        score, count = results.score(SYSTEM, name, budget)
+        runs = _runs(results, system, name, budget)
+        score, count = results.score(system, name, budget)
         if count and count >= seeds:
             seeds = count
             series.append((float(np.mean([run["wall"] for run in runs])), score))
     return series, seeds
 
 
-def _within(results: Results, name: str) -> tuple[Series, int]:
-    runs = _runs(results, SYSTEM, name, _longest(results, SYSTEM, name))
+def _within(results: Results, system: str, name: str) -> tuple[Series, int]:
+    runs = _runs(results, system, name, _longest(results, system, name))
     lines = [_moments(run) for run in runs]
     if not lines:
         return [], 0

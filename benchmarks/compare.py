@@ -34,6 +34,8 @@ from _systems import ABOUT, ANYTIME, Job, command, is_done
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 ALLOCATOR = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30))
+REMARKS = Path(__file__).with_name("compare_remarks.md")
+"""What a reader of the tables must know, which a person writes."""
 GRACE = 900
 """Seconds beyond one and a half budgets after which a run is given up."""
 
@@ -180,7 +182,7 @@ def main() -> None:
     running.add_argument("--sets", nargs="+", type=Path, required=True, help="class folders")
     running.add_argument("--backbones", nargs="+", type=Path, required=True, help="directories")
     running.add_argument("--constant", type=Path, required=True, help="backbone of the constant")
-    running.add_argument("--systems", nargs="+", choices=list(ABOUT), default=list(ABOUT)[:4])
+    running.add_argument("--systems", nargs="+", choices=list(ABOUT), default=["ours", "plain"])
     running.add_argument("--budgets", nargs="+", default=["30s", "1m", "2m", "5m", "10m", "20m"])
     running.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     running.add_argument("--cores", nargs="+", default=["0"], help="lanes, such as 0 1 or 0,1")
@@ -194,7 +196,8 @@ def main() -> None:
     if options.verb == "run":
         run_all(options)
         return
-    text = _comparison.page(_comparison.read(options.results))
+    remarks = REMARKS.read_text(encoding="utf-8")
+    text = _comparison.page(_comparison.read(options.results), remarks)
     _report.write(Path(__file__).with_suffix(".md"), text, wanted=options.write)
 
 

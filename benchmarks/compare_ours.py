@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--started", type=float, help="time.time() of the start")
     parser.add_argument("--strategy", action="append", default=[], help="as for the search")
+    parser.add_argument("--prefer", default="latency", help="as for the search")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -53,7 +54,7 @@ def run_search(options: argparse.Namespace, scratch: Path) -> None:
     words = [sys.executable, "-m", "automl_transfer", "search", "--offline", "--quiet", "--json"]
     words += ["--data", str(options.split), "--root", str(options.root), "--metric", "accuracy"]
     words += ["--budget", f"{options.budget:.0f}s", "--seed", str(options.seed)]
-    words += ["--study", STUDY, "--studies", str(scratch / "studies")]
+    words += ["--prefer", options.prefer, "--study", STUDY, "--studies", str(scratch / "studies")]
     for backbone in options.backbones:
         words += ["--backbone", f"local:{backbone.resolve()}"]
     for strategy in options.strategy:
