@@ -203,20 +203,44 @@ def overall(cells: list[Diffs], when: str) -> str:
 
 
 def stages_table(results: Results) -> str:
-    """Whether tuning was of use: the winner's stage in each run of ours."""
+    """Whether tuning was of use: the winner's stage in each run of ours, and what it gained."""
     rows = []
     for system in (name for name in results.systems if name in OURS):
         for budget in results.budgets:
             found = [run for run in results.runs if run["system"] == system]
             found = [run for run in found if run["budget"] == budget]
             if found:
-                tuned = sum(run["winning_stage"] == "tune" for run in found)
+                tuned = [run for run in found if run["winning_stage"] == "tune"]
+                gains = [gain for run in tuned if (gain := _over_heads(run)) is not None]
+                said = f"{points(float(np.mean(gains)))} ({len(gains)})" if gains else "–"
                 trials = np.median([sum(run["trials"].values()) for run in found])
                 refits = sum(run["refitted"] for run in found)
                 what = f"{system}, {duration(budget)}"
-                rows.append([what, len(found), tuned, refits, f"{trials:.0f}"])
-    header = ["system, budget", "runs", "winner from tune", "winner refitted", "trials (median)"]
-    return _report.table(header, rows) if rows else "Not run."
+                rows.append([what, len(found), len(tuned), said, refits, f"{trials:.0f}"])
+    if not rows:
+        return "Not run."
+    header = ["system, budget", "runs", "winner from tune", "its gain, points"]
+    header += ["winner refitted", "trials (median)"]
+    return "\n\n".join(
+        [
+            "*Its gain*: test accuracy of a fine-tune that won, less that of the best head on "
+            "frozen features that the same search had before it (mean, in brackets the number of "
+            "runs). The head has learned from the training part alone, the winner from the "
+            "validation part as well where it was refitted.",
+            _report.table(header, rows),
+        ]
+    )
+
+
+def _over_heads(run: Run) -> float | None:
+    heads = [answer for answer in run["answers"] if answer["what"].endswith(", frozen")]
+    if not heads:
+        return None
+    truth = run["truth"]
+    head, last = (
+        np.equal(one["predicted"], truth).mean() for one in (heads[-1], run["answers"][-1])
+    )
+    return float(last - head)
 
 
 def walls_table(results: Results) -> str:
