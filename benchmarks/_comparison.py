@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import _reach
 import _report
 import numpy as np
+from _answers import Run, accuracy, correct
 from _paired import Diffs, holm, interval, resample, sign_test
 from _systems import ABOUT, ANYTIME, ENDS_BY_ITSELF, OURS
 from numpy.typing import NDArray
-
-Run = dict[str, Any]
-
-
-def read(paths: Iterable[Path]) -> list[Run]:
-    """The lines of all files; only those of one choice of backbones and cores can be compared.
-
-    Raises:
-        SystemExit: They are of several.
-    """
-    runs = [
-        json.loads(line)
-        for path in paths
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
-    kinds = {(tuple(run["backbones"]), run["constant"], run["cores"]) for run in runs}
-    if len(kinds) > 1:
-        raise SystemExit(
-            "All runs of a comparison must have the same backbones, constant and number of "
-            f"cores, but there are {len(kinds)} kinds: {sorted(kinds)}. Use another --results."
-        )
-    return runs
-
-
-def correct(run: Run, budget: float) -> NDArray[np.float64] | None:
-    """Which test samples the answer at ``budget`` gets right; None if there is none by then.
-
-    An answer that comes late is that of its own budget all the same; the table of wall times says
-    how late. An anytime system's must have been there in time.
-    """
-    answers = run["answers"]
-    if run["system"] in ANYTIME:
-        answers = [answer for answer in answers if answer["at"] <= budget]
-    if not answers:
-        return None
-    return np.equal(answers[-1]["predicted"], run["truth"]).astype(np.float64)
-
-
-def shown(run: Run) -> str:
-    """The last answer in words."""
-    if not run["answers"]:
-        return "no answer"
-    found = np.equal(run["answers"][-1]["predicted"], run["truth"]).mean()
-    return f"{run['answers'][-1]['what']}: {found:.3f}"
 
 
 class Results:
@@ -207,8 +161,9 @@ def stages_table(results: Results) -> str:
     rows = []
     for system in (name for name in results.systems if name in OURS):
         for budget in results.budgets:
-            found = [run for run in results.runs if run["system"] == system]
-            found = [run for run in found if run["budget"] == budget]
+            found = [
+                run for run in results.runs if (run["system"], run["budget"]) == (system, budget)
+            ]
             if found:
                 tuned = [run for run in found if run["winning_stage"] == "tune"]
                 gains = [gain for run in tuned if (gain := _over_heads(run)) is not None]
@@ -234,13 +189,7 @@ def stages_table(results: Results) -> str:
 
 def _over_heads(run: Run) -> float | None:
     heads = [answer for answer in run["answers"] if answer["what"].endswith(", frozen")]
-    if not heads:
-        return None
-    truth = run["truth"]
-    head, last = (
-        np.equal(one["predicted"], truth).mean() for one in (heads[-1], run["answers"][-1])
-    )
-    return float(last - head)
+    return accuracy(run, run["answers"][-1]) - accuracy(run, heads[-1]) if heads else None
 
 
 def walls_table(results: Results) -> str:

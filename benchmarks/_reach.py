@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import _report
 import numpy as np
+from _answers import Run, accuracy
 
 if TYPE_CHECKING:
-    from _comparison import Results, Run
+    from _comparison import Results
 
 Series = list[tuple[float, float]]
 """Seconds since the start of the process, and the test score from then on."""
@@ -90,10 +91,7 @@ def _runs(results: Results, system: str, name: str, budget: float) -> list[Run]:
 
 
 def _moments(run: Run) -> Series:
-    return [
-        (answer["at"], float(np.equal(answer["predicted"], run["truth"]).mean()))
-        for answer in run["answers"]
-    ]
+    return [(answer["at"], accuracy(run, answer)) for answer in run["answers"]]
 
 
 def reached(series: Series, target: float) -> tuple[float | None, float | None]:

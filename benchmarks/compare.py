@@ -28,6 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _answers
 import _comparison
 import _report
 from _systems import ABOUT, ANYTIME, Job, command, is_done
@@ -133,7 +134,7 @@ def run_all(options: argparse.Namespace) -> None:
     """Runs what is missing, one lane for each of ``--cores``."""
     lock = threading.Lock()
     lanes = [set(map(int, lane.split(","))) for lane in options.cores]
-    runs = _comparison.read([options.results]) if options.results.exists() else []
+    runs = _answers.read([options.results]) if options.results.exists() else []
     folder = options.results.parent / f"{options.results.stem}-splits"
     folder.mkdir(parents=True, exist_ok=True)
     splits = {
@@ -165,7 +166,7 @@ def run_all(options: argparse.Namespace) -> None:
                 runs.append(line)
                 with options.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
-                said = line.get("error") or f"{line['wall']:.1f} s {_comparison.shown(line)}"
+                said = line.get("error") or f"{line['wall']:.1f} s {_answers.shown(line)}"
                 print(f"{job.title}: {said}", file=sys.stderr, flush=True)
 
     threads = [threading.Thread(target=work, args=(lane,)) for lane in lanes]
@@ -197,7 +198,7 @@ def main() -> None:
         run_all(options)
         return
     remarks = REMARKS.read_text(encoding="utf-8")
-    text = _comparison.page(_comparison.read(options.results), remarks)
+    text = _comparison.page(_answers.read(options.results), remarks)
     _report.write(Path(__file__).with_suffix(".md"), text, wanted=options.write)
 
 
