@@ -76,7 +76,14 @@ def automl_transfer_portfolio(size: str, modality: str) -> Iterable[BackboneCard
 @hookimpl
 def automl_transfer_heads() -> Iterable[HeadCard]:
     """Heads."""
-    return [linear.CARD, mlp.CARD, cosine.CARD, prototype.CARD, ridge_head.CARD]
+    return [
+        linear.CARD,
+        mlp.CARD,
+        cosine.CARD,
+        prototype.CARD,
+        ridge_head.CARD,
+        ridge_head.OF_STAGES,
+    ]
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from automl_transfer.errors import CardError
 from automl_transfer.jsonable import digest, to_json
@@ -138,6 +138,10 @@ class BackboneCard:
         return digest(to_json(self))
 
 
+Reads = Literal["features", "stages"]
+"""What a head reads of a backbone; see :attr:`HeadCard.reads`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HeadCard:
     """What maps features of shape (n, width) to class scores of shape (n, classes)."""
@@ -149,6 +153,10 @@ class HeadCard:
     space: tuple[Param, ...] = ()
     closed_form: bool = False
     """Fitted to frozen features by a formula; with a frozen backbone nothing is trained."""
+    reads: Reads = "features"
+    """``stages``: behind the features come the pooled outputs of the backbone's stages, each group
+    brought to the same variance. For frozen backbones only: such a head is not fine-tuned with,
+    and not tried on a backbone of which no outputs can be pooled."""
     weighs_classes: bool = False
     """Its ``fit`` takes ``class_weights``, shape (c,). Heads that train need not say so: their
     loss is the host's."""
@@ -160,6 +168,11 @@ class HeadCard:
     def __post_init__(self) -> None:
         _check(self, self.space)
         _check_kinds(self)
+        if self.reads not in get_args(Reads):
+            raise CardError(
+                f"HeadCard.reads of {self.id!r} must be one of {', '.join(get_args(Reads))}, but "
+                f"got {self.reads!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,16 @@ CARD = HeadCard(
     weighs_classes=True,
 )
 
+OF_STAGES = HeadCard(
+    id="ridge-stages",
+    factory="automl_transfer.heads.ridge:build",
+    kinds=KINDS,
+    summary="ridge regression on the pooled outputs of all stages",
+    closed_form=True,
+    weighs_classes=True,
+    reads="stages",
+)
+
 
 def build(*, width: int, classes: int, params: Mapping[str, Scalar]) -> nn.Module:
     """A linear layer that chooses penalty and temperature by itself when it is fitted."""

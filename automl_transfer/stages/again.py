@@ -36,7 +36,7 @@ def heads_again(
     seed: int,
     should_stop: Stop,
 ) -> list[Probabilities | Exception]:
-    """Heads on the frozen features of one backbone.
+    """Heads on the frozen features of one backbone, those that read the same of it together.
 
     Args:
         context: Of the search.
@@ -51,6 +51,36 @@ def heads_again(
         Predictions for ``score``, shape (n, c), or what went wrong, in the order of
         ``rows``.
     """
+    found: dict[int, Probabilities | Exception] = {}
+    views = [candidate.read_by(context.head(row.configuration.head)) for row in rows]
+    for view in (candidate, candidate.staged):
+        places = [place for place, own in enumerate(views) if own is view and own is not None]
+        if view is None or not places:
+            continue
+        again = _again(
+            context,
+            view,
+            [rows[place] for place in places],
+            learn=learn,
+            score=score,
+            seed=seed,
+            should_stop=should_stop,
+        )
+        found.update(zip(places, again, strict=True))
+    missing = RuntimeError("its head cannot read this backbone any more")
+    return [found.get(place, missing) for place in range(len(rows))]
+
+
+def _again(
+    context: Context,
+    candidate: Candidate,
+    rows: Sequence[Outcome],
+    *,
+    learn: NDArray[np.int64],
+    score: NDArray[np.int64],
+    seed: int,
+    should_stop: Stop,
+) -> list[Probabilities | Exception]:
     from automl_transfer.training.frozen import FrozenFeatures, fitted
 
     data = FrozenFeatures.scaled(
@@ -59,6 +89,7 @@ def heads_again(
         context.dataset.targets[learn],
         candidate.places(score),
         context.files.path,
+        candidate.widths,
     )
     found: dict[int, Probabilities | Exception] = {}
     runs, places = [], []

@@ -58,7 +58,7 @@ def confirmation(context: Context) -> Confirmation | None:
 def measured(context: Context, row: Outcome) -> Cost | None:
     """What a trial's model costs; None if that cannot be measured."""
     try:
-        return cost_of(context, row, context.candidates[row.configuration.backbone])
+        return cost_of(context, row, context.candidate_of(row.configuration))
     except (Exception, SystemExit) as error:  # a figure must not cost the answer
         context.notes.append(f"The cost of trial {row.number} could not be measured: {error}")
         return None

@@ -17,6 +17,7 @@ from automl_transfer.cards import BackboneCard, HeadCard, ModalityCard, Strategy
 from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone, Encoder, LocalWeights, Modality, Stage
 from automl_transfer.dataset import Dataset, Splits
+from automl_transfer.errors import TrialError
 from automl_transfer.outcome import Outcome
 from automl_transfer.plan import StageView
 from automl_transfer.recommendation import Exclusion
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from automl_transfer.training.costs import Measured
     from automl_transfer.training.link import Link
     from automl_transfer.training.rows import RowStore
+    from automl_transfer.training.stage_outputs import StageOutputs
 
 ROW_STORES = 3
 """Preprocessings whose rows the cache holds on to at once."""
@@ -76,11 +78,25 @@ class Candidate:
     """Of a frozen forward pass, as measured here, with what it takes to prepare a sample."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Of a forward pass alone, by stage; empty where it was not measured."""
+    read: StageOutputs | None = None
+    """What its features are made of, if they go on with the outputs of its stages."""
+    staged: Candidate | None = None
+    """The same backbone, its features going on with the outputs of its stages; None where none
+    can be pooled, or no head reads them."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the groups of its features, each with a scale of its own; none: one group."""
+        return () if self.read is None else self.read.widths
 
     @property
     def forward_seconds(self) -> float:
         """Of a forward pass of a sample that is prepared."""
         return sum(self.stage_seconds.values()) or self.seconds_per_sample
+
+    def read_by(self, head: HeadCard) -> Candidate | None:
+        """The backbone as a head reads it, or None if it cannot be read so."""
+        return self.staged if head.reads == "stages" else self
 
     def features_at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Frozen features of samples of the development part, in the order of ``positions``; a
@@ -208,8 +224,28 @@ class Bench:
         return not self.strategy(configuration.strategy).trains_backbone
 
     def head(self, id: str) -> HeadCard:
-        """The card of a head that is searched over."""
-        return next(card for card in self.heads if card.id == id)
+        """The card of a head, whether it is searched over or not."""
+        known = (card for card in self.heads if card.id == id)
+        return next(known, None) or self.registry.head(id)
+
+    def tuned_heads(self) -> tuple[HeadCard, ...]:
+        """Those that may sit on a backbone that trains."""
+        return tuple(card for card in self.heads if card.reads == "features")
+
+    def candidate_of(self, configuration: Configuration) -> Candidate:
+        """The backbone of a configuration, as its head reads it.
+
+        Raises:
+            TrialError: It cannot be read so.
+        """
+        head = self.head(configuration.head)
+        found = self.candidates[configuration.backbone].read_by(head)
+        if found is None:
+            raise TrialError(
+                f"The head {head.id!r} reads the outputs of stages, but of "
+                f"{configuration.backbone!r} none can be pooled. Choose another head."
+            )
+        return found
 
 
 @dataclass(kw_only=True)

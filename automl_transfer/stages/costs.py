@@ -47,7 +47,7 @@ def cost_of(
     configuration = outcome.configuration
     build = head_builder(context, configuration)
     head = model.head if model is not None else build(candidate.width)
-    whole, own = candidate.card.id, (candidate.card.id, _form(head))
+    whole, own = (candidate.card.id, candidate.widths), (candidate.card.id, _form(head))
     if whole not in context.costs:
         network = model or TransferModel(candidate.build(), head, candidate.width, context.link)
         found = measure(
@@ -99,7 +99,7 @@ def ruled_out(context: Context, outcome: Outcome, name: str) -> str | None:
     """
     if context.request.max_latency is None:
         return None
-    candidate = context.candidates[outcome.configuration.backbone]
+    candidate = context.candidate_of(outcome.configuration)
     slow = over_limit(context, cost_of(context, outcome, candidate))
     if slow is not None:
         context.exclude(name, slow)

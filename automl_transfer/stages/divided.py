@@ -22,6 +22,7 @@ from automl_transfer.contracts import Progress as Told
 from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Progress
 from automl_transfer.jobs import Job, Jobs
+from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.stages.context import Bench, Context
 from automl_transfer.stages.following import followed, usual_hang
 
@@ -62,7 +63,7 @@ def divide(
         lanes: Processes that will take part.
         card: Of the backbone.
         weights: Its weights.
-        backbone: As it was built here.
+        backbone: As it was built here, with what is read of its stages.
         positions: Samples, ascending, shape (n,).
         limit: Seconds of the study's clock at which to stop.
         revision: Of the state of the search that workers need.
@@ -70,9 +71,11 @@ def divide(
     """
     from automl_transfer.stages.frozen_features import feature_key
     from automl_transfer.training.features import extract
+    from automl_transfer.training.stage_outputs import WithStageOutputs
 
     encoder = context.encoder(card)
-    key = feature_key(context, card, weights, encoder)
+    key = feature_key(context, card, weights, encoder, backbone)
+    read = backbone.read if isinstance(backbone, WithStageOutputs) else None
     group = context.cache.group(key.digest)
     samples = context.dataset.samples
     ids = [samples[int(place)].id for place in positions]
@@ -91,6 +94,7 @@ def divide(
             "revision": revision,
             "backbone": card.id,
             "weights": weights.sha256 if weights else None,
+            "read": to_json(read),
             "key": key.digest,
             "positions": part.tolist(),
             "file": _file_of(name),
@@ -173,6 +177,7 @@ def compute(
     """
     from automl_transfer.stages.frozen_features import feature_key
     from automl_transfer.training.features import extract
+    from automl_transfer.training.stage_outputs import StageOutputs, WithStageOutputs
 
     registry, request = bench.registry, bench.request
     card = registry.resolved(payload["backbone"]).card
@@ -180,13 +185,15 @@ def compute(
     if payload["weights"] is not None:
         weights = registry.find_weights(card.weights, offline=request.offline)
     encoder = bench.encoder(card)
-    key = feature_key(bench, card, weights, encoder)
+    backbone = registry.load(card)(card=card, weights=weights, seed=request.seed)
+    if payload.get("read") is not None:
+        backbone = WithStageOutputs(backbone, from_json(StageOutputs, payload["read"]))
+    key = feature_key(bench, card, weights, encoder, backbone)
     if key.digest != payload["key"]:
         raise StudyError(
             f"The features of {card.id!r} would be others here than where the search runs: "
             "weights, a version, or the kind of device differ."
         )
-    backbone = registry.load(card)(card=card, weights=weights, seed=request.seed)
     matrix, _ = extract(
         backbone=backbone,
         rows=bench.rows(encoder),

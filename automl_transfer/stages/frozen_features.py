@@ -59,7 +59,7 @@ def extracted(
 
     encoder = context.encoder(card)
     rows = context.rows(encoder)
-    key = feature_key(context, card, weights, encoder)
+    key = feature_key(context, card, weights, encoder, backbone)
     if context.fleet is not None and context.fleet.is_wanted:
         yield from context.fleet.extract(card, weights, backbone, positions, limit)
     started = context.watch.elapsed
@@ -98,24 +98,40 @@ def features_of(
     from automl_transfer.training.features import extract
 
     encoder = context.encoder(candidate.card)
+    backbone = candidate.build()
     found, _ = extract(
-        backbone=candidate.build(),
+        backbone=backbone,
         rows=context.rows(encoder),
         positions=positions,
         cache=context.cache,
-        key=feature_key(context, candidate.card, candidate.weights, encoder),
+        key=feature_key(context, candidate.card, candidate.weights, encoder, backbone),
         device=context.device,
     )
     return found
 
 
 def feature_key(
-    context: Bench, card: BackboneCard, weights: LocalWeights | None, encoder: Encoder
+    context: Bench,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    encoder: Encoder,
+    backbone: Backbone | None = None,
 ) -> FeatureKey:
-    """Everything that the frozen features of a backbone depend on, but the sample."""
-    from automl_transfer.training.features import FeatureKey
+    """Everything that the frozen features of a backbone depend on, but the sample.
 
+    Args:
+        context: Of the search, or of a worker.
+        card: Of the backbone.
+        weights: Its weights; None: random ones.
+        encoder: Of its samples.
+        backbone: What computes them, if that may be more than the network's own features.
+    """
+    from automl_transfer.training.features import FeatureKey
+    from automl_transfer.training.stage_outputs import WithStageOutputs
+
+    more = backbone.read if isinstance(backbone, WithStageOutputs) else None
     return FeatureKey(
+        pooling="own" if more is None else more.pooling,
         weights=weights.sha256 if weights else f"seed-{context.request.seed}",
         # Another version of a plugin may compute something else from the same card.
         card=digest([card.digest, context.registry.provider("backbone", card.id)]),

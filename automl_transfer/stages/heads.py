@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from automl_transfer import class_weights
 from automl_transfer.cards import HeadCard, StrategyCard
@@ -13,9 +14,11 @@ from automl_transfer.space import Space
 from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.joint import JointSpace
-from automl_transfer.stages.packs import NAME, HeadTrials
+from automl_transfer.stages.packs import NAME, HeadTrials, fitting_heads
 from automl_transfer.stages.proposals import Proposals
 from automl_transfer.stages.spaces import head_spaces
+
+T = TypeVar("T")
 
 __all__ = ["NAME", "first_answer", "heads"]
 
@@ -41,7 +44,7 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
     wanted = [
         configuration
         for strategy in frozen
-        for head in context.heads
+        for head in _readers(context, candidate)
         if _by_formula(head)
         for default in [space.default(candidate.card.id, head.id, strategy.id)]
         for configuration in [default, *class_weights.alternatives(default)]
@@ -49,8 +52,8 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
     recipes = [configuration for configuration in wanted if configuration.digest not in done]
     room = _most(context, frozen) - _done(context)
     recipes = recipes[: int(min(len(recipes), max(0, room)))]
-    if recipes:
-        yield from HeadTrials(context, candidate).closed_form(recipes)
+    for view, asked in _by_view(context, candidate, recipes, lambda configuration: configuration):
+        yield from HeadTrials(context, view).closed_form(asked)
 
 
 def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[Event]:
@@ -65,10 +68,10 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
     if not frozen:
         return
     space = _space(context, frozen, tuple(sorted(context.candidates)))
-    iterative = [head for head in context.heads if not _by_formula(head)]
+    searched = [head for head in context.heads if not _by_formula(head)]
     alone = leftover or len(frozen) == len(context.strategies)
     most = _most(context, frozen)
-    if not iterative or _done(context) >= most:
+    if not searched or _done(context) >= most:
         return
     if leftover and (context.watch.left <= reserve or not _wanting(context)):
         return
@@ -96,6 +99,7 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
             # tried even when the stage is late, as long as the search is not.
             if late() or (over and turn):
                 return
+            iterative = [head for head in _readers(context, candidate) if not _by_formula(head)]
             room = int(min(PACK * (turn + 1) - _packed(context, candidate), most - _done(context)))
             defaults = [
                 space.default(candidate.card.id, head.id, strategy.id)
@@ -108,13 +112,13 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
             count = min(room, len(defaults)) if over else room
             if count <= 0:
                 continue
-            trials = HeadTrials(context, candidate)
             if context.request.budget_seconds is not None:
-                fitting = trials.fitting(count, context.watch.left - end)
+                fitting = fitting_heads(context, candidate, count, context.watch.left - end)
                 count = fitting if _answers(context) else max(1, fitting)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
+            for view, part in _by_view(context, candidate, asked, lambda pair: pair[1]):
+                yield from HeadTrials(context, view).pack(part, late)
             if asked:
-                yield from trials.pack(asked, late)
                 for row in context.outcomes[-len(asked) :]:
                     # Samplers rank pruned trials by their curves.
                     for point in row.curve:
@@ -152,6 +156,31 @@ def _ask(
 
 def _frozen(context: Context) -> list[StrategyCard]:
     return [card for card in context.strategies if not card.trains_backbone]
+
+
+def _readers(context: Context, candidate: Candidate) -> list[HeadCard]:
+    """The heads that can read a backbone; of the others it is said why they are not tried."""
+    found = []
+    for head in context.heads:
+        if candidate.read_by(head) is None:
+            reason = "it reads the outputs of stages, of which none can be pooled here"
+            context.exclude(f"{head.id} on {candidate.card.id}", reason)
+        else:
+            found.append(head)
+    return found
+
+
+def _by_view(
+    context: Context,
+    candidate: Candidate,
+    asked: Sequence[T],
+    of: Callable[[T], Configuration],
+) -> Iterator[tuple[Candidate, list[T]]]:
+    """Trials of one backbone, apart by what their heads read of it: they share no features."""
+    for view in (candidate, candidate.staged):
+        part = [one for one in asked if candidate.read_by(context.head(of(one).head)) is view]
+        if view is not None and part:
+            yield view, part
 
 
 def _by_formula(head: HeadCard) -> bool:

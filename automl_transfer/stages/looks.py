@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from automl_transfer.stages.verdicts import FirstLook
 from automl_transfer.target import Targets
 
 if TYPE_CHECKING:
+    from automl_transfer.training.stage_outputs import StageOutputs
     from automl_transfer.training.taps import Tap
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +63,19 @@ class Look:
     first: FirstLook
     standing: StandingRow
     seconds_per_sample: float
-    scores: dict[str, float] = field(default_factory=dict)
+    read: StageOutputs | None = None
+    """What is read of it beside its features."""
+
+    def reading(self, backbone: Backbone) -> Backbone:
+        """The backbone with all that is read of it."""
+        return reading(backbone, self.read)
+
+
+def reading(backbone: Backbone, read: StageOutputs | None) -> Backbone:
+    """A backbone whose features go on with ``read``, if there is something."""
+    from automl_transfer.training.stage_outputs import WithStageOutputs
+
+    return backbone if read is None else WithStageOutputs(backbone, read)
 
 
 def first_places(context: Context, most: float = math.inf) -> NDArray[np.int64]:
@@ -151,6 +164,7 @@ def first_look(
         EmptySpaceError: It is larger or slower than the user allows.
         StoppedError: The limit was reached.
     """
+    from automl_transfer.training.matrix import columns
     from automl_transfer.training.ridge import ridge_path
     from automl_transfer.training.stages import stages_of
 
@@ -169,13 +183,15 @@ def first_look(
     slow = too_slow(context, card, backbone)
     if slow:
         raise EmptySpaceError(slow)
+    stages = stages_of(backbone, card)
+    read = _stage_outputs(context, card, backbone, stages)
+    whole = reading(backbone, read)
     if places is None:
-        places = yield from _affordable(context, card, weights, backbone)
+        places = yield from _affordable(context, card, weights, whole)
     positions = context.splits.development[places]
     targets = context.dataset.targets[positions]
-    matrix, computed, speed = yield from extracted(
-        context, card, weights, backbone, positions, limit
-    )
+    wide, computed, speed = yield from extracted(context, card, weights, whole, positions, limit)
+    matrix = wide if read is None else columns(wide, read.width)
     path = ridge_path(matrix, targets, context.task.target.outputs)
     rankers = {name: _ranked(context, name, matrix, targets) for name in context.registry.rankers}
     event = BackboneScreened(
@@ -192,7 +208,7 @@ def first_look(
         weights=weights,
         build=build,
         backbone=backbone,
-        stages=stages_of(backbone, card),
+        stages=stages,
         parameters=parameters,
         event=event,
         places=places,
@@ -206,7 +222,30 @@ def first_look(
             samples=len(targets),
         ),
         seconds_per_sample=speed,
+        read=read,
     )
+
+
+def _stage_outputs(
+    context: Context, card: BackboneCard, backbone: Backbone, stages: Sequence[Stage]
+) -> StageOutputs | None:
+    """What is read of a backbone beside its features, where a head asks for it."""
+    if not any(head.reads == "stages" for head in context.heads):
+        return None
+    if all(strategy.trains_backbone for strategy in context.strategies):
+        return None
+    from automl_transfer.training.device import to_device
+    from automl_transfer.training.stage_outputs import TRIED, stage_outputs
+
+    rows = context.rows(context.encoder(card))
+    few = context.splits.development[:TRIED]
+    try:
+        backbone.module.to(context.device)
+        batch = to_device(rows.encoder.batch(rows.rows(few)), context.device)
+        return stage_outputs(backbone, stages, batch, context.device)
+    except (Exception, SystemExit) as error:  # what goes wrong with the network itself will show
+        _LOG.debug("No outputs of the stages of %s can be read: %s", card.id, error)
+        return None
 
 
 def _affordable(
@@ -221,7 +260,7 @@ def _affordable(
     _, _, speed = yield from extracted(
         context, card, weights, backbone, development[few], math.inf
     )
-    key = feature_key(context, card, weights, context.encoder(card))
+    key = feature_key(context, card, weights, context.encoder(card), backbone)
     ids = [context.dataset.samples[int(place)].id for place in development[wanted]]
     missing = len(context.cache.group(key.digest).missing(ids))
     room = OF_THE_ROOM * (context.watch.left - answer_seconds()) / speed
@@ -235,6 +274,7 @@ def remaining(context: Context, look: Look) -> float:
 
 def last_look(context: Context, look: Look, limit: float) -> Generator[Event, None, Candidate]:
     """The rest of the features of a backbone that goes on."""
+    from automl_transfer.training.matrix import columns
     from automl_transfer.training.stages import stage_views
 
     if len(context.splits.development) > look.event.samples:
@@ -242,9 +282,17 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
     started = time.monotonic()
     backbone, look.backbone = look.backbone or look.build(), None
     positions = context.splits.development
-    matrix, computed, speed = yield from extracted(
-        context, look.card, look.weights, backbone, positions, limit, _tap(context, look, backbone)
+    read = look.read
+    wide, computed, speed = yield from extracted(
+        context,
+        look.card,
+        look.weights,
+        look.reading(backbone),
+        positions,
+        limit,
+        _tap(context, look, backbone),
     )
+    matrix = wide if read is None else columns(wide, read.width)
     score = look.event.score
     if len(positions) > look.event.samples:
         targets = context.dataset.targets[positions]
@@ -257,7 +305,7 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
             cached=look.event.cached and computed == 0,
         )
         yield keep(context, look.event)
-    return Candidate(
+    found = Candidate(
         card=look.card,
         weights=look.weights,
         build=look.build,
@@ -271,6 +319,16 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
         seconds_per_sample=speed or look.seconds_per_sample,
         stage_seconds=_stage_seconds(context, look, backbone),
     )
+    if read is None:
+        return found
+    staged = replace(
+        found,
+        build=lambda: look.reading(look.build()),
+        width=wide.shape[1],
+        features=wide,
+        read=read,
+    )
+    return replace(found, staged=staged)
 
 
 def keep(context: Context, event: BackboneScreened) -> BackboneScreened:
@@ -315,8 +373,9 @@ def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
     views = stage_views(backbone.module, look.stages)
     encoder = context.encoder(look.card)
     key = feature_key(context, look.card, look.weights, encoder)
+    wanted = feature_key(context, look.card, look.weights, encoder, look.reading(backbone))
     ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
-    if not context.cache.group(key.digest).missing(ids):
+    if not context.cache.group(wanted.digest).missing(ids):
         return None  # no pass is left to listen to
     store = context.activations.of_backbone(key)
     for card in context.strategies:

@@ -54,6 +54,15 @@ class _Trial:
     curve: list[CurvePoint] = field(default_factory=list)
 
 
+def fitting_heads(context: Context, candidate: Candidate, count: int, seconds: float) -> int:
+    """Of so many heads on a backbone, how many a pack may have to end within ``seconds``."""
+    each = context.speeds.get(SPEED)
+    if each is None or not math.isfinite(seconds):
+        return count
+    size = len(context.splits.train) * candidate.width
+    return max(0, min(count, math.floor(seconds / (PACK_MARGIN * each * size))))
+
+
 class HeadTrials:
     """Trials of heads on the frozen features of one backbone."""
 
@@ -70,19 +79,13 @@ class HeadTrials:
             targets[splits.train],
             candidate.places(splits.val),
             context.files.path,
+            candidate.widths,
         )
 
     @property
     def _size(self) -> int:
         """Numbers in the features that heads learn from."""
         return len(self._data.targets) * self._candidate.width
-
-    def fitting(self, count: int, seconds: float) -> int:
-        """Of so many heads, how many a pack may have to end within ``seconds``."""
-        each = self._context.speeds.get(SPEED)
-        if each is None or not math.isfinite(seconds):
-            return count
-        return max(0, min(count, math.floor(seconds / (PACK_MARGIN * each * self._size))))
 
     def closed_form(self, configurations: Sequence[Configuration]) -> Iterator[Event]:
         """Fits heads by their formula, a trial each, stored one by one."""

@@ -215,8 +215,8 @@ def _defaults(context: Context, candidate: Candidate, strategy: str, head: str) 
 
 
 def _plain_head(context: Context) -> str:
-    names = [card.id for card in context.heads]
-    return "linear" if "linear" in names else names[0]
+    names = [card.id for card in context.tuned_heads()]
+    return "linear" if "linear" in names or not names else names[0]
 
 
 def _step(candidate: Candidate, configuration: Configuration) -> float:

@@ -58,7 +58,7 @@ def recommend(context: Context) -> Iterator[Event]:
         return
     found = confirmation(context)
     winner = _winner(context, best, found.winner if found else None)
-    candidate = context.candidates[winner.configuration.backbone]
+    candidate = context.candidate_of(winner.configuration)
     yield StageStarted(stage="recommend", detail=winner.configuration.title)
     if found is None and winner is not best[0]:
         slow = best[0] in usable(context, best)

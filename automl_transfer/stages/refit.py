@@ -137,6 +137,7 @@ def write_model(
             "backbone": to_json(candidate.card),
             "head": to_json(context.head(configuration.head)),
             "width": candidate.width,
+            "stage_outputs": to_json(candidate.read),
             "preprocessing": dict(candidate.card.input),
             "encoder": context.encoder(candidate.card).digest,
             "temperature": temperature,

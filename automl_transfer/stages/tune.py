@@ -63,12 +63,18 @@ def tune(context: Context, reserve: Callable[[], Ending]) -> Iterator[Event]:
     strategies = [card for card in context.strategies if card.trains_backbone]
     if not strategies:
         return
+    heads = context.tuned_heads()
+    if not heads:
+        for card in context.heads:
+            context.exclude(card.id, "it reads the outputs of stages: with none but such heads "
+                            "nothing is fine-tuned")  # fmt: skip
+        return
     candidates = choose_backbones(context)
     targets = context.dataset.targets[context.splits.train]
     weights = class_weights.searched(targets, context.task.metric)
     space = JointSpace(
         backbones=tuple(sorted(candidate.card.id for candidate in candidates)),
-        heads=head_spaces(context, context.heads),
+        heads=head_spaces(context, heads),
         strategies={card.id: Space(card.space) for card in strategies},
         common=fine_tuning_space(context, weights.params),
     )
@@ -478,25 +484,29 @@ def neighbours(configuration: Configuration, space: JointSpace) -> list[Configur
 
 
 def _best_frozen(context: Context) -> dict[str, float]:
-    """Value of the best frozen head of each backbone."""
+    """Value of the best frozen head of each backbone, of those that a fine-tune may begin with."""
     best: dict[str, float] = {}
+    heads = {card.id for card in context.tuned_heads()}
     for row in context.outcomes:
-        if row.stage != NAME and row.state == "finished" and row.value is not None:
+        if row.stage == NAME or row.configuration.head not in heads:
+            continue
+        if row.state == "finished" and row.value is not None:
             name = row.configuration.backbone
             best[name] = max(best.get(name, -math.inf), row.value)
     return best
 
 
 def _best_head(context: Context, backbone: str) -> tuple[str, dict[str, Scalar]]:
+    heads = [card.id for card in context.tuned_heads()]
     frozen = [
         row
         for row in finished(context.outcomes)
         if row.stage != NAME
         and row.configuration.backbone == backbone
-        and any(row.configuration.head == card.id for card in context.heads)
+        and row.configuration.head in heads
     ]
     if not frozen:
-        return context.heads[0].id, {}
+        return heads[0], {}
     best = frozen[0].configuration
     return best.head, {
         name: value for name, value in best.params.items() if name.startswith("head/")

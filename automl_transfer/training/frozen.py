@@ -39,6 +39,7 @@ class FrozenFeatures:
         targets: Targets,
         evaluate: NDArray[np.int64],
         directory: Path,
+        widths: Sequence[int] = (),
     ) -> FrozenFeatures:
         """Scales copies of both parts as :class:`TransferModel` will, block by block.
 
@@ -48,10 +49,11 @@ class FrozenFeatures:
             targets: Of the training part.
             evaluate: Its rows that are evaluated, shape (n_eval,).
             directory: For copies that are too large for memory.
+            widths: Of groups of features with a scale each.
         """
-        scaler = FeatureScaler(features.shape[1])
+        scaler = FeatureScaler(features.shape[1], widths)
         scaler.fit_blocks(lambda: blocks(features, train))
-        mean, scale = scaler.mean.numpy(), float(scaler.scale)
+        mean, scale = scaler.mean.numpy(), scaler.scale.numpy()
 
         def copy(places: NDArray[np.int64]) -> NDArray[np.float32]:
             made = GrowingMatrix(len(places), features.shape[1], directory, shuffled=True)

@@ -203,6 +203,16 @@ def taken(matrix: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.
     return made.done()
 
 
+def columns(matrix: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """A copy of the first ``count`` columns where :func:`beside` has room for it."""
+    made = beside(matrix, len(matrix), count)
+    begin = 0
+    for block in blocks(matrix):
+        made.put(np.arange(begin, begin + len(block)), block[:, :count])
+        begin += len(block)
+    return made.done()
+
+
 def _mapped(matrix: AnyMatrix) -> mmap.mmap | None:
     """The map that a matrix is a view of, if it is in a file."""
     base: Any = matrix
