@@ -626,7 +626,7 @@ def test_a_veto_needs_no_more_than_a_reason(toy: ToySearch) -> None:
         return "too wide for our taste" if backbone.id == "toy/wide" else None
 
     plugin = SimpleNamespace(__name__="veto", automl_transfer_veto=automl_transfer_veto)
-    toy.run(plugins=[plugin])
+    toy.run(toy.request(trials=14), plugins=[plugin])
     assert {row.configuration.backbone for row in toy.study().trials} == {"toy/small"}
     recommendation = toy.study().recommendation
     assert recommendation is not None
@@ -822,7 +822,7 @@ def test_a_euclidean_prototype_as_the_best_head_starts_fine_tunes(toy: ToySearch
 
 
 def test_a_best_head_whose_plugin_is_gone_does_not_stop_a_resume(toy: ToySearch) -> None:
-    request = toy.request(heads=(), strategies=("frozen", "last-stages"), trials=14)
+    request = toy.request(heads=(), strategies=("frozen", "last-stages"), trials=20)
 
     @hookimpl
     def automl_transfer_heads() -> list[HeadCard]:
@@ -831,7 +831,7 @@ def test_a_best_head_whose_plugin_is_gone_does_not_stop_a_resume(toy: ToySearch)
     plugin = SimpleNamespace(__name__="good", automl_transfer_heads=automl_transfer_heads)
     toy.run(request, [plugin])
     assert "good/head" in {row.configuration.head for row in toy.study().trials}
-    toy.run(replace(request, trials=18))
+    toy.run(replace(request, trials=24))
     recommendation = toy.study().recommendation
     assert recommendation is not None
     assert recommendation.winner.configuration.head != "good/head"
@@ -887,7 +887,7 @@ def test_default_heads_are_tried_even_when_screening_took_long(
     monkeypatch.setattr(stage, "SHARE", 0.0)
     toy.run(toy.request(trials=None, budget_seconds=25.0, strategies=("frozen", "last-stages")))
     tried = {row.configuration.head for row in toy.study().trials if row.stage == "heads"}
-    assert tried == {"linear", "mlp", "cosine", "prototype", "ridge"}
+    assert tried == {"linear", "mlp", "cosine", "prototype", "ridge", "ridge-stages"}
 
 
 @pytest.mark.slow

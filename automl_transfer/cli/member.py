@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from automl_transfer.cards import BackboneCard
+from automl_transfer.cards import BackboneCard, HeadCard
 from automl_transfer.entries import Entry, one_line
 from automl_transfer.errors import AutomlTransferError, UsageError
 from automl_transfer.jsonable import to_json
 from automl_transfer.registry import Registry
 from automl_transfer.report.blocks import Block, Facts, Heading, Table, columns
 from automl_transfer.space import Choice, Param
+
+READS = {
+    "features": "the features of a backbone",
+    "stages": "the features of a frozen backbone and the pooled outputs of its stages",
+}
 
 
 def members(registry: Registry, id: str) -> list[tuple[str, Entry[Any]]]:
@@ -54,6 +59,8 @@ def blocks(found: dict[str, Any], card: Any) -> Iterator[Block]:
             facts.append((name, str(getattr(card, value))))
     if hasattr(card, "kinds"):
         facts.append(("targets", ", ".join(card.kinds)))
+    if isinstance(card, HeadCard):
+        facts.append(("reads", READS[card.reads]))
     if isinstance(card, BackboneCard):
         facts += _of_backbone(found, card)
     yield Facts(items=tuple(facts))

@@ -96,6 +96,11 @@ def features_of(
 ) -> NDArray[np.float32]:
     """Frozen features of any samples, shape (n, width), as screening computes them."""
     from automl_transfer.training.features import extract
+    from automl_transfer.training.matrix import columns
+
+    if candidate.staged is not None:
+        # The passes that are kept are those that have both.
+        return columns(features_of(context, candidate.staged, positions), candidate.width)
 
     encoder = context.encoder(candidate.card)
     backbone = candidate.build()

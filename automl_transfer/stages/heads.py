@@ -53,7 +53,13 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
     room = _most(context, frozen) - _done(context)
     recipes = recipes[: int(min(len(recipes), max(0, room)))]
     for view, asked in _by_view(context, candidate, recipes, lambda configuration: configuration):
-        yield from HeadTrials(context, view).closed_form(asked)
+        needed = _wider_seconds(context, candidate, view)
+        if needed <= context.watch.left - closing_seconds():
+            yield from HeadTrials(context, view).closed_form(asked)
+            continue
+        for configuration in asked:
+            reason = f"not tried: the {needed:.0f} s that it needs were not left"
+            context.exclude(f"{configuration.head} on {candidate.card.id}", reason)
 
 
 def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[Event]:
@@ -181,6 +187,23 @@ def _by_view(
         part = [one for one in asked if candidate.read_by(context.head(of(one).head)) is view]
         if view is not None and part:
             yield view, part
+
+
+def _wider_seconds(context: Context, candidate: Candidate, view: Candidate) -> float:
+    """Seconds of a formula on all that is read of a backbone, by what it took on its features: it
+    decomposes a square matrix of so many rows. 0 where that was not seen."""
+    narrow = {card.id for card in context.tuned_heads() if card.closed_form}
+    seen = [
+        row.seconds
+        for row in context.outcomes
+        if row.stage == NAME
+        and row.configuration.backbone == candidate.card.id
+        and row.configuration.head in narrow
+    ]
+    if view is candidate or not seen:
+        return 0.0
+    times: float = (view.width / candidate.width) ** 3
+    return times * max(seen)
 
 
 def _by_formula(head: HeadCard) -> bool:
