@@ -172,7 +172,7 @@ def test_it_is_not_begun_when_there_is_no_time_for_it(
     monkeypatch.setattr(stage, "closing_seconds", lambda: 1e6)
     toy.run(
         toy.request(
-            heads=(HEAD, "ridge"), strategies=("frozen",), trials=None, budget_seconds=20.0
+            heads=(HEAD, "ridge"), strategies=("frozen",), trials=None, budget_seconds=30.0
         )
     )
     assert tried(toy, "heads") == {"ridge"}

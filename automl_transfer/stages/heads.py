@@ -54,7 +54,7 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
     recipes = recipes[: int(min(len(recipes), max(0, room)))]
     for view, asked in _by_view(context, candidate, recipes, lambda configuration: configuration):
         needed = _wider_seconds(context, candidate, view)
-        if needed <= context.watch.left - closing_seconds():
+        if not needed or needed <= context.watch.left - closing_seconds():
             yield from HeadTrials(context, view).closed_form(asked)
             continue
         for configuration in asked:
