@@ -99,7 +99,7 @@ def _nothing_finished(view: View) -> None:
         st.error("Every trial failed. Their reasons, by number, are on the page Search:")
         places.link("search", "What failed, and what to do", study=view.name)
     elif study.data:
-        st.text("Until then: what is known of the data.")
+        st.text("No trial has finished yet. What is known of the data:")
         places.link("data", "The data", study=view.name)
 
 
