@@ -272,3 +272,15 @@ def test_an_arm_for_which_the_ladder_is_too_long_is_tried_for_as_long_as_fits(
     dear = [row for row in tuned if row.configuration.strategy == "full"]
     assert any(row.state == "finished" and 5 <= row.steps < int(rungs) for row in dear)
     assert timed.study().status["spent"] <= 1.05 * 600
+
+
+def test_backbones_whose_features_are_kept_are_not_lost_to_a_pass_for_more(
+    timed: ToySearch,
+) -> None:
+    networks = {"small": {"seconds": 0.05}, "wide": {"seconds": 0.05}}
+    _search(timed, 600.0, 1200, networks, strategies=("frozen",), heads=("ridge",))
+    spent = timed.study().status["spent"]
+    events, answer = _search(timed, spent + 31.0, 1200, networks, strategies=("frozen",))
+    assert not [event for event in events if isinstance(event, BackboneExcluded)]
+    assert not _used(events), "all of the data"
+    assert {row.configuration.backbone for row in answer.ranking} == {"toy/small", "toy/wide"}

@@ -106,17 +106,48 @@ def test_where_nothing_can_be_pooled_the_other_heads_are_tried(
     nothing_pooled(monkeypatch)
     toy.run(toy.request(heads=(HEAD, "ridge"), strategies=("frozen",), trials=6))
     assert tried(toy, "heads") == {"ridge"}
-    assert "none can be pooled" in reasons(toy)[f"{HEAD} on toy/small"]
+    assert "here there are none" in reasons(toy)[f"{HEAD} on toy/small"]
 
 
-def test_a_resumed_search_does_without_what_cannot_be_pooled_any_more(
+def test_a_resumed_search_reads_what_it_has_read(
     toy: ToySearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"heads": (HEAD, "linear"), "strategies": ("frozen",)}
-    toy.run(toy.request(trials=8, **options))
+    options: dict[str, Any] = {"heads": (HEAD,), "strategies": ("frozen",)}
+    toy.run(toy.request(trials=1, **options))
     nothing_pooled(monkeypatch)
-    toy.run(toy.request(trials=10, **options))
-    assert answer(toy).winner.configuration.head == "linear"
+    toy.run(toy.request(trials=2, **options))
+    assert [row.state for row in toy.study().trials] == ["finished"] * 2
+
+
+def test_a_stage_that_fails_in_a_pass_costs_its_head_and_no_backbone(
+    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, batch: Any) -> Any:
+        raise KeyError("blocks.3")
+
+    monkeypatch.setattr(outputs_module.WithStageOutputs, "features", broken)
+    toy.run(toy.request(heads=(HEAD, "ridge"), strategies=("frozen",), trials=6))
+    assert {row.configuration.backbone for row in toy.study().trials} == {"toy/small", "toy/wide"}
+    assert tried(toy, "heads") == {"ridge"}
+    assert f"{HEAD} on toy/wide" in reasons(toy)
+
+
+def test_with_such_heads_alone_all_trials_are_theirs(toy: ToySearch) -> None:
+    options: dict[str, Any] = {"heads": (HEAD,), "strategies": ("frozen", "last-stages")}
+    toy.run(toy.request(trials=2, **options))
+    assert len(toy.study().trials) == 2, "none is kept for fine-tunes"
+
+
+def test_a_model_of_an_earlier_version_reads_the_features(toy: ToySearch) -> None:
+    toy.run(toy.request(heads=("ridge",), strategies=("frozen",), trials=1))
+    files = toy.study().files
+    stored = json.loads((files.model / "model.json").read_text())
+    assert stored.pop("stage_outputs") is None
+    assert stored["head"].pop("reads") == "features"
+    (files.model / "model.json").write_text(json.dumps(stored))
+    model = Model.load(files.model, load_registry(extra=[toy.plugin], third_party=False))
+    probabilities, errors = model.probabilities([f"{toy.data}#1"], device="cpu")
+    assert errors == [None] and np.isfinite(probabilities).all()
 
 
 def test_a_fault_in_looking_for_outputs_costs_no_backbone(
@@ -169,11 +200,11 @@ def test_it_is_not_begun_when_there_is_no_time_for_it(
 ) -> None:
     from automl_transfer.stages import heads as stage
 
-    monkeypatch.setattr(stage, "closing_seconds", lambda: 1e6)
+    monkeypatch.setattr(stage, "OF_WHAT_IS_LEFT", 0.0)
     toy.run(
         toy.request(
             heads=(HEAD, "ridge"), strategies=("frozen",), trials=None, budget_seconds=30.0
         )
     )
     assert tried(toy, "heads") == {"ridge"}
-    assert "were not left" in reasons(toy)[f"{HEAD} on toy/small"]
+    assert "more than a tenth of the time left" in reasons(toy)[f"{HEAD} on toy/small"]

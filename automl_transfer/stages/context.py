@@ -232,6 +232,11 @@ class Bench:
         """Those that may sit on a backbone that trains."""
         return tuple(card for card in self.heads if card.reads == "features")
 
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is fine-tuned: by a strategy that trains, under a head that may."""
+        return bool(self.tuned_heads()) and any(card.trains_backbone for card in self.strategies)
+
     def candidate_of(self, configuration: Configuration) -> Candidate:
         """The backbone of a configuration, as its head reads it.
 

@@ -47,7 +47,7 @@ def cost_of(
     configuration = outcome.configuration
     build = head_builder(context, configuration)
     head = model.head if model is not None else build(candidate.width)
-    whole, own = (candidate.card.id, candidate.widths), (candidate.card.id, _form(head))
+    whole, own = candidate.card.id, (candidate.card.id, _form(head))
     if whole not in context.costs:
         network = model or TransferModel(candidate.build(), head, candidate.width, context.link)
         found = measure(

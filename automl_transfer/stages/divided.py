@@ -71,11 +71,10 @@ def divide(
     """
     from automl_transfer.stages.frozen_features import feature_key
     from automl_transfer.training.features import extract
-    from automl_transfer.training.stage_outputs import WithStageOutputs
+    from automl_transfer.training.stage_outputs import what_is_read
 
-    encoder = context.encoder(card)
-    key = feature_key(context, card, weights, encoder, backbone)
-    read = backbone.read if isinstance(backbone, WithStageOutputs) else None
+    encoder, read = context.encoder(card), what_is_read(backbone)
+    key = feature_key(context, card, weights, encoder, read)
     group = context.cache.group(key.digest)
     samples = context.dataset.samples
     ids = [samples[int(place)].id for place in positions]
@@ -186,9 +185,11 @@ def compute(
         weights = registry.find_weights(card.weights, offline=request.offline)
     encoder = bench.encoder(card)
     backbone = registry.load(card)(card=card, weights=weights, seed=request.seed)
+    read = None
     if payload.get("read") is not None:
-        backbone = WithStageOutputs(backbone, from_json(StageOutputs, payload["read"]))
-    key = feature_key(bench, card, weights, encoder, backbone)
+        read = from_json(StageOutputs, payload["read"])
+        backbone = WithStageOutputs(backbone, read)
+    key = feature_key(bench, card, weights, encoder, read)
     if key.digest != payload["key"]:
         raise StudyError(
             f"The features of {card.id!r} would be others here than where the search runs: "

@@ -18,6 +18,7 @@ from automl_transfer.stages.following import followed, usual_hang
 
 if TYPE_CHECKING:
     from automl_transfer.training.features import FeatureKey
+    from automl_transfer.training.stage_outputs import StageOutputs
     from automl_transfer.training.taps import Tap
 
 
@@ -56,10 +57,11 @@ def extracted(
     from automl_transfer.training.device import give_back_freed
     from automl_transfer.training.features import extract
     from automl_transfer.training.probe import seconds_per_sample
+    from automl_transfer.training.stage_outputs import what_is_read
 
     encoder = context.encoder(card)
     rows = context.rows(encoder)
-    key = feature_key(context, card, weights, encoder, backbone)
+    key = feature_key(context, card, weights, encoder, what_is_read(backbone))
     if context.fleet is not None and context.fleet.is_wanted:
         yield from context.fleet.extract(card, weights, backbone, positions, limit)
     started = context.watch.elapsed
@@ -103,13 +105,12 @@ def features_of(
         return columns(features_of(context, candidate.staged, positions), candidate.width)
 
     encoder = context.encoder(candidate.card)
-    backbone = candidate.build()
     found, _ = extract(
-        backbone=backbone,
+        backbone=candidate.build(),
         rows=context.rows(encoder),
         positions=positions,
         cache=context.cache,
-        key=feature_key(context, candidate.card, candidate.weights, encoder, backbone),
+        key=feature_key(context, candidate.card, candidate.weights, encoder, candidate.read),
         device=context.device,
     )
     return found
@@ -120,7 +121,7 @@ def feature_key(
     card: BackboneCard,
     weights: LocalWeights | None,
     encoder: Encoder,
-    backbone: Backbone | None = None,
+    read: StageOutputs | None = None,
 ) -> FeatureKey:
     """Everything that the frozen features of a backbone depend on, but the sample.
 
@@ -129,14 +130,12 @@ def feature_key(
         card: Of the backbone.
         weights: Its weights; None: random ones.
         encoder: Of its samples.
-        backbone: What computes them, if that may be more than the network's own features.
+        read: What is read of the backbone beside its features.
     """
     from automl_transfer.training.features import FeatureKey
-    from automl_transfer.training.stage_outputs import WithStageOutputs
 
-    more = backbone.read if isinstance(backbone, WithStageOutputs) else None
     return FeatureKey(
-        pooling="own" if more is None else more.pooling,
+        pooling="own" if read is None else read.pooling,
         weights=weights.sha256 if weights else f"seed-{context.request.seed}",
         # Another version of a plugin may compute something else from the same card.
         card=digest([card.digest, context.registry.provider("backbone", card.id)]),

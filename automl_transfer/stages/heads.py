@@ -28,6 +28,8 @@ TRIALS_SHARE = 0.4
 """Of ``--trials``, if fine-tuning follows."""
 PACK = 64
 """Heads trained together."""
+OF_WHAT_IS_LEFT = 0.1
+"""Of the time, for a formula on all that can be read of a backbone: it cannot be interrupted."""
 PACKS_ALONE = 2
 """Packs of each backbone when nothing is fine-tuned; else one, and a second for the best two: the
 best of a hundred heads was a default recipe, and the time is better spent on fine-tuning."""
@@ -50,16 +52,19 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
         for configuration in [default, *class_weights.alternatives(default)]
     ]
     recipes = [configuration for configuration in wanted if configuration.digest not in done]
-    room = _most(context, frozen) - _done(context)
+    room = _most(context) - _done(context)
     recipes = recipes[: int(min(len(recipes), max(0, room)))]
     for view, asked in _by_view(context, candidate, recipes, lambda configuration: configuration):
-        needed = _wider_seconds(context, candidate, view)
-        if not needed or needed <= context.watch.left - closing_seconds():
-            yield from HeadTrials(context, view).closed_form(asked)
-            continue
+        trials: HeadTrials | None = None
         for configuration in asked:
-            reason = f"not tried: the {needed:.0f} s that it needs were not left"
-            context.exclude(f"{configuration.head} on {candidate.card.id}", reason)
+            needed = _formula_seconds(context, view, context.head(configuration.head))
+            dear = needed > OF_WHAT_IS_LEFT * context.watch.left
+            if view is not candidate and dear and _answers(context):
+                reason = f"not tried: {needed:.0f} s would be more than a tenth of the time left"
+                context.exclude(f"{configuration.head} on {candidate.card.id}", reason)
+                continue
+            trials = trials or HeadTrials(context, view)
+            yield from trials.closed_form([configuration])
 
 
 def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[Event]:
@@ -75,8 +80,8 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
         return
     space = _space(context, frozen, tuple(sorted(context.candidates)))
     searched = [head for head in context.heads if not _by_formula(head)]
-    alone = leftover or len(frozen) == len(context.strategies)
-    most = _most(context, frozen)
+    alone = leftover or not context.tunes
+    most = _most(context)
     if not searched or _done(context) >= most:
         return
     if leftover and (context.watch.left <= reserve or not _wanting(context)):
@@ -119,7 +124,9 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
             if count <= 0:
                 continue
             if context.request.budget_seconds is not None:
-                fitting = fitting_heads(context, candidate, count, context.watch.left - end)
+                views = (candidate.read_by(head) or candidate for head in iterative)
+                widest = max(views, key=lambda view: view.width, default=candidate)
+                fitting = fitting_heads(context, widest, count, context.watch.left - end)
                 count = fitting if _answers(context) else max(1, fitting)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
             for view, part in _by_view(context, candidate, asked, lambda pair: pair[1]):
@@ -168,11 +175,14 @@ def _readers(context: Context, candidate: Candidate) -> list[HeadCard]:
     """The heads that can read a backbone; of the others it is said why they are not tried."""
     found = []
     for head in context.heads:
-        if candidate.read_by(head) is None:
-            reason = "it reads the outputs of stages, of which none can be pooled here"
-            context.exclude(f"{head.id} on {candidate.card.id}", reason)
-        else:
+        if candidate.read_by(head) is not None:
             found.append(head)
+        elif context.request.heads:  # else nobody has asked for it
+            reason = (
+                "it reads the outputs of stages, and here there are none: they must be maps or "
+                "tokens, of samples that are all of one size"
+            )
+            context.exclude(f"{head.id} on {candidate.card.id}", reason)
     return found
 
 
@@ -189,21 +199,29 @@ def _by_view(
             yield view, part
 
 
-def _wider_seconds(context: Context, candidate: Candidate, view: Candidate) -> float:
-    """Seconds of a formula on all that is read of a backbone, by what it took on its features: it
-    decomposes a square matrix of so many rows. 0 where that was not seen."""
-    narrow = {card.id for card in context.tuned_heads() if card.closed_form}
-    seen = [
-        row.seconds
-        for row in context.outcomes
-        if row.stage == NAME
-        and row.configuration.backbone == candidate.card.id
-        and row.configuration.head in narrow
-    ]
-    if view is candidate or not seen:
-        return 0.0
-    times: float = (view.width / candidate.width) ** 3
-    return times * max(seen)
+def _formula_seconds(context: Context, view: Candidate, head: HeadCard) -> float:
+    """Seconds of a formula, by what the same one took on whatever it has read so far; 0 before.
+
+    For n samples of d numbers, a product of n d min(n, d) operations and the decomposition of a
+    square matrix of min(n, d) rows.
+    """
+
+    def work(width: int) -> float:
+        samples = len(context.splits.train)
+        small = min(samples, width)
+        return float(samples * width * small + small**3)
+
+    same = {card.id: card for card in context.heads if card.factory == head.factory}
+    rates = [0.0]
+    for row in context.outcomes:
+        candidate = context.candidates.get(row.configuration.backbone)
+        card = same.get(row.configuration.head)
+        if row.stage != NAME or row.state != "finished" or candidate is None or card is None:
+            continue
+        seen = candidate.read_by(card)
+        if seen is not None:
+            rates.append(row.seconds / work(seen.width))
+    return max(rates) * work(view.width)
 
 
 def _by_formula(head: HeadCard) -> bool:
@@ -261,10 +279,9 @@ def _wanting(context: Context) -> bool:
     return any(_packed(context, candidate) < most for candidate in context.candidates.values())
 
 
-def _most(context: Context, frozen: list[StrategyCard]) -> float:
+def _most(context: Context) -> float:
     """Trials of this stage at the most."""
     wanted = context.request.trials
     if wanted is None:
         return math.inf
-    alone = len(frozen) == len(context.strategies)
-    return wanted if alone else math.ceil(wanted * TRIALS_SHARE)
+    return math.ceil(wanted * TRIALS_SHARE) if context.tunes else wanted

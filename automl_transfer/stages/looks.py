@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, LocalWeights, Stage
-from automl_transfer.errors import EmptySpaceError, PluginError
+from automl_transfer.errors import EmptySpaceError, PluginError, StudyError
 from automl_transfer.events import BackboneScreened, Event, StageStarted, StandingRow
-from automl_transfer.jsonable import to_json
+from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.metrics import merits
 from automl_transfer.scoring import interval, score
 from automl_transfer.stages.closing import answer_seconds
@@ -43,6 +43,12 @@ OF_THE_ROOM = 0.5
 """Of the time that is left when the first backbone is looked at, for that; the rest is for its
 pass over the test part."""
 
+READ = "read"
+"""Document of the study: what is read of each backbone beside its features."""
+PASS_SHARE = 0.2
+"""Of the time that is left, for a pass that gives what is read beside features that are kept."""
+_NOT_OF_STAGES = ("out-of-time", "out-of-memory", "hung")
+
 WORTH_A_TAP = 2.0
 """Times of the pass that gives the features; with less time left nothing is fine-tuned."""
 
@@ -65,10 +71,6 @@ class Look:
     seconds_per_sample: float
     read: StageOutputs | None = None
     """What is read of it beside its features."""
-
-    def reading(self, backbone: Backbone) -> Backbone:
-        """The backbone with all that is read of it."""
-        return reading(backbone, self.read)
 
 
 def reading(backbone: Backbone, read: StageOutputs | None) -> Backbone:
@@ -164,7 +166,6 @@ def first_look(
         EmptySpaceError: It is larger or slower than the user allows.
         StoppedError: The limit was reached.
     """
-    from automl_transfer.training.matrix import columns
     from automl_transfer.training.ridge import ridge_path
     from automl_transfer.training.stages import stages_of
 
@@ -184,14 +185,13 @@ def first_look(
     if slow:
         raise EmptySpaceError(slow)
     stages = stages_of(backbone, card)
-    read = _stage_outputs(context, card, backbone, stages)
-    whole = reading(backbone, read)
+    read = read_of(context, card, weights, backbone, stages)
     if places is None:
-        places = yield from _affordable(context, card, weights, whole)
+        places = yield from _affordable(context, card, weights, backbone, read)
     positions = context.splits.development[places]
     targets = context.dataset.targets[positions]
-    wide, computed, speed = yield from extracted(context, card, weights, whole, positions, limit)
-    matrix = wide if read is None else columns(wide, read.width)
+    found = yield from _all_that_is_read(context, card, weights, backbone, read, positions, limit)
+    matrix, speed, read = found.features, found.speed, found.read
     path = ridge_path(matrix, targets, context.task.target.outputs)
     rankers = {name: _ranked(context, name, matrix, targets) for name in context.registry.rankers}
     event = BackboneScreened(
@@ -200,7 +200,7 @@ def first_look(
         ranker=context.request.ranker,
         seconds=time.monotonic() - started,
         samples=len(positions),
-        cached=computed == 0,
+        cached=found.computed == 0,
         scores={name: score for name, score in rankers.items() if np.isfinite(score)},
     )
     return Look(
@@ -226,30 +226,135 @@ def first_look(
     )
 
 
-def _stage_outputs(
-    context: Context, card: BackboneCard, backbone: Backbone, stages: Sequence[Stage]
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a pass over samples gave. n samples, d numbers of the features."""
+
+    features: NDArray[np.float32]
+    """Shape (n, d)."""
+    whole: NDArray[np.float32]
+    """Shape (n, d and more): with what is read beside them."""
+    read: StageOutputs | None
+    computed: int
+    """Samples that were not kept yet."""
+    speed: float
+    """Seconds of a pass for a sample."""
+
+
+def _all_that_is_read(
+    context: Context,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    backbone: Backbone,
+    read: StageOutputs | None,
+    positions: NDArray[np.int64],
+    limit: float,
+    tap: Tap | None = None,
+) -> Generator[Event, None, _Seen]:
+    """Features and what is read beside them; the features alone where that goes wrong."""
+    from automl_transfer.training.matrix import columns
+
+    if read is not None:
+        try:
+            both, computed, speed = yield from extracted(
+                context, card, weights, reading(backbone, read), positions, limit, tap
+            )
+            own = columns(both, read.width)
+            return _Seen(features=own, whole=both, read=read, computed=computed, speed=speed)
+        except StudyError:
+            raise
+        except Exception as error:  # of a hook or a stage, perhaps: the network may be sound
+            if getattr(error, "kind", "") in _NOT_OF_STAGES:
+                raise
+            _LOG.debug("Outputs of the stages of %s are not read: %s", card.id, error)
+            tap = None  # it was told of batches that do not count
+            _remember_read(context, card, None)
+    own, computed, speed = yield from extracted(
+        context, card, weights, backbone, positions, limit, tap
+    )
+    return _Seen(features=own, whole=own, read=None, computed=computed, speed=speed)
+
+
+def read_of(
+    context: Context,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    backbone: Backbone,
+    stages: Sequence[Stage],
 ) -> StageOutputs | None:
-    """What is read of a backbone beside its features, where a head asks for it."""
+    """What is read of a backbone beside its features, where a head asks for it.
+
+    It is found once in a study, so that a search that goes on reads the same. Features that are
+    kept are not computed again for its sake unless screening has time for that.
+    """
     if not any(head.reads == "stages" for head in context.heads):
         return None
     if all(strategy.trains_backbone for strategy in context.strategies):
         return None
-    from automl_transfer.training.device import to_device
+    from automl_transfer.training.stage_outputs import StageOutputs
+
+    known = context.store.get(READ, {})
+    if card.id in known:
+        found = None if known[card.id] is None else from_json(StageOutputs, known[card.id])
+    else:
+        found = _found_read(context, card, backbone, stages)
+        _remember_read(context, card, found)
+    if found is None or _is_worth_a_pass(context, card, weights, found):
+        return found
+    return None
+
+
+def _found_read(
+    context: Context, card: BackboneCard, backbone: Backbone, stages: Sequence[Stage]
+) -> StageOutputs | None:
     from automl_transfer.training.stage_outputs import TRIED, stage_outputs
 
     rows = context.rows(context.encoder(card))
-    few = context.splits.development[:TRIED]
+    few = rows.rows(context.splits.development[:TRIED])
     try:
-        backbone.module.to(context.device)
-        batch = to_device(rows.encoder.batch(rows.rows(few)), context.device)
-        return stage_outputs(backbone, stages, batch, context.device)
+        batch, fewer = rows.encoder.batch(few), rows.encoder.batch(few[: TRIED // 2])
+        return stage_outputs(backbone, stages, batch, fewer)
     except (Exception, SystemExit) as error:  # what goes wrong with the network itself will show
         _LOG.debug("No outputs of the stages of %s can be read: %s", card.id, error)
         return None
 
 
+def _remember_read(context: Context, card: BackboneCard, read: StageOutputs | None) -> None:
+    known = context.store.get(READ, {})
+    context.store.put(READ, {**known, card.id: None if read is None else to_json(read)})
+
+
+def _is_worth_a_pass(
+    context: Context,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    read: StageOutputs,
+) -> bool:
+    """False where the features are all kept, but not what would be read beside them, and a pass
+    for that would take more of the time than screening may."""
+    if not context.watch.timed:
+        return True
+    encoder = context.encoder(card)
+    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
+
+    def missing(read: StageOutputs | None) -> tuple[int, float | None]:
+        key = feature_key(context, card, weights, encoder, read).digest
+        return len(context.cache.group(key).missing(ids)), context.speeds.get("forward", key)
+
+    lacking, speed = missing(read)
+    own, own_speed = missing(None)
+    if own or not lacking:
+        return True
+    each = speed or own_speed
+    return each is not None and lacking * each <= PASS_SHARE * context.watch.left
+
+
 def _affordable(
-    context: Context, card: BackboneCard, weights: LocalWeights | None, backbone: Backbone
+    context: Context,
+    card: BackboneCard,
+    weights: LocalWeights | None,
+    backbone: Backbone,
+    read: StageOutputs | None,
 ) -> Generator[Event, None, NDArray[np.int64]]:
     """Which samples there is time to look at, by the time that a few of each class take."""
     development = context.splits.development
@@ -257,14 +362,22 @@ def _affordable(
     if not context.watch.timed:
         return wanted
     few = first_places(context, 0)
-    _, _, speed = yield from extracted(
-        context, card, weights, backbone, development[few], math.inf
+    seen = yield from _all_that_is_read(
+        context, card, weights, backbone, read, development[few], math.inf
     )
-    key = feature_key(context, card, weights, context.encoder(card), backbone)
+    key = feature_key(context, card, weights, context.encoder(card), seen.read)
     ids = [context.dataset.samples[int(place)].id for place in development[wanted]]
     missing = len(context.cache.group(key.digest).missing(ids))
-    room = OF_THE_ROOM * (context.watch.left - answer_seconds()) / speed
+    room = OF_THE_ROOM * (context.watch.left - answer_seconds()) / seen.speed
     return wanted if missing <= room else first_places(context, len(few) + room)
+
+
+def is_kept(context: Context, look: Look) -> bool:
+    """Whether all that is read of a backbone is in the cache."""
+    encoder = context.encoder(look.card)
+    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
+    key = feature_key(context, look.card, look.weights, encoder, look.read)
+    return not context.cache.group(key.digest).missing(ids)
 
 
 def remaining(context: Context, look: Look) -> float:
@@ -274,7 +387,6 @@ def remaining(context: Context, look: Look) -> float:
 
 def last_look(context: Context, look: Look, limit: float) -> Generator[Event, None, Candidate]:
     """The rest of the features of a backbone that goes on."""
-    from automl_transfer.training.matrix import columns
     from automl_transfer.training.stages import stage_views
 
     if len(context.splits.development) > look.event.samples:
@@ -282,17 +394,17 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
     started = time.monotonic()
     backbone, look.backbone = look.backbone or look.build(), None
     positions = context.splits.development
-    read = look.read
-    wide, computed, speed = yield from extracted(
+    seen = yield from _all_that_is_read(
         context,
         look.card,
         look.weights,
-        look.reading(backbone),
+        backbone,
+        look.read,
         positions,
         limit,
         _tap(context, look, backbone),
     )
-    matrix = wide if read is None else columns(wide, read.width)
+    matrix, speed, read = seen.features, seen.speed, seen.read
     score = look.event.score
     if len(positions) > look.event.samples:
         targets = context.dataset.targets[positions]
@@ -302,7 +414,7 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
             score=score,
             samples=len(positions),
             seconds=look.event.seconds + time.monotonic() - started,
-            cached=look.event.cached and computed == 0,
+            cached=look.event.cached and seen.computed == 0,
         )
         yield keep(context, look.event)
     found = Candidate(
@@ -323,9 +435,9 @@ def last_look(context: Context, look: Look, limit: float) -> Generator[Event, No
         return found
     staged = replace(
         found,
-        build=lambda: look.reading(look.build()),
-        width=wide.shape[1],
-        features=wide,
+        build=lambda: reading(look.build(), read),
+        width=seen.whole.shape[1],
+        features=seen.whole,
         read=read,
     )
     return replace(found, staged=staged)
@@ -355,8 +467,7 @@ def _stage_seconds(context: Context, look: Look, backbone: Backbone) -> Mapping[
 
 
 def _is_time_to_tune(context: Context, look: Look) -> bool:
-    trains = any(card.trains_backbone for card in context.strategies)
-    return trains and context.watch.left >= WORTH_A_TAP * remaining(context, look)
+    return context.tunes and context.watch.left >= WORTH_A_TAP * remaining(context, look)
 
 
 def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
@@ -373,7 +484,7 @@ def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
     views = stage_views(backbone.module, look.stages)
     encoder = context.encoder(look.card)
     key = feature_key(context, look.card, look.weights, encoder)
-    wanted = feature_key(context, look.card, look.weights, encoder, look.reading(backbone))
+    wanted = feature_key(context, look.card, look.weights, encoder, look.read)
     ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
     if not context.cache.group(wanted.digest).missing(ids):
         return None  # no pass is left to listen to

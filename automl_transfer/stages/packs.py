@@ -55,7 +55,14 @@ class _Trial:
 
 
 def fitting_heads(context: Context, candidate: Candidate, count: int, seconds: float) -> int:
-    """Of so many heads on a backbone, how many a pack may have to end within ``seconds``."""
+    """Of so many heads on a backbone, how many a pack may have to end within ``seconds``.
+
+    Args:
+        context: Of the search.
+        candidate: The backbone, as the head that reads most of it does.
+        count: Heads that are wanted.
+        seconds: That there are.
+    """
     each = context.speeds.get(SPEED)
     if each is None or not math.isfinite(seconds):
         return count

@@ -18,11 +18,10 @@ def planned_ends(context: Context) -> dict[str, float | None]:
         context: Of the search, before its first stage.
     """
     timed = context.request.budget_seconds is not None
-    fine_tuned = any(card.trains_backbone for card in context.strategies)
     return {
         "load": None,
         "screen": screen.SHARE if timed else None,
-        "heads": heads.SHARE if timed and fine_tuned else None,
+        "heads": heads.SHARE if timed and context.tunes else None,
         "tune": None,
         "confirm": None,
         "recommend": 1.0 if timed else None,

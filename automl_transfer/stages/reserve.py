@@ -188,7 +188,7 @@ def _fold(context: Context, heads: list[Outcome]) -> float:
     seconds = _more(context) * sum(row.seconds for row in heads)
     each = context.speeds.get(SPEED)
     if each is not None:
-        widest = max(candidate.width for candidate in context.candidates.values())
+        widest = max(context.candidate_of(row.configuration).width for row in heads)
         seconds = max(seconds, OF_A_PACK * each * widest * len(context.splits.development))
     return FOLD * crowding() + seconds
 

@@ -37,6 +37,7 @@ from automl_transfer.stages.looks import (
     Look,
     development_places,
     first_look,
+    is_kept,
     keep,
     last_look,
     remaining,
@@ -91,7 +92,7 @@ def screen(context: Context, answer: Answer) -> Iterator[Event]:
     def rest(look: Look) -> float:
         """Seconds that the features that are not there yet will take."""
         known = earlier.get(look.card.id, 0) >= len(context.splits.development)
-        return 0.0 if known else remaining(context, look)
+        return 0.0 if known and is_kept(context, look) else remaining(context, look)
 
     late: list[tuple[Look, Exception]] = []
     for look in kept:

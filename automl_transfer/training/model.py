@@ -13,7 +13,7 @@ from torch import nn
 from automl_transfer.contracts import Backbone, Batch
 from automl_transfer.training.link import Link
 from automl_transfer.training.matrix import beside, blocks, give_back, readable, slices
-from automl_transfer.training.stage_outputs import WithStageOutputs
+from automl_transfer.training.stage_outputs import what_is_read
 
 
 class FeatureScaler(nn.Module):
@@ -49,8 +49,9 @@ class FeatureScaler(nn.Module):
             self.fit_blocks(lambda: blocks(features.numpy()))
             return
         self.mean.copy_(features.mean(dim=0))
-        variances = features.var(dim=0, unbiased=False).double().cpu().numpy()
-        self.scale.copy_(torch.from_numpy(self._scale(variances)))
+        # Not every device has double precision.
+        variances = features.var(dim=0, unbiased=False).cpu().double().numpy()
+        self.scale.copy_(torch.from_numpy(self._scale(variances)).float())
 
     def fit_blocks(self, made: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
         """As :meth:`fit`, from blocks of rows: two passes, in double precision."""
@@ -101,7 +102,8 @@ def _inverse_root(variance: float) -> float:
 
 def widths_of(backbone: Backbone) -> tuple[int, ...]:
     """Of the groups of a backbone's features; none where they are one group."""
-    return backbone.read.widths if isinstance(backbone, WithStageOutputs) else ()
+    read = what_is_read(backbone)
+    return () if read is None else read.widths
 
 
 class TransferModel(nn.Module):

@@ -10,6 +10,7 @@ ridge penalty has to do).
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,14 @@ from torch import nn
 
 from automl_transfer.contracts import Backbone, Batch, Stage
 from automl_transfer.jsonable import digest, to_json
-from automl_transfer.training.boundary import MIXED_TOLERANCE, TOLERANCE, units
-from automl_transfer.training.device import autocast
+from automl_transfer.training.boundary import units
 
 TRIED = 4
 """Samples on which it is found out what can be pooled."""
+SAME = 1e-3
+"""Differences up to this share of the spread between samples are those of rounding."""
+SPREAD = 1e-5
+"""Of the largest value, between samples: less is no spread."""
 WIDEST = 4096
 """Numbers of all stages together; of a network with more, fewer stages at even distances."""
 
@@ -79,10 +83,13 @@ class WithStageOutputs:
     def features(self, batch: Batch) -> torch.Tensor:
         """Features, and behind them what is pooled, shape (n, d + the sum of the widths)."""
         found: dict[str, torch.Tensor] = {}
+        own_thread = threading.get_ident()
 
         def noting(output: StageOutput) -> Callable[[nn.Module, Any, Any], None]:
             def note(module: nn.Module, arguments: Any, value: Any) -> None:
-                found[output.path] = pooled(value, output.axis)
+                # Another thread may be in a pass of its own through the same modules.
+                if threading.get_ident() == own_thread:
+                    found[output.path] = pooled(_first(value), output.axis)
 
             return note
 
@@ -95,57 +102,102 @@ class WithStageOutputs:
         return torch.cat([own, *pieces], dim=1)
 
 
+def what_is_read(backbone: Backbone) -> StageOutputs | None:
+    """What is read of a backbone beside its features; None: nothing."""
+    return backbone.read if isinstance(backbone, WithStageOutputs) else None
+
+
 def pooled(output: torch.Tensor, axis: int) -> torch.Tensor:
-    """The mean over all axes but the first, of the samples, and ``axis``: shape (n, width)."""
+    """A copy, the mean over all axes but the first, of the samples, and ``axis``: (n, width)."""
     places = [place for place in range(1, output.ndim) if place != axis]
-    return output.mean(dim=places) if places else output
+    return output.mean(dim=places) if places else output.clone()
 
 
 def stage_outputs(
-    backbone: Backbone, stages: Sequence[Stage], batch: Batch, device: torch.device
+    backbone: Backbone, stages: Sequence[Stage], batch: Batch, fewer: Batch
 ) -> StageOutputs | None:
     """The outputs of stages that say something of a sample beside the features.
 
     Of each stage, what its last module returns, or if that is not to be had, its largest; modules
-    are those of :func:`.boundary.units`. Left out is what cannot be pooled, what depends on which
-    samples are in a batch, and what is there already: many networks do nothing after their last
-    stage but average.
+    are those of :func:`.boundary.units`. Left out is what cannot be told to be maps or sequences
+    of so many features, what depends on which samples are in a batch, what is the same for all
+    samples, and what is there already: many networks do nothing after their last stage but
+    average. The same on every device: it is looked at on the CPU, in float32.
 
     Args:
-        backbone: On ``device``; it is left in eval mode.
+        backbone: It is left on the CPU, in eval mode.
         stages: Of the network, from input to output.
-        batch: Encoded samples, two at least, on ``device``. Of samples of different lengths,
-            batches that are dictionaries, places that are filled up would be averaged over with
-            the others: nothing is found.
-        device: Where they are.
+        batch: Encoded samples. Of samples of different lengths, batches that are dictionaries,
+            places that are filled up would be averaged over with the others: nothing is found.
+        fewer: The first of them, two at least, encoded by themselves.
 
     Returns:
         Together no wider than :data:`WIDEST`; None where there are none.
     """
-    if not isinstance(batch, torch.Tensor) or len(batch) < 2:
+    if not isinstance(batch, torch.Tensor) or not isinstance(fewer, torch.Tensor):
         return None
-    backbone.module.eval()
-    few = batch[: len(batch) // 2].clone()
-    own, calls = _calls(backbone, stages, batch, device)
-    _, fewer = _calls(backbone, stages, few, device)
-    tolerance = TOLERANCE if device.type == "cpu" else MIXED_TOLERANCE
+    if not 2 <= len(fewer) < len(batch):
+        return None
+    backbone.module.to("cpu").eval()
+    own, calls = _calls(backbone, stages, batch)
+    _, others = _calls(backbone, stages, fewer)
     found: list[StageOutput] = []
     known = [own]
     for stage in stages:
         for path in _modules(backbone.module, stage, calls):
-            output = _pooled_alike(path, calls[path], fewer.get(path, []), tolerance)
-            if output is None:
+            seen = calls[path]
+            # One call in each pass, with the same axis.
+            if len(seen) != 1 or len(others.get(path, ())) != 1:
                 continue
-            values = pooled(calls[path][0], output.axis)
-            if not any(_alike(values, one, tolerance) for one in known):
-                known.append(values)
-                found.append(output)
-                break
+            (axis, values), (other_axis, again) = seen[0], others[path][0]
+            if axis is None or axis != other_axis or not _says_something(values):
+                continue
+            if not _alike(again, values[: len(again)], values):
+                continue
+            if any(_alike(values, one, one) for one in known):
+                continue
+            known.append(values)
+            found.append(StageOutput(path=path, axis=axis, width=values.shape[1]))
+            break
     chosen = _narrowed(found)
     return StageOutputs(width=own.shape[1], outputs=chosen) if chosen else None
 
 
-def _modules(module: nn.Module, stage: Stage, calls: Mapping[str, list[Any]]) -> list[str]:
+_Call = tuple[int | None, torch.Tensor]
+"""The axis of an output's features, and what is pooled of it."""
+
+
+def _calls(
+    backbone: Backbone, stages: Sequence[Stage], batch: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, list[_Call]]]:
+    """Features of a batch, and what each module returned in each of its calls, in their order."""
+    calls: dict[str, list[_Call]] = {}
+
+    def noting(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def note(module: nn.Module, arguments: Any, output: Any) -> None:
+            # Pooled at once: what follows may write into the output.
+            value = _first(output)
+            axis = _axis(module, value, len(batch))
+            made = torch.empty(0) if axis is None else pooled(value, axis)
+            calls.setdefault(path, []).append((axis, made))
+
+        return note
+
+    with contextlib.ExitStack() as hooks:
+        for path in units(backbone.module, stages):
+            module = backbone.module.get_submodule(path)
+            hooks.callback(module.register_forward_hook(noting(path)).remove)
+        with torch.no_grad():
+            own = backbone.features(batch)
+    return own, calls
+
+
+def _first(output: Any) -> Any:
+    """A tensor, or the first of a tuple: what is beside it is for those who ask for more."""
+    return output[0] if isinstance(output, (tuple, list)) and output else output
+
+
+def _modules(module: nn.Module, stage: Stage, calls: Mapping[str, list[_Call]]) -> list[str]:
     """Those of a stage that were called: the last one, and the largest of the others."""
     held = [path for path in calls if any(name.startswith(f"{path}.") for name in stage.tensors)]
     if len(held) < 2:
@@ -158,78 +210,55 @@ def _modules(module: nn.Module, stage: Stage, calls: Mapping[str, list[Any]]) ->
     return [last, max(others, key=size)]
 
 
-def _pooled_alike(
-    path: str, outputs: Sequence[Any], fewer: Sequence[Any], tolerance: float
-) -> StageOutput | None:
-    """A module that is called once, and says the same of a sample in another batch.
-
-    Args:
-        path: Of the module.
-        outputs: Of its calls with a batch.
-        fewer: With the first samples of that batch alone.
-        tolerance: Largest difference, in units of the largest value.
-    """
-    if len(outputs) != 1 or len(fewer) != 1:
-        return None
-    axis = _axis(outputs[0])
-    if axis is None or _axis(fewer[0]) != axis:
-        return None
-    values, others = pooled(outputs[0], axis), pooled(fewer[0], axis)
-    count = len(others)
-    if count >= len(values) or not values.isfinite().all():
-        return None
-    if not _alike(values[:count], others, tolerance):
-        return None
-    return StageOutput(path=path, axis=axis, width=values.shape[1])
-
-
-def _calls(
-    backbone: Backbone, stages: Sequence[Stage], batch: Batch, device: torch.device
-) -> tuple[torch.Tensor, dict[str, list[Any]]]:
-    """Features of a batch, and what each module returned in each of its calls, in their order."""
-    calls: dict[str, list[Any]] = {}
-
-    def noting(path: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, arguments, output: calls.setdefault(path, []).append(output)
-
-    with contextlib.ExitStack() as hooks:
-        for path in units(backbone.module, stages):
-            module = backbone.module.get_submodule(path)
-            hooks.callback(module.register_forward_hook(noting(path)).remove)
-        with torch.no_grad(), autocast(device):
-            own = backbone.features(batch)
-    return own.float(), calls
-
-
-def _axis(output: Any) -> int | None:
+def _axis(module: nn.Module, output: Any, count: int) -> int | None:
     """The axis of an output's features, or None where it cannot be told.
 
-    Maps are (n, d, h, w), or (n, h, w, d) as in Swin; of square ones the equal axes are places.
-    Sequences are (n, t, d).
+    It is as long as the last layer of the module has outputs, and comes first or last: maps are
+    (n, d, h, w) or, as in Swin, (n, h, w, d), sequences (n, t, d) or (n, d, t).
     """
     if not isinstance(output, torch.Tensor) or not output.is_floating_point():
         return None
-    if output.ndim not in (2, 3, 4):
+    if output.ndim not in (2, 3, 4) or len(output) != count:
         return None
-    if output.ndim < 4:
-        return output.ndim - 1
-    first, second, third = output.shape[1:]
-    if second == third:
+    if output.ndim == 2:
         return 1
-    return 3 if first == second else None
+    width = _outputs(module)
+    axes = [axis for axis in (1, output.ndim - 1) if output.shape[axis] == width]
+    return axes[0] if len(axes) == 1 else None
 
 
-def _alike(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
+def _outputs(module: nn.Module) -> int | None:
+    """Outputs of the last layer of a module that has parameters."""
+    for layer in reversed(list(module.modules())):
+        own = next(layer.parameters(recurse=False), None)
+        if own is not None and own.ndim:
+            return len(own)
+    return None
+
+
+def _says_something(values: torch.Tensor) -> bool:
+    """Whether pooled values, shape (n, width), are finite and differ between samples."""
+    if not values.numel() or not values.isfinite().all():
+        return False
+    return bool(_spread(values) > SPREAD * values.abs().max())
+
+
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    return (values - values.mean(dim=0)).abs().max()
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor, spread_of: torch.Tensor) -> bool:
+    """Whether two are the same but for rounding, in units of the spread of a third."""
     if one.shape != other.shape:
         return False
-    one, other = one.float(), other.float()
-    return bool((one - other).abs().max() <= tolerance * other.abs().max())
+    return bool((one - other).abs().max() <= SAME * _spread(spread_of))
 
 
 def _narrowed(found: Sequence[StageOutput]) -> tuple[StageOutput, ...]:
     """As many at even distances, the last among them, as are together not too wide."""
-    for count in range(len(found), 0, -1):
-        chosen = [found[len(found) - 1 - place * len(found) // count] for place in range(count)]
+    fit = [output for output in found if output.width <= WIDEST]
+    for count in range(len(fit), 0, -1):
+        chosen = [fit[len(fit) - 1 - place * len(fit) // count] for place in range(count)]
         if sum(output.width for output in chosen) <= WIDEST:
             return tuple(reversed(chosen))
     return ()

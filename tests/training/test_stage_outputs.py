@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,6 @@ from automl_transfer.training.stage_outputs import (
     stage_outputs,
 )
 from automl_transfer.training.stages import tensor_names
-from tests.training.workshop import CPU
 
 BATCH = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -70,7 +70,8 @@ def read(found: StageOutputs | None) -> list[tuple[str, int, int]]:
 
 
 def looked_at(backbone: Any, batch: Any = BATCH) -> StageOutputs | None:
-    return stage_outputs(backbone, backbone.stages, batch, CPU)
+    fewer = batch[:2].clone() if isinstance(batch, torch.Tensor) else batch
+    return stage_outputs(backbone, backbone.stages, batch, fewer)
 
 
 def test_features_come_first_and_then_each_stage_averaged_over_its_places() -> None:
@@ -136,18 +137,100 @@ def test_what_depends_on_the_other_samples_of_a_batch_is_not_read() -> None:
     assert read(looked_at(backbone)) == []
 
 
-def test_a_module_that_runs_twice_or_returns_something_else_is_not_read() -> None:
+def test_a_module_that_runs_twice_is_not_read() -> None:
+    backbone = network(
+        lambda net, x: net.end(net.twice(net.twice(net.once(x.mean(dim=(2, 3)))))),
+        once=nn.Linear(3, 3),
+        twice=nn.Linear(3, 3),
+        end=nn.Linear(3, 2),
+    )
+    assert read(looked_at(backbone)) == [("once", 1, 3)]
+
+
+def test_of_a_tuple_the_first_is_read() -> None:
     class Pair(nn.Linear):
         def forward(self, input: torch.Tensor) -> Any:
             return super().forward(input), None
 
     backbone = network(
-        lambda net, x: net.end(net.twice(net.twice(net.pair(x.mean(dim=(2, 3)))[0]))),
+        lambda net, x: net.end(net.pair(x.mean(dim=(2, 3)))[0]),
         pair=Pair(3, 3),
-        twice=nn.Linear(3, 3),
         end=nn.Linear(3, 2),
     )
-    assert read(looked_at(backbone)) == []
+    found = looked_at(backbone)
+    assert found is not None and read(found) == [("pair", 1, 3)]
+    assert WithStageOutputs(backbone, found).features(BATCH).shape == (4, 5)
+
+
+def test_sequences_with_the_features_first_are_averaged_over_time() -> None:
+    backbone = network(
+        lambda net, x: net.body(net.stem(x.flatten(2))).mean(dim=2),
+        stem=nn.Conv1d(3, 5, 3),
+        body=nn.Sequential(nn.Conv1d(5, 7, 3), nn.ReLU()),
+    )
+    assert read(looked_at(backbone)) == [("stem", 1, 5)]
+
+
+def test_maps_need_not_be_square() -> None:
+    backbone = network(lambda net, x: places(net.body(net.stem(x))) ** 2, **convolutions())
+    assert read(looked_at(backbone, torch.rand(4, 3, 8, 12))) == [("stem", 1, 5), ("body", 1, 7)]
+
+
+def test_what_is_the_same_for_all_samples_is_not_read() -> None:
+    class Query(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return self.bias.expand(len(input), -1)
+
+    backbone = network(
+        lambda net, x: net.end(x.mean(dim=(2, 3))) + net.query(x),
+        query=Query(3, 2),
+        end=nn.Linear(3, 2),
+    )
+    assert "query" not in [path for path, _, _ in read(looked_at(backbone))]
+
+
+def test_what_a_later_layer_writes_into_an_output_is_not_read() -> None:
+    backbone = network(
+        lambda net, x: places(net.body(torch.relu_(net.stem(x)))) ** 2, **convolutions()
+    )
+    found = looked_at(backbone)
+    assert found is not None
+    with torch.no_grad():
+        values = WithStageOutputs(backbone, found).features(BATCH)
+        torch.testing.assert_close(values[:, 7:12], places(backbone.module.stem(BATCH)))
+
+
+def test_threads_do_not_mix_their_samples() -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def flow(net: Any, x: torch.Tensor) -> torch.Tensor:
+        stem = net.stem(x)
+        if threading.current_thread().name == "slow":
+            arrived.set()
+            go_on.wait(10)
+        return places(net.body(stem)) ** 2
+
+    backbone = network(flow, **convolutions())
+    read_ = looked_at(backbone)
+    assert read_ is not None
+    whole = WithStageOutputs(backbone, read_)
+    with torch.no_grad():
+        one, other = whole.features(BATCH), whole.features(BATCH + 1)
+        found: list[torch.Tensor] = []
+        slow = threading.Thread(
+            name="slow", target=lambda: found.append(_without_gradients(whole, BATCH))
+        )
+        slow.start()
+        assert arrived.wait(10)
+        torch.testing.assert_close(whole.features(BATCH + 1), other)
+        go_on.set()
+        slow.join()
+    torch.testing.assert_close(found[0], one)
+
+
+def _without_gradients(backbone: WithStageOutputs, batch: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return backbone.features(batch)
 
 
 def test_of_filled_up_sequences_nothing_is_read() -> None:
@@ -165,11 +248,12 @@ def test_of_a_wide_network_stages_at_even_distances_are_read(widths: list[int], 
         chosen = module_under_test._narrowed(outputs)
     found = [int(one.path) for one in chosen]
     assert found == sorted(set(found)) and sum(one.width for one in chosen) <= most
-    if sum(widths) <= most:
-        assert len(found) == len(widths)
-    if found:
-        assert found[-1] == len(widths) - 1, "the last one is always among them"
-        gaps = np.diff([-1, *found])
+    fit = [place for place, width in enumerate(widths) if width <= most]
+    if sum(widths[place] for place in fit) <= most:
+        assert found == fit
+    if fit:
+        assert found[-1] == fit[-1], "the last one is always among them"
+        gaps = np.diff([-1, *(fit.index(place) for place in found)])
         assert gaps.max() - gaps.min() <= 1
 
 
