@@ -31,7 +31,8 @@ def cost_of(
     """What the model of a trial costs on the device of the search, as it would be delivered.
 
     Nothing of a freeze strategy is left in a delivered model: adapters are merged into the
-    weights. So the network is measured once for each backbone, with the first head that comes;
+    weights. So the network is measured once for each backbone, and once more where the outputs of
+    its stages are read as well, with the first head that comes;
     of other heads only what they themselves take is measured, and put in its place.
 
     Args:
@@ -47,7 +48,7 @@ def cost_of(
     configuration = outcome.configuration
     build = head_builder(context, configuration)
     head = model.head if model is not None else build(candidate.width)
-    whole, own = candidate.card.id, (candidate.card.id, _form(head))
+    whole, own = (candidate.card.id, candidate.widths), (candidate.card.id, _form(head))
     if whole not in context.costs:
         network = model or TransferModel(candidate.build(), head, candidate.width, context.link)
         found = measure(

@@ -144,6 +144,11 @@ def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
     # Before there is a trial any backbone may lead.
     leading = {row.configuration.backbone for row in leaders} or set(context.candidates)
     each = [context.candidates[name].seconds_per_sample for name in leading]
+    views = {
+        (row.configuration.backbone, context.candidate_of(row.configuration).widths)
+        for row in leaders
+    } or {(name, ()) for name in leading}
+    measured = sorted(context.candidates[name].seconds_per_sample for name, _ in views)
     usual = default(context)
     passes = max(each, default=0.0)
     if leading != {usual.card.id} or any(
@@ -156,8 +161,8 @@ def _others(context: Context, budget: float, leaders: list[Outcome]) -> float:
         test
         + rows
         + learning_seconds(context)
-        # Costs are measured for each backbone among the finalists.
-        + sum(measuring_seconds(one) for one in sorted(each)[-LEAST:])
+        # Costs are measured for each backbone among the finalists, as it is read.
+        + sum(measuring_seconds(one) for one in measured[-LEAST:])
         + closing_seconds()
         + varies(context)
     )

@@ -214,7 +214,8 @@ def _axis(module: nn.Module, output: Any, count: int) -> int | None:
     """The axis of an output's features, or None where it cannot be told.
 
     It is as long as the last layer of the module has outputs, and comes first or last: maps are
-    (n, d, h, w) or, as in Swin, (n, h, w, d), sequences (n, t, d) or (n, d, t).
+    (n, d, h, w) or, as in Swin, (n, h, w, d), sequences (n, t, d) or (n, d, t). Of square maps
+    that are put together of several layers' outputs, the equal axes are places.
     """
     if not isinstance(output, torch.Tensor) or not output.is_floating_point():
         return None
@@ -224,6 +225,9 @@ def _axis(module: nn.Module, output: Any, count: int) -> int | None:
         return 1
     width = _outputs(module)
     axes = [axis for axis in (1, output.ndim - 1) if output.shape[axis] == width]
+    if not axes and output.ndim == 4:
+        first, second, third = output.shape[1:]
+        axes = [1] * (second == third) + [3] * (first == second)
     return axes[0] if len(axes) == 1 else None
 
 

@@ -176,6 +176,21 @@ def test_maps_need_not_be_square() -> None:
     assert read(looked_at(backbone, torch.rand(4, 3, 8, 12))) == [("stem", 1, 5), ("body", 1, 7)]
 
 
+def test_square_maps_of_several_layers_are_read() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 3, 3)
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return torch.cat([self.one(input), self.two(input)], dim=1)
+
+    backbone = network(
+        lambda net, x: net.end(places(net.both(x))), both=Both(), end=nn.Linear(5, 2)
+    )
+    assert read(looked_at(backbone)) == [("both", 1, 5)]
+
+
 def test_what_is_the_same_for_all_samples_is_not_read() -> None:
     class Query(nn.Linear):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
