@@ -1,16 +1,16 @@
 """B9: every rung decision replayed on recorded full curves.
 
-    python benchmarks/rungs.py record --data DIR --backbone NAME --out CURVES.jsonl [--trials 24]
+    python benchmarks/rungs.py record --data DIR --out CURVES.jsonl [--rungs 150 450 1350]
     python benchmarks/rungs.py report CURVES.jsonl [--write]
 
-``record`` trains each trial to its full length (``--pruner none``, random proposals) and keeps its
-value on the validation part at each rung of 50, 150 and 450 steps; at a rung the learning rate has
-been brought down, and the trial goes on from where it was before that. ``report`` draws many
-batches from the trials of a set and replays successive halving on them: the best third goes on
-from each rung. P(best kept) is how often the trial with the best final value is among those that
-are trained to the end (a trial as good as the best counts as the best); the cost is in units of
-training every trial of the batch to the end, the steps of a decay that a promoted trial has to
-repeat included.
+``record`` trains each trial to its full length (``--pruner none``, random proposals) and keeps
+its value on the validation part at each rung; at a rung the learning rate has been brought down,
+and the trial goes on from where it was before that. ``report`` draws many batches from the trials
+of a set and replays successive halving on them, on all rungs and without the first: the best
+third goes on from each rung. P(best kept) is how often the trial with the best final value is
+among those that are trained to the end (a trial as good as the best counts as the best); the cost
+is in units of training every trial of the batch to the end, the steps of a decay that a promoted
+trial has to repeat included.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from typing import Any
 import _report
 import numpy as np
 
-RUNGS = (50, 150, 450)
-LADDERS = ((50, 150, 450), (150, 450))
+RUNGS = (150, 450, 1350)
 BATCHES = (9, 12)
 DRAWS = 2000
 DECAY = 0.3
@@ -39,9 +38,10 @@ def record(options: argparse.Namespace) -> None:
     from automl_transfer.stages import ladder as module
     from automl_transfer.stages import tune
 
-    module.FIRST = RUNGS[0]  # type: ignore[misc]
+    rungs = tuple(options.rungs)
+    module.FIRST = rungs[0]  # type: ignore[misc]
     # The full length is a number of epochs; here it is one of steps, for every set alike.
-    tune.ladder = lambda each, **_: RUNGS  # type: ignore[assignment]
+    tune.ladder = lambda each, **_: rungs  # type: ignore[assignment]
     tune.BATCH = options.trials  # type: ignore[misc]
     tune.OF_AN_ARM = options.trials  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as directory:
@@ -74,19 +74,24 @@ def record(options: argparse.Namespace) -> None:
 
 
 def replay(
-    curves: np.ndarray[Any, Any], ladder: tuple[int, ...], batch: int, seed: int
+    curves: np.ndarray[Any, Any],
+    rungs: tuple[int, ...],
+    ladder: tuple[int, ...],
+    batch: int,
+    seed: int,
 ) -> tuple[float, float, float]:
     """P(best kept), cost, and points lost to the best, over random batches.
 
     Args:
-        curves: Values at :data:`RUNGS`, shape (trials, rungs).
+        curves: Values at ``rungs``, shape (trials, rungs).
+        rungs: Steps that were recorded.
         ladder: Rungs that are used; the last is the full length.
         batch: Trials of a batch.
         seed: Of the draws.
     """
     rng = np.random.default_rng(seed)
     kept, costs, lost = [], [], []
-    places = [RUNGS.index(rung) for rung in ladder]
+    places = [rungs.index(rung) for rung in ladder]
     for _ in range(DRAWS):
         alive = rng.choice(len(curves), size=min(batch, len(curves)), replace=False)
         best = curves[alive, -1].max()
@@ -108,23 +113,24 @@ def replay(
 def report(options: argparse.Namespace) -> None:
     """Replays all that is recorded."""
     rows = [json.loads(line) for line in options.curves.read_text().splitlines()]
-    groups: dict[str, list[list[float]]] = {}
+    groups: dict[tuple[int, ...], dict[str, list[list[float]]]] = {}
     for row in rows:
-        values = [row["values"].get(str(rung)) for rung in RUNGS]
-        if None not in values:
-            groups.setdefault(row["set"], []).append(values)
-    table = []
-    for ladder in LADDERS:
-        for batch in BATCHES:
-            each = []
-            for name, curves in groups.items():
-                if len(curves) >= batch:
-                    found = replay(np.array(curves), ladder, batch, seed=len(table))
-                    each.append(found)
-                    table.append(_row(f"{name} ({len(curves)} trials)", ladder, batch, found))
-            if each:
-                mean = tuple(float(np.mean(column)) for column in zip(*each, strict=True))
-                table.append(_row("**mean of the sets**", ladder, batch, mean))
+        values = {int(step): value for step, value in sorted(row["values"].items(), key=_step)}
+        groups.setdefault(tuple(values), {}).setdefault(row["set"], []).append([*values.values()])
+    # A trial that was not trained to the end has rungs of its own, and is too rare for a batch.
+    table: list[tuple[object, ...]] = []
+    for rungs, sets in sorted(groups.items()):
+        for ladder in (rungs, rungs[1:]):
+            for batch in BATCHES:
+                each = []
+                for name, curves in sets.items():
+                    if len(ladder) > 1 and len(curves) >= batch:
+                        found = replay(np.array(curves), rungs, ladder, batch, seed=len(table))
+                        each.append(found)
+                        table.append(_row(f"{name} ({len(curves)} trials)", ladder, batch, found))
+                if each:
+                    mean = tuple(float(np.mean(column)) for column in zip(*each, strict=True))
+                    table.append(_row("**mean of the sets**", ladder, batch, mean))
     page = _report.page(
         "Rung decisions, replayed",
         "Targets: P(best kept) >= .85 at a cost <= .4.",
@@ -132,6 +138,10 @@ def report(options: argparse.Namespace) -> None:
         (__doc__ or "").split("\n\n", 2)[2],
     )
     _report.write(Path(__file__).with_suffix(".md"), page, wanted=options.write)
+
+
+def _step(item: tuple[str, float]) -> int:
+    return int(item[0])
 
 
 def _row(
@@ -151,6 +161,7 @@ def main() -> None:
     one.add_argument("--strategy", action="append", default=None)
     one.add_argument("--trials", type=int, default=24)
     one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--rungs", type=int, nargs="+", default=RUNGS)
     one.add_argument("--out", type=Path, required=True)
     one.set_defaults(run=record)
     two = commands.add_parser("report")
