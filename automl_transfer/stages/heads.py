@@ -178,10 +178,7 @@ def _readers(context: Context, candidate: Candidate) -> list[HeadCard]:
         if candidate.read_by(head) is not None:
             found.append(head)
         elif context.request.heads:  # else nobody has asked for it
-            reason = (
-                "it reads the outputs of stages, and here there are none: they must be maps or "
-                "tokens, of samples that are all of one size"
-            )
+            reason = "it reads the outputs of stages, and of this backbone none can be pooled"
             context.exclude(f"{head.id} on {candidate.card.id}", reason)
     return found
 
