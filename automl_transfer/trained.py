@@ -80,7 +80,7 @@ class Model:
         from automl_transfer.training.link import link_of
         from automl_transfer.training.model import TransferModel
         from automl_transfer.training.model_file import load_state
-        from automl_transfer.training.stage_outputs import StageOutputs, WithStageOutputs
+        from automl_transfer.training.stage_outputs import StageOutputs, reading
 
         path = Path(directory)
         try:
@@ -112,10 +112,10 @@ class Model:
                 f"The model of {str(path)!r} was made with{_made_by(description)} what cannot be "
                 f"had here: {error}"
             ) from error
-        read = description.get("stage_outputs")
-        if read is not None:
-            backbone = WithStageOutputs(backbone, from_json(StageOutputs, read))
-        network = TransferModel(backbone, head, description["width"], link_of(target))
+        read = StageOutputs.stored(description.get("stage_outputs"))
+        network = TransferModel(
+            reading(backbone, read), head, description["width"], link_of(target)
+        )
         load_state(path / "model.safetensors", network, sha256=description["sha256"])
         return cls(description, network, registry)
 

@@ -115,7 +115,7 @@ def report(options: argparse.Namespace) -> None:
     rows = [json.loads(line) for line in options.curves.read_text().splitlines()]
     groups: dict[tuple[int, ...], dict[str, list[list[float]]]] = {}
     for row in rows:
-        values = {int(step): value for step, value in sorted(row["values"].items(), key=_step)}
+        values = dict(sorted((int(step), value) for step, value in row["values"].items()))
         groups.setdefault(tuple(values), {}).setdefault(row["set"], []).append([*values.values()])
     # A trial that was not trained to the end has rungs of its own, and is too rare for a batch.
     table: list[tuple[object, ...]] = []
@@ -138,10 +138,6 @@ def report(options: argparse.Namespace) -> None:
         (__doc__ or "").split("\n\n", 2)[2],
     )
     _report.write(Path(__file__).with_suffix(".md"), page, wanted=options.write)
-
-
-def _step(item: tuple[str, float]) -> int:
-    return int(item[0])
 
 
 def _row(

@@ -21,6 +21,7 @@ from typing import Any
 import _report
 import numpy as np
 import torch
+from _paired import interval, resample
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
@@ -131,13 +132,8 @@ def cell(directory: Path, name: str) -> Cell | None:
 
 def gain(cells: Sequence[Cell]) -> str:
     """Mean of the cells' gains in points, and its 95 % interval over samples drawn again."""
-    generator = np.random.default_rng(0)
     differences = [one.hits["a scale each"] - one.hits["features"] for one in cells]
-    draws = [
-        np.mean([generator.choice(values, len(values)).mean() for values in differences])
-        for _ in range(2000)
-    ]
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = interval(lambda generator: resample(differences, generator, seeds_too=False))
     mean = np.mean([values.mean() for values in differences])
     return f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 

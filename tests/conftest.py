@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,20 @@ def site(tmp_path, monkeypatch):
     for name in set(sys.modules) - before:
         if str(directory) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many samples each batch of a feature extraction in this process has had."""
+    from automl_transfer.training import features
+
+    found: list[int] = []
+    passes = features.passes
+
+    def watching(*arguments: Any, **settings: Any) -> Any:
+        for chosen, values in passes(*arguments, **settings):
+            found.append(len(chosen))
+            yield chosen, values
+
+    monkeypatch.setattr(features, "passes", watching)
+    return found

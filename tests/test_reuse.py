@@ -26,7 +26,7 @@ def image_file(path: Path, seed: int) -> None:
 
 @pytest.mark.slow
 def test_a_second_search_decodes_and_computes_what_is_new_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: list[int]
 ) -> None:
     monkeypatch.setenv("AUTOML_TRANSFER_CACHE_DIR", str(tmp_path / "cache"))
     for seed in range(90):
@@ -40,17 +40,6 @@ def test_a_second_search_decodes_and_computes_what_is_new_only(
 
     monkeypatch.setattr(inspecting, "decode", counting)
     monkeypatch.setattr(encoder, "decode", counting)
-    passed: list[int] = []
-    from automl_transfer.training import features
-
-    passes = features.passes
-
-    def watching(*arguments: Any, **settings: Any) -> Any:
-        for chosen, values in passes(*arguments, **settings):
-            passed.append(len(chosen))
-            yield chosen, values
-
-    monkeypatch.setattr(features, "passes", watching)
 
     def search(name: str) -> list[Any]:
         del decoded[:], passed[:]

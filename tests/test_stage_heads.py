@@ -16,7 +16,6 @@ from automl_transfer.hookspecs import hookimpl
 from automl_transfer.plugins import load_registry
 from automl_transfer.recommendation import Recommendation
 from automl_transfer.trained import Model
-from automl_transfer.training import features
 from automl_transfer.training import stage_outputs as outputs_module
 from tests.toy_search import ToySearch
 
@@ -80,17 +79,8 @@ def test_alone_it_is_not_fine_tuned_with_and_that_is_said(toy: ToySearch) -> Non
 
 
 def test_a_second_search_passes_nothing_through_a_network_again(
-    toy: ToySearch, monkeypatch: pytest.MonkeyPatch
+    toy: ToySearch, passed: list[int]
 ) -> None:
-    passed: list[int] = []
-    passes = features.passes
-
-    def watching(*arguments: Any, **settings: Any) -> Any:
-        for chosen, values in passes(*arguments, **settings):
-            passed.append(len(chosen))
-            yield chosen, values
-
-    monkeypatch.setattr(features, "passes", watching)
     options: dict[str, Any] = {"strategies": ("frozen",), "trials": 8, "backbones": ("toy/small",)}
     toy.run(toy.request(**options))
     assert sum(passed) == 120, "each sample once, for the features and for the stages"

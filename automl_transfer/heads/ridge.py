@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from automl_transfer.cards import HeadCard
@@ -21,13 +22,10 @@ CARD = HeadCard(
     weighs_classes=True,
 )
 
-OF_STAGES = HeadCard(
+OF_STAGES = replace(
+    CARD,
     id="ridge-stages",
-    factory="automl_transfer.heads.ridge:build",
-    kinds=KINDS,
     summary="ridge regression on the pooled outputs of all stages",
-    closed_form=True,
-    weighs_classes=True,
     reads="stages",
 )
 

@@ -51,66 +51,40 @@ def heads_again(
         Predictions for ``score``, shape (n, c), or what went wrong, in the order of
         ``rows``.
     """
-    found: dict[int, Probabilities | Exception] = {}
-    views = [candidate.read_by(context.head(row.configuration.head)) for row in rows]
-    for view in (candidate, candidate.staged):
-        places = [place for place, own in enumerate(views) if own is view and own is not None]
-        if view is None or not places:
-            continue
-        again = _again(
-            context,
-            view,
-            [rows[place] for place in places],
-            learn=learn,
-            score=score,
-            seed=seed,
-            should_stop=should_stop,
-        )
-        found.update(zip(places, again, strict=True))
-    missing = RuntimeError("its head cannot read this backbone any more")
-    return [found.get(place, missing) for place in range(len(rows))]
-
-
-def _again(
-    context: Context,
-    candidate: Candidate,
-    rows: Sequence[Outcome],
-    *,
-    learn: NDArray[np.int64],
-    score: NDArray[np.int64],
-    seed: int,
-    should_stop: Stop,
-) -> list[Probabilities | Exception]:
     from automl_transfer.training.frozen import FrozenFeatures, fitted
 
-    data = FrozenFeatures.scaled(
-        candidate.features,
-        candidate.places(learn),
-        context.dataset.targets[learn],
-        candidate.places(score),
-        context.files.path,
-        candidate.widths,
-    )
     found: dict[int, Probabilities | Exception] = {}
-    runs, places = [], []
-    for place, row in enumerate(rows):
-        configuration = row.configuration
-        build = partial(head_builder(context, configuration), candidate.width)
-        try:
-            if context.head(configuration.head).closed_form:
-                weights = class_weights(context, configuration, data)
-                found[place] = fitted(build, data, seed, context.link, weights).probabilities
+    numbered = list(enumerate(rows))
+    for view, own in context.by_view(candidate, numbered, lambda pair: pair[1].configuration):
+        data = FrozenFeatures.scaled(
+            view.features,
+            view.places(learn),
+            context.dataset.targets[learn],
+            view.places(score),
+            context.files.path,
+            view.widths,
+        )
+        runs, places = [], []
+        for place, row in own:
+            configuration = row.configuration
+            build = partial(head_builder(context, configuration), view.width)
+            try:
+                if context.head(configuration.head).closed_form:
+                    weights = class_weights(context, configuration, data)
+                    found[place] = fitted(build, data, seed, context.link, weights).probabilities
+                    continue
+                runs.append(head_run(context, configuration, build, data, seed))
+            except (Exception, SystemExit) as error:
+                found[place] = RuntimeError(str(error))
                 continue
-            runs.append(head_run(context, configuration, build, data, seed))
-        except (Exception, SystemExit) as error:
-            found[place] = RuntimeError(str(error))
-            continue
-        places.append(place)
-    if runs:
-        steps = train_together(context, runs, data, seed=seed, should_stop=should_stop)
-        for result in ended(steps):
-            found[places[result.run]] = result.error or result.probabilities
-    return [found[place] for place in range(len(rows))]
+            places.append(place)
+        if runs:
+            steps = train_together(context, runs, data, seed=seed, should_stop=should_stop)
+            for result in ended(steps):
+                found[places[result.run]] = result.error or result.probabilities
+        del data  # before the copies of the next view are made
+    missing = RuntimeError("its head cannot read this backbone any more")
+    return [found.get(place, missing) for place in range(len(rows))]
 
 
 def tuned_again(

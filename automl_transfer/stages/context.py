@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from automl_transfer.training.link import Link
     from automl_transfer.training.rows import RowStore
     from automl_transfer.training.stage_outputs import StageOutputs
+
+T = TypeVar("T")
 
 ROW_STORES = 3
 """Preprocessings whose rows the cache holds on to at once."""
@@ -237,20 +239,33 @@ class Bench:
         """Whether anything is fine-tuned: by a strategy that trains, under a head that may."""
         return bool(self.tuned_heads()) and any(card.trains_backbone for card in self.strategies)
 
+    def view_of(self, configuration: Configuration) -> Candidate | None:
+        """The backbone of a configuration as its head reads it, or None if it cannot be."""
+        return self.candidates[configuration.backbone].read_by(self.head(configuration.head))
+
     def candidate_of(self, configuration: Configuration) -> Candidate:
-        """The backbone of a configuration, as its head reads it.
+        """As :meth:`view_of`.
 
         Raises:
             TrialError: It cannot be read so.
         """
-        head = self.head(configuration.head)
-        found = self.candidates[configuration.backbone].read_by(head)
+        found = self.view_of(configuration)
         if found is None:
             raise TrialError(
-                f"The head {head.id!r} reads the outputs of stages, but of "
+                f"The head {configuration.head!r} reads the outputs of stages, but of "
                 f"{configuration.backbone!r} none can be pooled. Choose another head."
             )
         return found
+
+    def by_view(
+        self, candidate: Candidate, items: Sequence[T], of: Callable[[T], Configuration]
+    ) -> Iterator[tuple[Candidate, list[T]]]:
+        """Items that are about a backbone, apart by what the heads of their configurations read
+        of it: they share no features. Those whose head cannot read it are left out."""
+        for view in (candidate, candidate.staged):
+            own = [one for one in items if candidate.read_by(self.head(of(one).head)) is view]
+            if view is not None and own:
+                yield view, own
 
 
 @dataclass(kw_only=True)

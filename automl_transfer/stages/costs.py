@@ -32,8 +32,8 @@ def cost_of(
 
     Nothing of a freeze strategy is left in a delivered model: adapters are merged into the
     weights. So the network is measured once for each backbone, and once more where the outputs of
-    its stages are read as well, with the first head that comes;
-    of other heads only what they themselves take is measured, and put in its place.
+    its stages are read as well, with the first head that comes; of other heads only what they
+    themselves take is measured, and put in its place.
 
     Args:
         context: Of the search; keeps what is measured.

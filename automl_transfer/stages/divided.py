@@ -22,7 +22,7 @@ from automl_transfer.contracts import Progress as Told
 from automl_transfer.errors import StudyError
 from automl_transfer.events import Event, Progress
 from automl_transfer.jobs import Job, Jobs
-from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.jsonable import to_json
 from automl_transfer.stages.context import Bench, Context
 from automl_transfer.stages.following import followed, usual_hang
 
@@ -176,7 +176,7 @@ def compute(
     """
     from automl_transfer.stages.frozen_features import feature_key
     from automl_transfer.training.features import extract
-    from automl_transfer.training.stage_outputs import StageOutputs, WithStageOutputs
+    from automl_transfer.training.stage_outputs import StageOutputs, reading
 
     registry, request = bench.registry, bench.request
     card = registry.resolved(payload["backbone"]).card
@@ -184,19 +184,16 @@ def compute(
     if payload["weights"] is not None:
         weights = registry.find_weights(card.weights, offline=request.offline)
     encoder = bench.encoder(card)
-    backbone = registry.load(card)(card=card, weights=weights, seed=request.seed)
-    read = None
-    if payload.get("read") is not None:
-        read = from_json(StageOutputs, payload["read"])
-        backbone = WithStageOutputs(backbone, read)
+    read = StageOutputs.stored(payload.get("read"))
     key = feature_key(bench, card, weights, encoder, read)
     if key.digest != payload["key"]:
         raise StudyError(
             f"The features of {card.id!r} would be others here than where the search runs: "
             "weights, a version, or the kind of device differ."
         )
+    backbone = registry.load(card)(card=card, weights=weights, seed=request.seed)
     matrix, _ = extract(
-        backbone=backbone,
+        backbone=reading(backbone, read),
         rows=bench.rows(encoder),
         positions=np.array(payload["positions"], dtype=np.int64),
         cache=bench.cache,

@@ -30,9 +30,7 @@ def usable(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
         and row.configuration.backbone in context.candidates
         and row.configuration.head in heads
         and row.configuration.strategy in strategies
-        and context.candidates[row.configuration.backbone].read_by(
-            context.head(row.configuration.head)
-        )
+        and context.view_of(row.configuration) is not None
     ]
 
 

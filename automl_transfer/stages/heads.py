@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 from automl_transfer import class_weights
 from automl_transfer.cards import HeadCard, StrategyCard
@@ -17,8 +16,6 @@ from automl_transfer.stages.joint import JointSpace
 from automl_transfer.stages.packs import NAME, HeadTrials, fitting_heads
 from automl_transfer.stages.proposals import Proposals
 from automl_transfer.stages.spaces import head_spaces
-
-T = TypeVar("T")
 
 __all__ = ["NAME", "first_answer", "heads"]
 
@@ -54,7 +51,7 @@ def first_answer(context: Context, candidate: Candidate) -> Iterator[Event]:
     recipes = [configuration for configuration in wanted if configuration.digest not in done]
     room = _most(context) - _done(context)
     recipes = recipes[: int(min(len(recipes), max(0, room)))]
-    for view, asked in _by_view(context, candidate, recipes, lambda configuration: configuration):
+    for view, asked in context.by_view(candidate, recipes, lambda configuration: configuration):
         trials: HeadTrials | None = None
         for configuration in asked:
             needed = _formula_seconds(context, view, context.head(configuration.head))
@@ -129,7 +126,7 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
                 fitting = fitting_heads(context, widest, count, context.watch.left - end)
                 count = fitting if _answers(context) else max(1, fitting)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
-            for view, part in _by_view(context, candidate, asked, lambda pair: pair[1]):
+            for view, part in context.by_view(candidate, asked, lambda pair: pair[1]):
                 yield from HeadTrials(context, view).pack(part, late)
             if asked:
                 for row in context.outcomes[-len(asked) :]:
@@ -181,19 +178,6 @@ def _readers(context: Context, candidate: Candidate) -> list[HeadCard]:
             reason = "it reads the outputs of stages, and of this backbone none can be pooled"
             context.exclude(f"{head.id} on {candidate.card.id}", reason)
     return found
-
-
-def _by_view(
-    context: Context,
-    candidate: Candidate,
-    asked: Sequence[T],
-    of: Callable[[T], Configuration],
-) -> Iterator[tuple[Candidate, list[T]]]:
-    """Trials of one backbone, apart by what their heads read of it: they share no features."""
-    for view in (candidate, candidate.staged):
-        part = [one for one in asked if candidate.read_by(context.head(of(one).head)) is view]
-        if view is not None and part:
-            yield view, part
 
 
 def _formula_seconds(context: Context, view: Candidate, head: HeadCard) -> float:

@@ -16,7 +16,7 @@ from automl_transfer.cards import BackboneCard
 from automl_transfer.contracts import Backbone, LocalWeights, Stage
 from automl_transfer.errors import EmptySpaceError, PluginError, StudyError
 from automl_transfer.events import BackboneScreened, Event, StageStarted, StandingRow
-from automl_transfer.jsonable import from_json, to_json
+from automl_transfer.jsonable import to_json
 from automl_transfer.metrics import merits
 from automl_transfer.scoring import interval, score
 from automl_transfer.stages.closing import answer_seconds
@@ -27,6 +27,7 @@ from automl_transfer.stages.verdicts import FirstLook
 from automl_transfer.target import Targets
 
 if TYPE_CHECKING:
+    from automl_transfer.training.features import FeatureKey
     from automl_transfer.training.stage_outputs import StageOutputs
     from automl_transfer.training.taps import Tap
 
@@ -71,13 +72,6 @@ class Look:
     seconds_per_sample: float
     read: StageOutputs | None = None
     """What is read of it beside its features."""
-
-
-def reading(backbone: Backbone, read: StageOutputs | None) -> Backbone:
-    """A backbone whose features go on with ``read``, if there is something."""
-    from automl_transfer.training.stage_outputs import WithStageOutputs
-
-    return backbone if read is None else WithStageOutputs(backbone, read)
 
 
 def first_places(context: Context, most: float = math.inf) -> NDArray[np.int64]:
@@ -253,6 +247,7 @@ def _all_that_is_read(
 ) -> Generator[Event, None, _Seen]:
     """Features and what is read beside them; the features alone where that goes wrong."""
     from automl_transfer.training.matrix import columns
+    from automl_transfer.training.stage_outputs import reading
 
     if read is not None:
         try:
@@ -295,7 +290,7 @@ def read_of(
 
     known = context.store.get(READ, {})
     if card.id in known:
-        found = None if known[card.id] is None else from_json(StageOutputs, known[card.id])
+        found = StageOutputs.stored(known[card.id])
     else:
         found = _found_read(context, card, backbone, stages)
         _remember_read(context, card, found)
@@ -334,12 +329,12 @@ def _is_worth_a_pass(
     for that would take more of the time than screening may."""
     if not context.watch.timed:
         return True
-    encoder = context.encoder(card)
-    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
+    development = context.splits.development
 
     def missing(read: StageOutputs | None) -> tuple[int, float | None]:
-        key = feature_key(context, card, weights, encoder, read).digest
-        return len(context.cache.group(key).missing(ids)), context.speeds.get("forward", key)
+        key = feature_key(context, card, weights, context.encoder(card), read)
+        count = _missing(context, key, development)
+        return count, context.speeds.get("forward", key.digest)
 
     lacking, speed = missing(read)
     own, own_speed = missing(None)
@@ -366,18 +361,21 @@ def _affordable(
         context, card, weights, backbone, read, development[few], math.inf
     )
     key = feature_key(context, card, weights, context.encoder(card), seen.read)
-    ids = [context.dataset.samples[int(place)].id for place in development[wanted]]
-    missing = len(context.cache.group(key.digest).missing(ids))
+    missing = _missing(context, key, development[wanted])
     room = OF_THE_ROOM * (context.watch.left - answer_seconds()) / seen.speed
     return wanted if missing <= room else first_places(context, len(few) + room)
 
 
 def is_kept(context: Context, look: Look) -> bool:
     """Whether all that is read of a backbone is in the cache."""
-    encoder = context.encoder(look.card)
-    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
-    key = feature_key(context, look.card, look.weights, encoder, look.read)
-    return not context.cache.group(key.digest).missing(ids)
+    key = feature_key(context, look.card, look.weights, context.encoder(look.card), look.read)
+    return not _missing(context, key, context.splits.development)
+
+
+def _missing(context: Context, key: FeatureKey, positions: NDArray[np.int64]) -> int:
+    """Of samples, how many have nothing under a key in the cache."""
+    ids = [context.dataset.samples[int(place)].id for place in positions]
+    return len(context.cache.group(key.digest).missing(ids))
 
 
 def remaining(context: Context, look: Look) -> float:
@@ -387,6 +385,7 @@ def remaining(context: Context, look: Look) -> float:
 
 def last_look(context: Context, look: Look, limit: float) -> Generator[Event, None, Candidate]:
     """The rest of the features of a backbone that goes on."""
+    from automl_transfer.training.stage_outputs import reading
     from automl_transfer.training.stages import stage_views
 
     if len(context.splits.development) > look.event.samples:
@@ -483,11 +482,9 @@ def _tap(context: Context, look: Look, backbone: Backbone) -> Tap | None:
 
     views = stage_views(backbone.module, look.stages)
     encoder = context.encoder(look.card)
-    key = feature_key(context, look.card, look.weights, encoder)
-    wanted = feature_key(context, look.card, look.weights, encoder, look.read)
-    ids = [context.dataset.samples[int(place)].id for place in context.splits.development]
-    if not context.cache.group(wanted.digest).missing(ids):
+    if is_kept(context, look):
         return None  # no pass is left to listen to
+    key = feature_key(context, look.card, look.weights, context.encoder(look.card))
     store = context.activations.of_backbone(key)
     for card in context.strategies:
         if not card.trains_backbone:

@@ -66,8 +66,13 @@ def fitting_heads(context: Context, candidate: Candidate, count: int, seconds: f
     each = context.speeds.get(SPEED)
     if each is None or not math.isfinite(seconds):
         return count
-    size = len(context.splits.train) * candidate.width
+    size = _numbers(context, candidate)
     return max(0, min(count, math.floor(seconds / (PACK_MARGIN * each * size))))
+
+
+def _numbers(context: Context, candidate: Candidate) -> int:
+    """Numbers in the features that heads learn from."""
+    return len(context.splits.train) * candidate.width
 
 
 class HeadTrials:
@@ -88,11 +93,6 @@ class HeadTrials:
             context.files.path,
             candidate.widths,
         )
-
-    @property
-    def _size(self) -> int:
-        """Numbers in the features that heads learn from."""
-        return len(self._data.targets) * self._candidate.width
 
     def closed_form(self, configurations: Sequence[Configuration]) -> Iterator[Event]:
         """Fits heads by their formula, a trial each, stored one by one."""
@@ -157,7 +157,7 @@ class HeadTrials:
             self._settle(running[result.run], result, started)
         seconds = (time.monotonic() - started) / max(1, len(trials))
         if not should_stop():
-            context.speeds.put(seconds / self._size, SPEED)
+            context.speeds.put(seconds / _numbers(context, self._candidate), SPEED)
         for trial in trials:
             trial.row = replace(trial.row, seconds=seconds)
         store(self._context, [trial.row for trial in trials])

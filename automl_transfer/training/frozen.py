@@ -57,12 +57,9 @@ class FrozenFeatures:
 
         def copy(places: NDArray[np.int64]) -> NDArray[np.float32]:
             made = GrowingMatrix(len(places), features.shape[1], directory, shuffled=True)
-            begin = 0
-            for block in blocks(features, places):
-                rows = np.arange(begin, begin + len(block))
-                made.put(rows, ((block - mean) * scale).astype(np.float32))
-                begin += len(block)
-            return made.done()
+            return made.filled(
+                ((block - mean) * scale).astype(np.float32) for block in blocks(features, places)
+            )
 
         return cls(scaler=scaler, train=copy(train), targets=targets, evaluate=copy(evaluate))
 

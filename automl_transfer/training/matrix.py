@@ -9,7 +9,7 @@ import os
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -84,6 +84,14 @@ class GrowingMatrix:
             for run, rows in zip(np.split(places, breaks), np.split(values, breaks), strict=True):
                 self._file.seek(4 * self.width * int(run[0]))
                 _write_all(self._file, rows.data.cast("B"))
+
+    def filled(self, made: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The matrix of blocks of rows, one after the other."""
+        begin = 0
+        for block in made:
+            self.put(np.arange(begin, begin + len(block)), block)
+            begin += len(block)
+        return self.done()
 
     def done(self) -> NDArray[np.float32]:
         """The matrix; read-only if it is in a file, which ends with the last view of it."""
@@ -195,22 +203,12 @@ def slices(count: int, width: int) -> Iterator[slice]:
 
 def taken(matrix: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
     """A copy of the rows at ``places``, shape (k,), where :func:`beside` has room for it."""
-    made = beside(matrix, len(places), matrix.shape[1])
-    begin = 0
-    for block in blocks(matrix, places):
-        made.put(np.arange(begin, begin + len(block)), block)
-        begin += len(block)
-    return made.done()
+    return beside(matrix, len(places), matrix.shape[1]).filled(blocks(matrix, places))
 
 
 def columns(matrix: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """A copy of the first ``count`` columns where :func:`beside` has room for it."""
-    made = beside(matrix, len(matrix), count)
-    begin = 0
-    for block in blocks(matrix):
-        made.put(np.arange(begin, begin + len(block)), block[:, :count])
-        begin += len(block)
-    return made.done()
+    return beside(matrix, len(matrix), count).filled(block[:, :count] for block in blocks(matrix))
 
 
 def _mapped(matrix: AnyMatrix) -> mmap.mmap | None:

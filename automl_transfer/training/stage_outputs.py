@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from automl_transfer.contracts import Backbone, Batch, Stage
-from automl_transfer.jsonable import digest, to_json
+from automl_transfer.jsonable import digest, from_json, to_json
 from automl_transfer.training.boundary import units
 
 TRIED = 4
@@ -57,6 +57,11 @@ class StageOutputs:
         """Of the groups that belong together: the features, then each stage."""
         return (self.width, *(output.width for output in self.outputs))
 
+    @classmethod
+    def stored(cls, document: Any) -> StageOutputs | None:
+        """From JSON; None from none."""
+        return None if document is None else from_json(cls, document)
+
     @property
     def pooling(self) -> str:
         """Names what is read, for the key of what is kept of it."""
@@ -82,29 +87,49 @@ class WithStageOutputs:
 
     def features(self, batch: Batch) -> torch.Tensor:
         """Features, and behind them what is pooled, shape (n, d + the sum of the widths)."""
+        axes = {output.path: output.axis for output in self.read.outputs}
         found: dict[str, torch.Tensor] = {}
-        own_thread = threading.get_ident()
 
-        def noting(output: StageOutput) -> Callable[[nn.Module, Any, Any], None]:
-            def note(module: nn.Module, arguments: Any, value: Any) -> None:
-                # Another thread may be in a pass of its own through the same modules.
-                if threading.get_ident() == own_thread:
-                    found[output.path] = pooled(_first(value), output.axis)
+        def note(path: str, module: nn.Module, value: Any) -> None:
+            found[path] = pooled(value, axes[path])
 
-            return note
-
-        with contextlib.ExitStack() as hooks:
-            for output in self.read.outputs:
-                module = self.module.get_submodule(output.path)
-                hooks.callback(module.register_forward_hook(noting(output)).remove)
+        with _outputs_told(self.module, list(axes), note):
             own = self.backbone.features(batch)
-        pieces = [found[output.path].to(own) for output in self.read.outputs]
-        return torch.cat([own, *pieces], dim=1)
+        return torch.cat([own, *(found[path].to(own) for path in axes)], dim=1)
+
+
+def reading(backbone: Backbone, read: StageOutputs | None) -> Backbone:
+    """A backbone whose features go on with ``read``, if there is something."""
+    return backbone if read is None else WithStageOutputs(backbone, read)
 
 
 def what_is_read(backbone: Backbone) -> StageOutputs | None:
     """What is read of a backbone beside its features; None: nothing."""
     return backbone.read if isinstance(backbone, WithStageOutputs) else None
+
+
+@contextlib.contextmanager
+def _outputs_told(
+    module: nn.Module, paths: Sequence[str], tell: Callable[[str, nn.Module, Any], None]
+) -> Iterator[None]:
+    """Within, ``tell`` is given what modules return in passes of this thread; of a tuple the
+    first, what is beside it being for those who ask for more."""
+    thread = threading.get_ident()
+
+    def telling(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+            # Another thread may be in a pass of its own through the same modules.
+            if threading.get_ident() == thread:
+                several = isinstance(output, (tuple, list)) and output
+                tell(path, module, output[0] if several else output)
+
+        return hook
+
+    with contextlib.ExitStack() as hooks:
+        for path in paths:
+            hook = module.get_submodule(path).register_forward_hook(telling(path))
+            hooks.callback(hook.remove)
+        yield
 
 
 def pooled(output: torch.Tensor, axis: int) -> torch.Tensor:
@@ -173,28 +198,16 @@ def _calls(
     """Features of a batch, and what each module returned in each of its calls, in their order."""
     calls: dict[str, list[_Call]] = {}
 
-    def noting(path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(module: nn.Module, arguments: Any, output: Any) -> None:
-            # Pooled at once: what follows may write into the output.
-            value = _first(output)
-            axis = _axis(module, value, len(batch))
-            made = torch.empty(0) if axis is None else pooled(value, axis)
-            calls.setdefault(path, []).append((axis, made))
+    def note(path: str, module: nn.Module, value: Any) -> None:
+        # Pooled at once: what follows may write into the output.
+        axis = _axis(module, value, len(batch))
+        made = torch.empty(0) if axis is None else pooled(value, axis)
+        calls.setdefault(path, []).append((axis, made))
 
-        return note
-
-    with contextlib.ExitStack() as hooks:
-        for path in units(backbone.module, stages):
-            module = backbone.module.get_submodule(path)
-            hooks.callback(module.register_forward_hook(noting(path)).remove)
-        with torch.no_grad():
-            own = backbone.features(batch)
+    paths = units(backbone.module, stages)
+    with _outputs_told(backbone.module, paths, note), torch.no_grad():
+        own = backbone.features(batch)
     return own, calls
-
-
-def _first(output: Any) -> Any:
-    """A tensor, or the first of a tuple: what is beside it is for those who ask for more."""
-    return output[0] if isinstance(output, (tuple, list)) and output else output
 
 
 def _modules(module: nn.Module, stage: Stage, calls: Mapping[str, list[_Call]]) -> list[str]:
