@@ -79,6 +79,7 @@ def automl_transfer_heads() -> Iterable[HeadCard]:
     return [
         linear.CARD,
         mlp.CARD,
+        mlp.OF_STAGES,
         cosine.CARD,
         prototype.CARD,
         ridge_head.CARD,

@@ -90,9 +90,8 @@ def corrected(
     winner = comparison.contenders[chosen(comparison, rule)]
     if not len(inside):
         return Corrected(value=winner.value, interval=winner.interval, optimism=0.0, gain=None)
-    shares = rule(inside)
-    alone = float((shares * outside).sum(axis=1).mean())
-    scattered = (shares * inside).sum(axis=1)
+    alone = _out_of_choice(inside, outside, rule)
+    scattered = (rule(inside) * inside).sum(axis=1)
     gain = 0.0
     if withheld is not None and gained is not None:
         gain = float(withheld.times() * gained(np.ones((1, len(labels))))[0])
@@ -113,6 +112,50 @@ def corrected(
         optimism=winner.value - alone,
         gain=None if withheld is None else gain,
     )
+
+
+def of_choices(
+    probabilities: Sequence[Sequence[NDArray[np.floating]]],
+    labels: Targets,
+    metric: str,
+    seed: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    resamples: int = 2000,
+) -> list[float] | None:
+    """What the best of each of several pools is worth on samples that it was not chosen on.
+
+    The estimate of :func:`corrected` for each pool, on the same resamples: of many contenders the
+    best value is too good, of one it is not, and so they can be compared.
+
+    Args:
+        probabilities: Of each contender of each pool, shape (n, c); no pool is empty.
+        labels: Targets of n samples, in the form of their kind.
+        metric: See :func:`.metrics.prepare`.
+        seed: Decides the resamples.
+        groups: Shape (n,): samples of one group are drawn together. None: each by itself.
+        resamples: How many; fewer of large data.
+
+    Returns:
+        An estimate for each pool; None where the metric is defined for all in no resample.
+    """
+    evaluates = [prepare(metric, one, labels) for pool in probabilities for one in pool]
+    weights = resampled_weights(clusters_of(len(labels), groups), resamples, seed)
+    inside, outside, _ = _resampled(evaluates, None, weights)
+    if not len(inside):
+        return None
+    ends = np.cumsum([len(pool) for pool in probabilities])[:-1]
+    return [
+        _out_of_choice(*both, highest)
+        for both in zip(
+            np.split(inside, ends, axis=1), np.split(outside, ends, axis=1), strict=True
+        )
+    ]
+
+
+def _out_of_choice(inside: NDArray[np.float64], outside: NDArray[np.float64], rule: Rule) -> float:
+    """The mean over resamples, outside of which what is chosen inside is scored."""
+    return float((rule(inside) * outside).sum(axis=1).mean())
 
 
 def chosen(comparison: Comparison, rule: Rule) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ TURNS = 15
 BATCH = 16
 CPU = torch.device("cpu")
 
+Hits = Mapping[str, NDArray[np.float64]]
+"""Whether each sample was right, by column of a table, shape (n,)."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -51,8 +54,7 @@ class Cell:
     backbone: str
     width: int
     wide: int
-    hits: dict[str, NDArray[np.float64]]
-    """Whether each sample was right, by what the head read, shape (n,)."""
+    hits: Hits
     ratio: float
     """Seconds of a pass with the outputs over one without."""
 
@@ -85,8 +87,21 @@ def hits(
     return found
 
 
-def cell(directory: Path, name: str) -> Cell | None:
-    """Measures one; None if no outputs of the backbone's stages can be pooled."""
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """What a backbone returns of a data set, its stages behind its features."""
+
+    features: NDArray[np.float32]
+    """Shape (n, d)."""
+    labels: NDArray[np.int64]
+    widths: tuple[int, ...]
+    """Of the groups that ``features`` are of; the first is what the network returns."""
+    ratio: float
+    """Seconds of a pass with the outputs over one without."""
+
+
+def extracted(directory: Path, name: str, home: Path) -> Extracted | None:
+    """None if no outputs of the backbone's stages can be pooled."""
     registry = load_registry()
     modality = registry.load(registry.modality("image"))()
     dataset = modality.open(directory, DataOptions())
@@ -102,37 +117,55 @@ def cell(directory: Path, name: str) -> Cell | None:
     if read is None:
         return None
     whole = WithStageOutputs(own, read)
-    with tempfile.TemporaryDirectory() as home:
-        features, _ = extract(
-            backbone=whole,
-            rows=rows,
-            positions=np.arange(len(dataset.samples)),
-            cache=ArrayCache(Path(home)),
-            key=FeatureKey(weights=name, card=card.id, encoder=encoder.digest),
-            device=CPU,
-        )
-        features = np.array(features)
-        labels = np.asarray(dataset.labels, dtype=np.int64)
+    features, _ = extract(
+        backbone=whole,
+        rows=rows,
+        positions=np.arange(len(dataset.samples)),
+        cache=ArrayCache(home),
+        key=FeatureKey(weights=name, card=card.id, encoder=encoder.digest),
+        device=CPU,
+    )
+    return Extracted(
+        features=np.array(features),
+        labels=np.asarray(dataset.labels, dtype=np.int64),
+        widths=tuple(read.widths),
+        ratio=ratio(own, whole, encoder.batch(rows.rows(np.arange(BATCH)))),
+    )
+
+
+def short(name: str) -> str:
+    """Of a backbone, in a table."""
+    return Path(name).name.partition(".")[0]
+
+
+def cell(directory: Path, name: str) -> Cell | None:
+    """Measures one; None if no outputs of the backbone's stages can be pooled."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        data = extracted(directory, name, home)
+        if data is None:
+            return None
+        features, labels, width = data.features, data.labels, data.widths[0]
         found = Cell(
             data=directory.name,
-            backbone=Path(name).name.partition(".")[0],
-            width=read.width,
+            backbone=short(name),
+            width=width,
             wide=features.shape[1],
             hits={
-                "features": hits(features[:, : read.width].copy(), labels, (), Path(home)),
-                "one scale": hits(features, labels, (), Path(home)),
-                "a scale each": hits(features, labels, read.widths, Path(home)),
+                "features": hits(features[:, :width].copy(), labels, (), home),
+                "one scale": hits(features, labels, (), home),
+                "a scale each": hits(features, labels, data.widths, home),
             },
-            ratio=ratio(own, whole, encoder.batch(rows.rows(np.arange(BATCH)))),
+            ratio=data.ratio,
         )
     values = {key: f"{100 * value.mean():.1f}" for key, value in found.hits.items()}
     print(found.data, found.backbone, values, f"{found.ratio:.3f}", flush=True)
     return found
 
 
-def gain(cells: Sequence[Cell]) -> str:
+def gain(hits: Sequence[Hits], of: str = "a scale each", over: str = "features") -> str:
     """Mean of the cells' gains in points, and its 95 % interval over samples drawn again."""
-    differences = [one.hits["a scale each"] - one.hits["features"] for one in cells]
+    differences = [one[of] - one[over] for one in hits]
     low, high = interval(lambda generator: resample(differences, generator, seeds_too=False))
     mean = np.mean([values.mean() for values in differences])
     return f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
@@ -143,7 +176,7 @@ def table(cells: Sequence[Cell]) -> str:
     for one in cells:
         values = [f"{100 * one.hits[key].mean():.1f}" for key in one.hits]
         width = f"{one.width} + {one.wide - one.width}"
-        rows.append([one.data, one.backbone, width, *values, gain([one]), f"{one.ratio:.2f}"])
+        rows.append([one.data, one.backbone, width, *values, gain([one.hits]), f"{one.ratio:.2f}"])
     header = ["data", "backbone", "numbers", "features", "one scale", "a scale each"]
     return _report.table([*header, "gain, points", "time of a pass"], rows)
 
@@ -159,8 +192,8 @@ def main() -> None:
     cells = [one for one in found if one is not None]
     backbones = dict.fromkeys(one.backbone for one in cells)
     means = [
-        [name, gain([one for one in cells if one.backbone == name])] for name in backbones
-    ] + [["all", gain(cells)]]
+        [name, gain([one.hits for one in cells if one.backbone == name])] for name in backbones
+    ] + [["all", gain([one.hits for one in cells])]]
     text = _report.page(
         "The outputs of all stages, beside the features",
         f"Accuracy of a ridge head in {FOLDS} folds, %; its penalty by leave-one-out within the "

@@ -97,7 +97,7 @@ def test_a_search_over_unequal_classes_tries_both_and_nothing_twice(
 
     monkeypatch.setattr(evaluate, "weights_of", watched)
     few = {"backbones": ("toy/small",), "strategies": ("frozen", "full")}
-    toy.run(toy.request(trials=26, epochs=1, **few))
+    toy.run(toy.request(trials=34, epochs=1, **few))
     study = toy.study()
     assert {row.state for row in study.trials} <= {"finished", "pruned"}
     digests = [row.configuration.digest for row in study.trials]
@@ -105,7 +105,7 @@ def test_a_search_over_unequal_classes_tries_both_and_nothing_twice(
     both = {"none", "balanced"}
     frozen = rules(study.trials, heads.NAME)
     assert frozen.pop("prototype") == {None}  # a class mean is the same however it is weighted
-    weighed = ("ridge", "ridge-stages", "linear", "cosine", "mlp")
+    weighed = ("ridge", "ridge-stages", "linear", "cosine", "mlp", "mlp-stages")
     assert frozen == dict.fromkeys(weighed, both)
     tuned = rules(study.trials, tune.NAME)
     assert set.union(*tuned.values()) == both

@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from automl_transfer.corrected import of_choices
 from automl_transfer.events import Note, StageStarted
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages import confirm as stage
+from automl_transfer.stages import finalists
 from tests.toy_search import ToySearch
 
 
@@ -48,20 +51,49 @@ def test_what_the_folds_withhold_is_added_and_told(few: ToySearch) -> None:
 def test_finalists_are_of_different_kinds_and_one_of_them_wins(few: ToySearch) -> None:
     answer = few.study().recommendation
     assert answer is not None and answer.confirmation is not None
-    finalists = answer.confirmation.finalists
+    compared = answer.confirmation.finalists
     kinds = {
         (one.configuration.backbone, one.configuration.head, one.configuration.strategy)
-        for one in finalists
+        for one in compared
     }
-    assert 3 <= len(finalists) == len(kinds) <= 5
-    values = [one.value for one in finalists]
+    assert 3 <= len(compared) == len(kinds) <= 5
+    values = [one.value for one in compared]
     assert values == sorted(values, reverse=True)
     assert answer.winner.number == answer.confirmation.winner
-    assert answer.winner.number in {one.number for one in finalists}
+    assert answer.winner.number in {one.number for one in compared}
     assert answer.ranking[0].number == answer.winner.number
-    assert {row.number for row in answer.ranking[: len(finalists)]} == {
-        one.number for one in finalists
+    assert {row.number for row in answer.ranking[: len(compared)]} == {
+        one.number for one in compared
     }
+
+
+def test_the_luck_of_many_trials_of_a_kind_makes_no_finalist(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(finalists, "MOST", 3)
+    toy = ToySearch(tmp_path)
+    toy.run(toy.request(strategies=("frozen",), trials=40, hold_out="no"))
+    study = toy.study()
+    answer = study.recommendation
+    assert answer is not None and answer.confirmation is not None
+    kinds: dict[tuple[str, str], list[Outcome]] = {}
+    for row in finished(study.trials):
+        kinds.setdefault((row.configuration.backbone, row.configuration.head), []).append(row)
+    manifest = study.files.read_manifest()
+    part = np.array(manifest["part"]) == "val"
+    labels = np.unique(manifest["class"], return_inverse=True)[1][part]
+    pools = [
+        [one for row in rows if (one := study.files.read_predictions(row.number)) is not None]
+        for rows in kinds.values()
+    ]
+    worth = of_choices(pools, labels, "accuracy", seed=0, resamples=finalists.RESAMPLES)
+    assert worth is not None
+    for rows, value in zip(kinds.values(), worth, strict=True):
+        if len(rows) == 1:
+            assert value == pytest.approx(rows[0].value, abs=0.03)
+    best = [rows[0].number for rows in kinds.values()]
+    ranked = [number for _, number in sorted(zip(worth, best, strict=True), reverse=True)]
+    found = {one.number for one in answer.confirmation.finalists}
+    assert set(ranked[:3]) != set(best[:3])
+    assert found == set(ranked[:3])
 
 
 def test_all_baselines_are_scored_on_the_same_samples(few: ToySearch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automl_transfer.comparison import compare
-from automl_transfer.corrected import chosen, corrected, highest
+from automl_transfer.corrected import chosen, corrected, highest, of_choices
 from automl_transfer.scoring import score
 from automl_transfer.stages.choose import Rule
 from automl_transfer.task import MAXIMISED, METRICS
@@ -36,6 +36,30 @@ def test_the_estimate_is_right_on_average_and_the_interval_holds_the_truth(right
     if len(set(rights)) == 1:
         assert np.mean(naive) > 0.03
     assert np.mean(covered) >= 0.9
+
+
+def test_pools_are_compared_without_the_luck_of_the_many() -> None:
+    generator = np.random.default_rng(3)
+    labels = np.arange(120) % 2
+    many, one, lucky = [], [], []
+    for trial in range(80):
+        pool = [contender(labels, 0.78, generator) for _ in range(20)]
+        alone = contender(labels, 0.82, generator)
+        found = of_choices([pool, [alone]], labels, "accuracy", trial, resamples=200)
+        assert found is not None
+        many.append(found[0])
+        one.append(found[1])
+        assert found[1] == pytest.approx(score(alone, labels, "accuracy"), abs=0.02)
+        lucky.append(max(score(each, labels, "accuracy") for each in pool) - 0.82)
+    assert np.mean(lucky) > 0.01
+    assert np.mean(many) == pytest.approx(0.78, abs=0.01)
+    assert np.mean(one) == pytest.approx(0.82, abs=0.012)
+
+
+def test_where_the_metric_is_never_defined_nothing_is_said() -> None:
+    only = np.zeros(30, dtype=np.int64)
+    one = np.full((30, 2), 0.5, dtype=np.float32)
+    assert of_choices([[one], [one, one]], only, "roc_auc", 0, resamples=20) is None
 
 
 def test_what_does_not_choose_by_the_score_needs_no_correction() -> None:

@@ -887,7 +887,7 @@ def test_default_heads_are_tried_even_when_screening_took_long(
     monkeypatch.setattr(stage, "SHARE", 0.0)
     toy.run(toy.request(trials=None, budget_seconds=25.0, strategies=("frozen", "last-stages")))
     tried = {row.configuration.head for row in toy.study().trials if row.stage == "heads"}
-    assert tried == {"linear", "mlp", "cosine", "prototype", "ridge", "ridge-stages"}
+    assert tried == {"linear", "mlp", "mlp-stages", "cosine", "prototype", "ridge", "ridge-stages"}
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from automl_transfer.cards import HeadCard
@@ -25,6 +26,13 @@ CARD = HeadCard(
         Float(name="weight_decay", low=1e-5, high=1.0, default=1e-2, log=True),
         Float(name="label_smoothing", low=0.0, high=0.2, default=0.0),
     ),
+)
+
+OF_STAGES = replace(
+    CARD,
+    id="mlp-stages",
+    summary="one hidden layer with dropout, on the pooled outputs of all stages",
+    reads="stages",
 )
 
 

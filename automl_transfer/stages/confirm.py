@@ -24,7 +24,7 @@ from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages.again import Probabilities, again_seconds, heads_again, tuned_again
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.context import Context
-from automl_transfer.stages.finalists import choose_finalists, kind, usable
+from automl_transfer.stages.finalists import choose_finalists, contenders, leader, usable
 from automl_transfer.stages.proposals import trial_seed
 from automl_transfer.stages.rounds import Round, planned, predicted, withheld
 from automl_transfer.withheld import Withheld
@@ -142,12 +142,12 @@ def _finalists(
     context: Context, best: Sequence[Outcome], reserve: Ending
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Finalists for which there is time, and those whose places others take for lack of it."""
-    rows, aside = _in_time(context, choose_finalists(context, best), reserve)
+    ranked = contenders(context, best)
+    rows, aside = _in_time(context, choose_finalists(context, ranked), reserve)
     late = aside
     while rows and late:
-        slow = {kind(row) for row in late}
-        best = [row for row in best if kind(row) not in slow]
-        rows, late = _in_time(context, choose_finalists(context, best), reserve)
+        ranked = [row for row in ranked if row not in late]
+        rows, late = _in_time(context, choose_finalists(context, ranked), reserve)
     return rows, aside
 
 
@@ -156,8 +156,9 @@ def _in_time(
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Those for a fold of which there is time, and those that are set aside for them.
 
-    The slowest go first, but never the best: the others could only be compared with each other.
-    Nor those that take next to nothing: that would change nothing.
+    The slowest go first, but never the best of the validation part: the others could only be
+    compared with each other, and of it a model is kept. Nor those that take next to nothing: that
+    would change nothing.
     """
     if context.request.budget_seconds is None or not rows:
         return rows, []
@@ -167,7 +168,8 @@ def _in_time(
     while (needed := MARGIN * _predicted(context, kept, first)) > (
         context.watch.left - reserve(kept)
     ):
-        slowest = max(kept[1:], key=lambda row: takes[row.number], default=None)
+        others = [row for row in kept if row is not leader(kept)]
+        slowest = max(others, key=lambda row: takes[row.number], default=None)
         if slowest is None or takes[slowest.number] < NOTHING * needed:
             return [], rows
         kept.remove(slowest)
@@ -284,7 +286,7 @@ class _Session:
 
     def _goes_on_with(self, found: Mapping[int, Probabilities]) -> bool:
         """Sets those aside for which the time ran out, if the best is not among them."""
-        if not self._rows or self._rows[0].number not in found:
+        if not self._rows or leader(self._rows).number not in found:
             return False
         self.too_late = [row for row in self._rows if row.number not in found]
         self._rows = [row for row in self._rows if row.number in found]

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+import math
+from collections.abc import Hashable, Sequence
 
 from automl_transfer.comparison import compare
-from automl_transfer.outcome import Outcome
+from automl_transfer.corrected import of_choices
+from automl_transfer.metrics import is_ranking
+from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import ruled_out
-
-T = TypeVar("T")
 
 LEAST = 3
 """Finalists, if there are as many different ones."""
 MOST = 5
 LOOKED_AT = 12
-"""Of the best, among which those are sought that cannot be told from the best one."""
+"""Of the kinds that are worth most, among which those are sought that cannot be told from the best
+of the validation part."""
+CHOSEN_FROM = 16
+"""Trials of a kind, the best ones, whose choice is made again."""
+RESAMPLES = 200
+"""In which it is made again."""
+NUMBERS = 400_000_000
+"""Predictions in all resamples, beyond which it is not: of some thousand samples luck moves
+little, and the order of as many takes minutes."""
 
 
 def usable(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
@@ -34,52 +42,54 @@ def usable(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
     ]
 
 
-def choose_finalists(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
-    """The best three, and of those that cannot be told from the best, the cheapest: five at most.
+def contenders(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
+    """The best trial of each kind, those first whose kind is worth most.
 
-    Of trials that differ in their hyper-parameters alone only the best takes part: they would
-    fill the table with the same model, and cost what a different one would.
+    What a kind is worth is not the best value that one of its trials had on the validation part:
+    of twenty tuned heads that is some points too good by luck, of a head by a formula, of which
+    there is one trial, it is not (:mod:`automl_transfer.corrected`).
 
     Args:
         context: Of the search.
         best: Usable trials, best first.
     """
-    different = [
-        row
-        for row in of_different_kinds(best, kind)[: 2 * LOOKED_AT]
-        if ruled_out(context, row, f"trial {row.number} ({row.configuration.title})") is None
-    ][:LOOKED_AT]
-    if not different:
-        return []
-    return shortlist(
-        different,
-        _tied(context, different),
-        lambda row: context.candidates[row.configuration.backbone].seconds_per_sample,
-    )
-
-
-def of_different_kinds(best: Sequence[T], kind: Callable[[T], Hashable]) -> list[T]:
-    """The best of each kind, in their order."""
-    kinds: dict[Hashable, T] = {}
+    kinds: dict[Hashable, list[Outcome]] = {}
     for row in best:
-        kinds.setdefault(kind(row), row)
-    return list(kinds.values())
+        kinds.setdefault(kind(row), []).append(row)
+    found = [
+        rows
+        for rows in list(kinds.values())[: 2 * LOOKED_AT]
+        if ruled_out(context, rows[0], f"trial {rows[0].number} ({rows[0].configuration.title})")
+        is None
+    ]
+    worth = _worth(context, found)
+    order = sorted(range(len(found)), key=lambda place: -worth[place])
+    return [found[place][0] for place in order]
 
 
-def shortlist(different: Sequence[T], tied: Sequence[bool], cost: Callable[[T], float]) -> list[T]:
-    """The best three, and the cheapest of the others that are tied with the best: five at most.
+def choose_finalists(context: Context, ranked: Sequence[Outcome]) -> list[Outcome]:
+    """Those worth most, the best of the validation part, and the cheapest of its equals.
+
+    Three are taken for what they are worth; of the best of the validation part and what cannot be
+    told from it, in that order, as many as make five. Of trials that differ in their
+    hyper-parameters alone only the best takes part: they would fill the table with the same model,
+    and cost what a different one would.
 
     Args:
-        different: At most :data:`LOOKED_AT` of different kinds, best first.
-        tied: Which of them the validation part cannot tell from the best.
-        cost: Of one.
+        context: Of the search.
+        ranked: What :func:`contenders` found, in its order.
     """
-    others = [
-        row
-        for place, (row, level) in enumerate(zip(different, tied, strict=True))
-        if level and place >= LEAST
-    ]
-    return [*different[:LEAST], *sorted(others, key=cost)[: MOST - LEAST]]
+    if not ranked:
+        return []
+    best = leader(ranked)
+    different = [row for row in ranked[:LOOKED_AT] if row is not best]
+    tied = _tied(context, [best, *different])
+    first = [*ranked[:LEAST]]
+    others = [row for row in different if row.number in tied and row not in first]
+    others.sort(key=lambda row: context.candidates[row.configuration.backbone].seconds_per_sample)
+    if best not in first:
+        others.insert(0, best)
+    return [*first, *others[: MOST - LEAST]]
 
 
 def kind(row: Outcome) -> Hashable:
@@ -88,8 +98,44 @@ def kind(row: Outcome) -> Hashable:
     return chosen.backbone, chosen.head, chosen.strategy
 
 
-def _tied(context: Context, rows: Sequence[Outcome]) -> list[bool]:
-    """Which of them the validation part cannot tell from the best; all where that is not known."""
+def leader(rows: Sequence[Outcome]) -> Outcome:
+    """The best of them on the validation part."""
+    return finished(rows)[0]
+
+
+def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
+    """Of each kind, from its trials, best first: what its best is worth on other samples.
+
+    What its best has on the validation part, where not all that is needed for more is known, or
+    it would take long.
+    """
+    values = [-math.inf if rows[0].value is None else rows[0].value for rows in kinds]
+    targets = context.dataset.targets[context.splits.val]
+    if len(kinds) < 2:
+        return values
+    pools = []
+    for rows in kinds:
+        stored = (context.files.read_predictions(row.number) for row in rows[:CHOSEN_FROM])
+        pools.append([one for one in stored if one is not None and len(one) == len(targets)])
+    if not all(pools):
+        return values
+    columns = pools[0][0].shape[1] if is_ranking(context.task.metric) else 1
+    if len(targets) * columns * sum(map(len, pools)) * RESAMPLES > NUMBERS:
+        return values
+    found = of_choices(
+        pools,
+        targets,
+        context.task.metric,
+        seed=context.request.seed,
+        groups=context.splits.units[context.splits.val],
+        resamples=RESAMPLES,
+    )
+    return values if found is None else found
+
+
+def _tied(context: Context, rows: Sequence[Outcome]) -> set[int]:
+    """Numbers of those that the validation part cannot tell from the best, which is the first of
+    them; all where that is not known."""
     targets = context.dataset.targets[context.splits.val]
     stored = {row.number: context.files.read_predictions(row.number) for row in rows}
     known = [
@@ -98,7 +144,7 @@ def _tied(context: Context, rows: Sequence[Outcome]) -> list[bool]:
         if (found := stored[row.number]) is not None and len(found) == len(targets)
     ]
     if len(known) < 2 or known[0] is not rows[0]:
-        return [True] * len(rows)
+        return {row.number for row in rows}
     compared = compare(
         [stored[row.number] for row in known],  # type: ignore[misc]
         targets,
@@ -106,5 +152,4 @@ def _tied(context: Context, rows: Sequence[Outcome]) -> list[bool]:
         seed=context.request.seed,
         groups=context.splits.units[context.splits.val],
     )
-    tied = {row.number for row, one in zip(known, compared.contenders, strict=True) if one.tied}
-    return [row.number in tied for row in rows]
+    return {row.number for row, one in zip(known, compared.contenders, strict=True) if one.tied}

@@ -52,8 +52,8 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
     return centres[labels] + torch.randn(30, WIDTH, generator=generator), labels
 
 
-def test_the_six_heads_are_there() -> None:
-    names = {"linear", "mlp", "cosine", "prototype", "ridge", "ridge-stages"}
+def test_the_heads_are_there() -> None:
+    names = {"linear", "mlp", "mlp-stages", "cosine", "prototype", "ridge", "ridge-stages"}
     assert {card.id for card in HEADS} == names
 
 
