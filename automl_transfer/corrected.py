@@ -125,14 +125,16 @@ def of_choices(
 ) -> list[float] | None:
     """What the best of each of several pools is worth on samples that it was not chosen on.
 
-    The estimate of :func:`corrected` for each pool, on the same resamples: of many contenders the
-    best value is too good, of one it is not, and so they can be compared.
+    The first of a pool is its best. Of its value is taken off what the choice among many gained by
+    luck: by how much it is better, outside of each resample, than what is best inside of it (the
+    resamples of :func:`corrected`). Of a pool of one that is nothing, whatever the metric.
 
     Args:
-        probabilities: Of each contender of each pool, shape (n, c); no pool is empty.
+        probabilities: Of each contender of each pool, shape (n, c), the best first; no pool is
+            empty.
         labels: Targets of n samples, in the form of their kind.
         metric: See :func:`.metrics.prepare`.
-        seed: Decides the resamples.
+        seed: Decides the resamples, which are the same for all pools.
         groups: Shape (n,): samples of one group are drawn together. None: each by itself.
         resamples: How many; fewer of large data.
 
@@ -144,13 +146,15 @@ def of_choices(
     inside, outside, _ = _resampled(evaluates, None, weights)
     if not len(inside):
         return None
-    ends = np.cumsum([len(pool) for pool in probabilities])[:-1]
-    return [
-        _out_of_choice(*both, highest)
-        for both in zip(
-            np.split(inside, ends, axis=1), np.split(outside, ends, axis=1), strict=True
+    worth, start, whole = [], 0, np.ones((1, len(labels)))
+    for pool in probabilities:
+        those = slice(start, start + len(pool))
+        luck = outside[:, start].mean() - _out_of_choice(
+            inside[:, those], outside[:, those], highest
         )
-    ]
+        worth.append(float(evaluates[start](whole)[0] - luck))
+        start += len(pool)
+    return worth
 
 
 def _out_of_choice(inside: NDArray[np.float64], outside: NDArray[np.float64], rule: Rule) -> float:
@@ -178,9 +182,10 @@ def _resampled(
     for block in weights:
         without = (block == 0).astype(np.float64)
         some = without.any(axis=1)
-        inside.append(np.stack([evaluate(block[some]) for evaluate in evaluates], axis=1))
-        outside.append(np.stack([evaluate(without[some]) for evaluate in evaluates], axis=1))
-        gains.append(np.zeros(some.sum()) if gained is None else gained(block[some]))
+        block, without = block[some], without[some]
+        inside.append(np.stack([evaluate(block) for evaluate in evaluates], axis=1))
+        outside.append(np.stack([evaluate(without) for evaluate in evaluates], axis=1))
+        gains.append(np.zeros(len(block)) if gained is None else gained(block))
     within, beyond, added = (np.concatenate(each) for each in (inside, outside, gains))
     kept = np.isfinite(within).all(axis=1) & np.isfinite(beyond).all(axis=1) & np.isfinite(added)
     return within[kept], beyond[kept], added[kept]

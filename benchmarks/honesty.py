@@ -41,7 +41,7 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +54,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
-from automl_transfer.corrected import chosen, corrected
+from automl_transfer.corrected import chosen, corrected, of_choices
 from automl_transfer.folds import random_folds
 from automl_transfer.recommendation import Interval
 from automl_transfer.request import SearchRequest
 from automl_transfer.scoring import interval, score
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.confirm import FOLDS, REPEATS
-from automl_transfer.stages.finalists import LOOKED_AT, of_different_kinds, shortlist
+from automl_transfer.stages.finalists import CHOSEN_FROM, LOOKED_AT, RESAMPLES, shortlist
 from automl_transfer.stages.rounds import Round, planned, predicted, withheld
 from automl_transfer.task import choose_metric
 from automl_transfer.withheld import EXPONENTS, Withheld
@@ -279,13 +279,31 @@ def searched(
     values = [data.score(each, validation) for each in predicted]
     losses = [score(each, data.labels[validation], "neg_log_loss") for each in predicted]
     order = sorted(range(len(pool)), key=lambda place: (-values[place], -losses[place]))
-    different = of_different_kinds(order, lambda place: pool[place].kind)[:LOOKED_AT]
+    kinds: dict[Hashable, list[int]] = {}
+    for place in order:
+        kinds.setdefault(pool[place].kind, []).append(place)
+    firsts = list(kinds.values())[: 2 * LOOKED_AT]
+    worth = of_choices(
+        [[predicted[place] for place in places[:CHOSEN_FROM]] for places in firsts],
+        data.labels[validation],
+        data.metric,
+        seed,
+        resamples=RESAMPLES,
+    )
+    worth = worth or [values[places[0]] for places in firsts]
+    by_worth = sorted(range(len(firsts)), key=lambda kind: -worth[kind])
+    ranked, best = [firsts[kind][0] for kind in by_worth], order[0]
+    different = [best, *(place for place in ranked[:LOOKED_AT] if place != best)]
     level = compare(
         [predicted[place] for place in different], data.labels[validation], data.metric, seed
     )
-    tied = [one.tied for one in level.contenders]
-    finalists = shortlist(different, tied, lambda place: pool[place].cost)
-    return pool[order[0]], [pool[place] for place in finalists], values[order[0]]
+    equals = [
+        place
+        for place, one in zip(different, level.contenders, strict=True)
+        if one.tied and place != best
+    ]
+    finalists = shortlist(ranked, best, equals, lambda place: pool[place].cost)
+    return pool[best], [pool[place] for place in finalists], values[best]
 
 
 def again(

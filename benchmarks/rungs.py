@@ -7,15 +7,17 @@
 its value on the validation part at each rung; at a rung the learning rate has been brought down,
 and the trial goes on from where it was before that. ``report`` draws many batches from the trials
 of a set and replays successive halving on them, on all rungs and without the first: the best
-third goes on from each rung. P(best kept) is how often the trial with the best final value is
-among those that are trained to the end (a trial as good as the best counts as the best); the cost
-is in units of training every trial of the batch to the end, the steps of a decay that a promoted
-trial has to repeat included.
+third goes on from each rung, and one more of more than three. The search lets one more go on where
+the validation part cannot tell it from the last of the third, so that it lies between the two.
+P(best kept) is how often the trial with the best final value is among those that are trained to
+the end (a trial as good as the best counts as the best); the cost is in units of training every
+trial of the batch to the end, the steps of a decay that a promoted trial has to repeat included.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import tempfile
@@ -29,14 +31,15 @@ RUNGS = (150, 450, 1350)
 BATCHES = (9, 12)
 DRAWS = 2000
 DECAY = 0.3
-HEADER = ("set", "rungs (steps)", "batch", "P(best kept)", "cost", "points lost")
+HEADER = ("set", "rungs (steps)", "batch", "go on", "P(best kept)", "cost", "points lost")
+MORE = {0: "a third", 1: "a third and one"}
 
 
 def record(options: argparse.Namespace) -> None:
     """Runs one search and appends its curves."""
     import automl_transfer
+    from automl_transfer.stages import confirm, tune
     from automl_transfer.stages import ladder as module
-    from automl_transfer.stages import tune
 
     rungs = tuple(options.rungs)
     module.FIRST = rungs[0]  # type: ignore[misc]
@@ -44,6 +47,8 @@ def record(options: argparse.Namespace) -> None:
     tune.ladder = lambda each, **_: rungs  # type: ignore[assignment]
     tune.BATCH = options.trials  # type: ignore[misc]
     tune.OF_AN_ARM = options.trials  # type: ignore[misc]
+    # Without a clock the finalists would be trained to their full length as well, several times.
+    confirm.choose_finalists = lambda *_: []  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as directory:
         study = automl_transfer.search(
             options.data,
@@ -78,6 +83,7 @@ def replay(
     rungs: tuple[int, ...],
     ladder: tuple[int, ...],
     batch: int,
+    more: int,
     seed: int,
 ) -> tuple[float, float, float]:
     """P(best kept), cost, and points lost to the best, over random batches.
@@ -87,6 +93,7 @@ def replay(
         rungs: Steps that were recorded.
         ladder: Rungs that are used; the last is the full length.
         batch: Trials of a batch.
+        more: That go on beside a third, if there are more than three.
         seed: Of the draws.
     """
     rng = np.random.default_rng(seed)
@@ -102,7 +109,7 @@ def replay(
             before = rung
             if rung != ladder[-1]:
                 order = np.argsort(-curves[alive, place], kind="stable")
-                alive = alive[order[: math.ceil(len(alive) / 3)]]
+                alive = alive[order[: math.ceil(len(alive) / 3) + more * (len(alive) > 3)]]
         found = curves[alive, -1].max()
         kept.append(found >= best)
         lost.append(best - found)
@@ -121,16 +128,17 @@ def report(options: argparse.Namespace) -> None:
     table: list[tuple[object, ...]] = []
     for rungs, sets in sorted(groups.items()):
         for ladder in (rungs, rungs[1:]):
-            for batch in BATCHES:
+            for batch, more in itertools.product(BATCHES, MORE):
                 each = []
                 for name, curves in sets.items():
                     if len(ladder) > 1 and len(curves) >= batch:
-                        found = replay(np.array(curves), rungs, ladder, batch, seed=len(table))
-                        each.append(found)
-                        table.append(_row(f"{name} ({len(curves)} trials)", ladder, batch, found))
-                if each:
+                        values, how = np.array(curves), (batch, more)
+                        each.append(replay(values, rungs, ladder, *how, seed=len(table)))
+                        title = f"{name} ({len(curves)} trials)"
+                        table.append(_row(title, ladder, *how, each[-1]))
+                if len(each) > 1:
                     mean = tuple(float(np.mean(column)) for column in zip(*each, strict=True))
-                    table.append(_row("**mean of the sets**", ladder, batch, mean))
+                    table.append(_row("**mean of the sets**", ladder, batch, more, mean))
     page = _report.page(
         "Rung decisions, replayed",
         "Targets: P(best kept) >= .85 at a cost <= .4.",
@@ -141,10 +149,11 @@ def report(options: argparse.Namespace) -> None:
 
 
 def _row(
-    name: str, ladder: tuple[int, ...], batch: int, found: tuple[float, ...]
+    name: str, ladder: tuple[int, ...], batch: int, more: int, found: tuple[float, ...]
 ) -> tuple[object, ...]:
     kept, cost, lost = found
-    return name, " → ".join(map(str, ladder)), batch, f"{kept:.2f}", f"{cost:.2f}", f"{lost:.2f}"
+    steps = " → ".join(map(str, ladder))
+    return name, steps, batch, MORE[more], f"{kept:.2f}", f"{cost:.2f}", f"{lost:.2f}"
 
 
 def main() -> None:

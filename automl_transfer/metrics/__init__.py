@@ -23,8 +23,8 @@ __all__ = [
     "Values",
     "Weights",
     "best_possible",
+    "by_column",
     "holding",
-    "is_ranking",
     "is_share",
     "merits",
     "prepare",
@@ -97,9 +97,9 @@ def merits(predictions: NDArray[np.floating], targets: Targets) -> NDArray[np.fl
     return np.asarray(1 - off**2 / variance)
 
 
-def is_ranking(metric: str) -> bool:
-    """Whether the metric is of the order of the samples, column by column: slow in resamples."""
-    return metric in {"roc_auc", "mean_average_precision"}
+def by_column(metric: str, targets: Targets) -> bool:
+    """Whether the metric is worked out column by column: as many times slower in resamples."""
+    return kind_of(targets) == "multi-label" or metric == "roc_auc"
 
 
 def is_share(metric: str) -> bool:

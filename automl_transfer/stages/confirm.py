@@ -293,10 +293,12 @@ class _Session:
         return True
 
     def _groups(self) -> list[tuple[list[Outcome], bool]]:
-        """Heads of one backbone together, fine-tunes one by one."""
+        """Heads of one backbone together, fine-tunes one by one, the best of the validation part
+        before the others: without it nothing is compared."""
         heads: dict[str, list[Outcome]] = {}
-        tuned = []
-        for row in self._rows:
+        tuned: list[list[Outcome]] = []
+        best = leader(self._rows)
+        for row in sorted(self._rows, key=lambda row: row is not best):
             if self._context.is_frozen(row.configuration):
                 heads.setdefault(row.configuration.backbone, []).append(row)
             else:

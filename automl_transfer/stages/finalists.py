@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import of_choices
-from automl_transfer.metrics import is_ranking
+from automl_transfer.metrics import by_column
 from automl_transfer.outcome import Outcome, finished
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import ruled_out
+
+T = TypeVar("T")
 
 LEAST = 3
 """Finalists, if there are as many different ones."""
@@ -18,13 +21,13 @@ MOST = 5
 LOOKED_AT = 12
 """Of the kinds that are worth most, among which those are sought that cannot be told from the best
 of the validation part."""
-CHOSEN_FROM = 16
-"""Trials of a kind, the best ones, whose choice is made again."""
+CHOSEN_FROM = 32
+"""Trials of a kind, the best ones, whose choice is made again; of more, luck is left over."""
 RESAMPLES = 200
 """In which it is made again."""
 NUMBERS = 400_000_000
-"""Predictions in all resamples, beyond which it is not: of some thousand samples luck moves
-little, and the order of as many takes minutes."""
+"""Predictions in all resamples, beyond which it is not: it takes some seconds of a core then, and
+of so many samples luck moves little."""
 
 
 def usable(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
@@ -47,7 +50,9 @@ def contenders(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
 
     What a kind is worth is not the best value that one of its trials had on the validation part:
     of twenty tuned heads that is some points too good by luck, of a head by a formula, of which
-    there is one trial, it is not (:mod:`automl_transfer.corrected`).
+    there is one trial, it is not (:func:`automl_transfer.corrected.of_choices`). Of trials that
+    differ in their hyper-parameters alone only the best takes part: they would fill the table with
+    the same model, and cost what a different one would.
 
     Args:
         context: Of the search.
@@ -70,11 +75,6 @@ def contenders(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
 def choose_finalists(context: Context, ranked: Sequence[Outcome]) -> list[Outcome]:
     """Those worth most, the best of the validation part, and the cheapest of its equals.
 
-    Three are taken for what they are worth; of the best of the validation part and what cannot be
-    told from it, in that order, as many as make five. Of trials that differ in their
-    hyper-parameters alone only the best takes part: they would fill the table with the same model,
-    and cost what a different one would.
-
     Args:
         context: Of the search.
         ranked: What :func:`contenders` found, in its order.
@@ -83,13 +83,29 @@ def choose_finalists(context: Context, ranked: Sequence[Outcome]) -> list[Outcom
         return []
     best = leader(ranked)
     different = [row for row in ranked[:LOOKED_AT] if row is not best]
-    tied = _tied(context, [best, *different])
-    first = [*ranked[:LEAST]]
-    others = [row for row in different if row.number in tied and row not in first]
-    others.sort(key=lambda row: context.candidates[row.configuration.backbone].seconds_per_sample)
-    if best not in first:
-        others.insert(0, best)
-    return [*first, *others[: MOST - LEAST]]
+    level = _tied(context, [best, *different])
+    return shortlist(
+        ranked,
+        best,
+        [row for row in different if row.number in level],
+        lambda row: context.candidates[row.configuration.backbone].seconds_per_sample,
+    )
+
+
+def shortlist(
+    ranked: Sequence[T], best: T, level: Sequence[T], cost: Callable[[T], float]
+) -> list[T]:
+    """Three for what they are worth; of the best and its equals as many as make five.
+
+    Args:
+        ranked: By what they are worth.
+        best: Of the validation part, one of them.
+        level: Others that the validation part cannot tell from it.
+        cost: Of one; the cheapest of ``level`` come first.
+    """
+    first = list(ranked[:LEAST])
+    others = [best, *sorted(level, key=cost)]
+    return [*first, *[one for one in others if one not in first][: MOST - LEAST]]
 
 
 def kind(row: Outcome) -> Hashable:
@@ -106,20 +122,20 @@ def leader(rows: Sequence[Outcome]) -> Outcome:
 def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
     """Of each kind, from its trials, best first: what its best is worth on other samples.
 
-    What its best has on the validation part, where not all that is needed for more is known, or
-    it would take long.
+    The plain values where predictions that this takes are not kept, or where it would take long.
     """
     values = [-math.inf if rows[0].value is None else rows[0].value for rows in kinds]
-    targets = context.dataset.targets[context.splits.val]
     if len(kinds) < 2:
         return values
+    targets = context.dataset.targets[context.splits.val]
     pools = []
     for rows in kinds:
-        stored = (context.files.read_predictions(row.number) for row in rows[:CHOSEN_FROM])
-        pools.append([one for one in stored if one is not None and len(one) == len(targets)])
-    if not all(pools):
-        return values
-    columns = pools[0][0].shape[1] if is_ranking(context.task.metric) else 1
+        stored = [context.files.read_predictions(row.number) for row in rows[:CHOSEN_FROM]]
+        pool = [one for one in stored if one is not None and len(one) == len(targets)]
+        if len(pool) < len(stored):
+            return values
+        pools.append(pool)
+    columns = pools[0][0].shape[1] if by_column(context.task.metric, targets) else 1
     if len(targets) * columns * sum(map(len, pools)) * RESAMPLES > NUMBERS:
         return values
     found = of_choices(

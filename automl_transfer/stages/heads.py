@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from statistics import fmean
 
 from automl_transfer import class_weights
 from automl_transfer.cards import HeadCard, StrategyCard
@@ -121,9 +122,10 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
             if count <= 0:
                 continue
             if context.request.budget_seconds is not None:
-                views = (candidate.read_by(head) or candidate for head in iterative)
-                widest = max(views, key=lambda view: view.width, default=candidate)
-                fitting = fitting_heads(context, widest, count, context.watch.left - end)
+                views = [candidate.read_by(head) or candidate for head in iterative]
+                # They take turns in a pack.
+                width = fmean(view.width for view in views or [candidate])
+                fitting = fitting_heads(context, width, count, context.watch.left - end)
                 count = fitting if _answers(context) else max(1, fitting)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
             for view, part in context.by_view(candidate, asked, lambda pair: pair[1]):

@@ -54,19 +54,19 @@ class _Trial:
     curve: list[CurvePoint] = field(default_factory=list)
 
 
-def fitting_heads(context: Context, candidate: Candidate, count: int, seconds: float) -> int:
+def fitting_heads(context: Context, width: float, count: int, seconds: float) -> int:
     """Of so many heads on a backbone, how many a pack may have to end within ``seconds``.
 
     Args:
         context: Of the search.
-        candidate: The backbone, as the head that reads most of it does.
+        width: Numbers that a head reads of a sample, on average.
         count: Heads that are wanted.
         seconds: That there are.
     """
     each = context.speeds.get(SPEED)
     if each is None or not math.isfinite(seconds):
         return count
-    size = _numbers(context, candidate)
+    size = len(context.splits.train) * width
     return max(0, min(count, math.floor(seconds / (PACK_MARGIN * each * size))))
 
 

@@ -32,8 +32,9 @@ BACKBONES = 4
 """Fine-tuned at the most."""
 EPOCHS = 5
 """Of a trial when the budget is in trials, if that is more than the first rung."""
-BATCH = 9
-"""Trials that are compared with each other at each rung."""
+BATCH = 12
+"""Trials that are compared with each other at each rung; of nine, a third of a third is a single
+one, and the best of them was it in two of three cases (``benchmarks/rungs.md``)."""
 FAILURES = 3
 """After so many failed trials, and none that was not, an arm is left alone."""
 OF_AN_ARM = 3
