@@ -36,7 +36,12 @@ from automl_transfer.stages.looking_back import first_views, look_back
 from automl_transfer.stages.recommend import recommend
 from automl_transfer.stages.reserve import end_if_one_wins, reserve, reserve_if_it_wins
 from automl_transfer.stages.screen import screen, screen_late
-from automl_transfer.stages.select import select_backbones, select_heads, select_strategies
+from automl_transfer.stages.select import (
+    check_excluded,
+    select_backbones,
+    select_heads,
+    select_strategies,
+)
 from automl_transfer.stages.speeds import Speeds
 from automl_transfer.stages.spool import take_in
 from automl_transfer.stages.status import Status
@@ -71,6 +76,8 @@ def run_search(
         registry.ranker(request.ranker)
         registry.sampler(request.sampler)
         registry.pruner(request.pruner)
+        check_excluded(request, registry)
+        _check_devices(request)
         recognised = recognise(request, registry)
         files = StudyDirectory(Path(request.studies) / request.name)
         earlier = known_backbones(request, files)
@@ -151,6 +158,16 @@ def _offline(wanted: bool) -> Iterator[None]:
             os.environ.pop(_HUB_OFFLINE, None)
 
 
+def _check_devices(request: SearchRequest) -> None:
+    """Refuses devices that are not here; what is always here is not looked for."""
+    named = [("--devices", name) for name in request.devices]
+    for option, name in [*named, ("--device", request.first_device)]:
+        if name not in ("auto", "cpu"):
+            from automl_transfer.training.device import choose_device
+
+            choose_device(name, option)
+
+
 def _stages(context: Context) -> Iterator[Event]:
     from automl_transfer.training.device import (
         choose_device,
@@ -159,8 +176,6 @@ def _stages(context: Context) -> Iterator[Event]:
         prepare_process,
     )
 
-    for name in context.request.devices:
-        choose_device(name, "--devices")
     context.set_device(choose_device(context.request.first_device))
     prepare_process(context.device)
     with _workers(context), _fleet(context):

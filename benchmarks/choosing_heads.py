@@ -231,9 +231,9 @@ def main() -> None:
         "`mlp-stages` among them. Half of the fold decides there and the other half scores; means "
         f"of {HALVES} halves.",
         _report.table(["data", *COLUMNS], rows),
-        "On the same samples, with a 95 % interval over folds. A search differs in that it stops half "
-        "of the heads early, draws by what has been good so far, and takes up to two more kinds "
-        "into the final: the best by value, and cheap ones that are level with it.",
+        "On the same samples, with a 95 % interval over folds. A search differs in that it stops "
+        "half of the heads early, draws by what has been good so far, and takes up to two more "
+        "kinds into the final: the best by value, and cheap ones that are level with it.",
         _report.table(
             ["what over what", "mean gain, points"],
             [[f"{of} over {over}", gain(cells, of, over)] for of, over in compared],

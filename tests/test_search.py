@@ -674,6 +674,30 @@ def test_excluding_everything_is_refused(toy: ToySearch) -> None:
         toy.run(toy.request(exclude=("*",)))
 
 
+def test_excluding_what_nothing_is_called_is_refused(toy: ToySearch) -> None:
+    with pytest.raises(UsageError, match=r"got 'ful'. Did you mean 'full'\?"):
+        toy.run(toy.request(exclude=("ful",)))
+    toy.run(toy.request(exclude=("none/*", "timm/none", "local:none", "lora"), trials=2))
+
+
+def test_a_refused_device_changes_nothing_of_a_study(toy: ToySearch) -> None:
+    toy.run(toy.request(trials=2))
+    asked = toy.study().files.read_toml()
+    for changes in ({"devices": ("cuda:97", "cuda:98"), "device": "auto"}, {"device": "cuda:97"}):
+        with pytest.raises(UsageError, match="must be auto or one of"):
+            toy.run(toy.request(trials=4, **changes))
+    assert toy.study().files.read_toml() == asked
+    with pytest.raises(UsageError, match="must be auto or one of"):
+        toy.run(toy.request(study="other", device="cuda:97"))
+    assert not (toy.directory / "studies" / "other").exists()
+
+
+def test_an_empty_directory_is_called_so(toy: ToySearch, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match=r"nothing' is empty"):
+        toy.run(toy.request(data=str(tmp_path / "nothing")))
+
+
 def test_globs_and_exclusions_narrow_the_search(toy: ToySearch) -> None:
     toy.run(toy.request(heads=("lin*", "proto*"), strategies=("frozen", "l*"), exclude=("lora",)))
     trials = toy.study().trials

@@ -43,9 +43,12 @@ def finalists_section(recommendation: Recommendation) -> list[Block]:
     section: list[Block] = [
         Heading(text="Finalists"),
         Paragraph(
-            text="Trained again with fresh seeds and scored on fresh folds. Tier 1: the best, and "
-            "those of which no difference to it is shown; tier 2: those that are shown to be "
-            f"behind it. Of those in tier 1 that scored nearly as well, {found.prefer} decides."
+            text="The best of a kind (backbone, head, strategy) each: of the three kinds that are "
+            "worth most on the validation part without the luck of many trials, of the best one "
+            "there, and of cheap ones level with it. Trained again with fresh seeds and scored on "
+            "fresh folds. Tier 1: the best, and those of which no difference to it is shown; tier "
+            "2: those that are shown to be behind it. Of those in tier 1 that scored nearly as "
+            f"well, {found.prefer} decides."
         ),
         finalists_table(recommendation, found),
     ]

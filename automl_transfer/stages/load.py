@@ -85,6 +85,8 @@ def recognise_data(
     answers.sort(key=lambda answer: (-answer[0].score, answer[1].id))
     if not answers or answers[0][0].score <= 0:
         looked = "; ".join(f"{card.id}: {answer.reason}" for answer, card, _ in answers)
+        if path.is_dir() and not any(path.iterdir()):
+            raise DataError(f"--data must hold samples, but the directory {str(path)!r} is empty.")
         raise DataError(
             f"No installed modality recognises {str(path)!r}. {looked or 'None is installed'}."
         )

@@ -87,6 +87,21 @@ def require_ranker(kind: Kind, request: SearchRequest, registry: Registry) -> No
         )
 
 
+def check_excluded(request: SearchRequest, registry: Registry) -> None:
+    """Refuses a name to leave out that nothing has.
+
+    Backbones outside of the plugins are known by name only: of a pattern, a path and a name with a
+    family nobody can say that there is no such one.
+    """
+    known = [*registry.heads, *registry.strategies, *registry.backbones]
+    for name in request.exclude:
+        if name not in known and not is_glob(name) and not {"/", ":"} & {*name}:
+            raise UsageError(
+                "--exclude must name a head, a freeze strategy or a backbone, or be a glob, but "
+                f"got {name!r}.{did_you_mean(name, known)}"
+            )
+
+
 def _select(
     kind: str,
     cards: list[Card],
