@@ -35,6 +35,11 @@ class Configuration:
         return digest(to_json(self), 12)
 
     @property
+    def kind(self) -> tuple[str, str, str]:
+        """What it has in common with those that differ in hyper-parameters alone."""
+        return self.backbone, self.head, self.strategy
+
+    @property
     def title(self) -> str:
         """``backbone + head, strategy``, for people."""
         return f"{self.backbone} + {self.head}, {self.strategy}"

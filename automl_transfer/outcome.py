@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
@@ -104,12 +105,17 @@ class Ended(Protocol):
 EndedT = TypeVar("EndedT", bound=Ended)
 
 
+def value_of(outcome: Ended) -> float:
+    """Its value; minus infinity where it has none, so that it comes last."""
+    return -math.inf if outcome.value is None else outcome.value
+
+
 def finished(outcomes: Iterable[EndedT]) -> list[EndedT]:
     """Finished trials, best first; ties go to what trains less, and not as long."""
     return sorted(
         (outcome for outcome in outcomes if outcome.state == "finished"),
         key=lambda outcome: (
-            -(outcome.value if outcome.value is not None else float("-inf")),
+            -value_of(outcome),
             outcome.trained,
             outcome.steps,
             outcome.number,

@@ -160,8 +160,8 @@ def _offline(wanted: bool) -> Iterator[None]:
 
 def _check_devices(request: SearchRequest) -> None:
     """Refuses devices that are not here; what is always here is not looked for."""
-    named = [("--devices", name) for name in request.devices]
-    for option, name in [*named, ("--device", request.first_device)]:
+    option = "--devices" if request.devices else "--device"
+    for name in request.devices or (request.device,):
         if name not in ("auto", "cpu"):
             from automl_transfer.training.device import choose_device
 

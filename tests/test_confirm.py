@@ -7,7 +7,8 @@ import pytest
 
 from automl_transfer.corrected import of_choices
 from automl_transfer.events import Note, StageStarted
-from automl_transfer.outcome import Outcome, finished
+from automl_transfer.grouping import grouped
+from automl_transfer.outcome import finished, value_of
 from automl_transfer.stages import confirm as stage
 from automl_transfer.stages import finalists
 from tests.toy_search import ToySearch
@@ -74,22 +75,27 @@ def test_the_luck_of_many_trials_of_a_kind_makes_no_finalist(tmp_path, monkeypat
     study = toy.study()
     answer = study.recommendation
     assert answer is not None and answer.confirmation is not None
-    kinds: dict[tuple[str, str], list[Outcome]] = {}
-    for row in finished(study.trials):
-        kinds.setdefault((row.configuration.backbone, row.configuration.head), []).append(row)
+    kinds = grouped(finished(study.trials), lambda row: row.configuration.kind)
     manifest = study.files.read_manifest()
     part = np.array(manifest["part"]) == "val"
     labels = np.unique(manifest["class"], return_inverse=True)[1][part]
-    pools = [
-        [one for row in rows if (one := study.files.read_predictions(row.number)) is not None]
-        for rows in kinds.values()
-    ]
-    worth = of_choices(pools, labels, "accuracy", seed=0, resamples=finalists.RESAMPLES)
+    pools = []
+    for rows in kinds:
+        stopped = [
+            row
+            for row in study.trials
+            if row.state == "pruned" and row.configuration.kind == rows[0].configuration.kind
+        ]
+        beaten = [row for row in stopped if value_of(row) <= value_of(rows[0])]
+        pool = [*rows, *sorted(beaten, key=value_of, reverse=True)]
+        pools.append([study.files.read_predictions(row.number) for row in pool])
+    assert any(len(pool) > len(rows) for pool, rows in zip(pools, kinds, strict=True))
+    worth = of_choices(pools, labels, "accuracy", seed=0, resamples=finalists.RESAMPLES)  # type: ignore[arg-type]
     assert worth is not None
-    for rows, value in zip(kinds.values(), worth, strict=True):
-        if len(rows) == 1:
-            assert value == pytest.approx(rows[0].value, abs=0.03)
-    best = [rows[0].number for rows in kinds.values()]
+    for rows, pool, value in zip(kinds, pools, worth, strict=True):
+        if len(pool) == 1:
+            assert value == pytest.approx(rows[0].value)
+    best = [rows[0].number for rows in kinds]
     ranked = [number for _, number in sorted(zip(worth, best, strict=True), reverse=True)]
     found = {one.number for one in answer.confirmation.finalists}
     assert set(ranked[:3]) != set(best[:3])

@@ -49,11 +49,20 @@ def test_pools_are_compared_without_the_luck_of_the_many() -> None:
         assert found is not None
         many.append(found[0])
         one.append(found[1])
-        assert found[1] == pytest.approx(score(alone, labels, "accuracy"), abs=0.02)
+        assert found[1] == pytest.approx(score(alone, labels, "accuracy"))
         lucky.append(max(score(each, labels, "accuracy") for each in pool) - 0.82)
     assert np.mean(lucky) > 0.01
     assert np.mean(many) == pytest.approx(0.78, abs=0.01)
     assert np.mean(one) == pytest.approx(0.82, abs=0.012)
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "roc_auc", "neg_log_loss"])
+def test_a_pool_of_one_keeps_its_value_whatever_the_metric(metric: str) -> None:
+    generator = np.random.default_rng(4)
+    labels = (np.arange(90) % 3 == 0).astype(np.int64)
+    alone = [contender(labels, right, generator) for right in (0.6, 0.7, 0.9)]
+    found = of_choices([[one] for one in alone], labels, metric, 0, resamples=100)
+    assert found == pytest.approx([score(one, labels, metric) for one in alone])
 
 
 def test_where_the_metric_is_never_defined_nothing_is_said() -> None:

@@ -19,8 +19,8 @@ CARD = HeadCard(
     kinds=KINDS,
     summary="one hidden layer with dropout",
     space=(
-        # Wider ones cost in proportion, and on four sets of 400 samples were no better.
-        Int(name="hidden", low=32, high=256, default=128, log=True),
+        # Wider ones cost in proportion, and were no better (benchmarks/halving_heads.md).
+        Int(name="hidden", low=16, high=128, default=64, log=True),
         Float(name="dropout", low=0.0, high=0.6, default=0.2),
         Float(name="lr", low=1e-4, high=3e-2, default=1e-3, log=True),
         Float(name="weight_decay", low=1e-5, high=1.0, default=1e-2, log=True),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from automl_transfer.events import Event, TrialEnded, TrialReported, TrialStarted
 from automl_transfer.jsonable import from_json, to_json
 from automl_transfer.metrics import merits
-from automl_transfer.outcome import CurvePoint, Outcome
+from automl_transfer.outcome import CurvePoint, Outcome, value_of
 from automl_transfer.scoring import scores
 from automl_transfer.stages.advancing import (
     Begun,
@@ -173,7 +173,7 @@ def promote(trials: Sequence[OpenTrial], targets: Targets) -> list[OpenTrial]:
         trials: At the same rung.
         targets: Of the validation part.
     """
-    ranked = sorted(trials, key=lambda trial: (-_value(trial.row), trial.row.number))
+    ranked = sorted(trials, key=lambda trial: (-value_of(trial.row), trial.row.number))
     count = math.ceil(len(ranked) / KEEP)
     chosen = ranked[:count]
     if count < len(ranked) and len(ranked) > KEEP:
@@ -183,10 +183,6 @@ def promote(trials: Sequence[OpenTrial], targets: Targets) -> list[OpenTrial]:
             if ahead.mean() <= ahead.std() / math.sqrt(len(ahead)):
                 chosen = ranked[: count + 1]
     return chosen
-
-
-def _value(row: Outcome) -> float:
-    return row.value if row.value is not None else -math.inf
 
 
 def _alive(bracket: Bracket) -> list[OpenTrial]:
@@ -373,7 +369,7 @@ def _end_early(context: Context, proposals: Proposals, bracket: Bracket) -> Iter
     """The time is over: of the trials with a finished rung the best third counts, as it is."""
     alive = _alive(bracket)
     far = sorted(
-        (trial for trial in alive if trial.row.steps), key=lambda trial: -_value(trial.row)
+        (trial for trial in alive if trial.row.steps), key=lambda trial: -value_of(trial.row)
     )
     good = far[: math.ceil(len(far) / KEEP)]
     full = bracket.ladder[-1]
@@ -402,6 +398,9 @@ def _close(
             model = result.model
         except (Exception, SystemExit) as error:
             trial.row = failed(trial.row, error)
+    elif trial.row.state == "pruned" and trial.probabilities is not None:
+        # The luck of the one that is chosen is that of a choice among these as well.
+        context.files.write_predictions(trial.row.number, trial.probabilities)
     store(context, [trial.row])
     proposals.tell(trial.row)
     bracket.trials.remove(trial)

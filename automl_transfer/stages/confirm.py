@@ -164,11 +164,11 @@ def _in_time(
         return rows, []
     first = plan_rounds(context, rows)[0]
     takes = {row.number: again_seconds(context, row, len(first.learn)) for row in rows}
-    kept = list(rows)
+    kept, best = list(rows), leader(rows)
     while (needed := MARGIN * _predicted(context, kept, first)) > (
         context.watch.left - reserve(kept)
     ):
-        others = [row for row in kept if row is not leader(kept)]
+        others = [row for row in kept if row is not best]
         slowest = max(others, key=lambda row: takes[row.number], default=None)
         if slowest is None or takes[slowest.number] < NOTHING * needed:
             return [], rows

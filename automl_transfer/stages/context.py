@@ -319,6 +319,12 @@ class Context(Bench):
         if row not in self.why_not:
             self.why_not.append(row)
 
+    def predictions(self, number: int) -> NDArray[np.float32] | None:
+        """What a trial predicted for the validation part, shape (n, c); None if it is not kept
+        whole."""
+        found = self.files.read_predictions(number)
+        return found if found is not None and len(found) == len(self.splits.val) else None
+
     @property
     def answered(self) -> bool:
         """Whether there is an answer already, and nothing was tried since."""

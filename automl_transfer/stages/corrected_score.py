@@ -96,8 +96,8 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
     targets = context.dataset.targets[positions]
     numbers, stored = [], []
     for row in finished(context.outcomes):
-        predicted = context.files.read_predictions(row.number)
-        if predicted is not None and len(predicted) == len(targets):
+        predicted = context.predictions(row.number)
+        if predicted is not None:
             numbers.append(row.number)
             stored.append(predicted[np.newaxis])
     if winner.number not in numbers:

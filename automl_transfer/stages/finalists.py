@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import of_choices
+from automl_transfer.grouping import grouped
 from automl_transfer.metrics import by_column
-from automl_transfer.outcome import Outcome, finished
+from automl_transfer.outcome import Outcome, finished, value_of
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import ruled_out
 
@@ -26,8 +30,10 @@ CHOSEN_FROM = 32
 RESAMPLES = 200
 """In which it is made again."""
 NUMBERS = 400_000_000
-"""Predictions in all resamples, beyond which it is not: it takes some seconds of a core then, and
-of so many samples luck moves little."""
+"""Predictions in all resamples, at the most; it takes some seconds of a core then. Of many samples
+fewer trials of a kind are looked at: luck moves little there."""
+LEAST_CHOSEN_FROM = 4
+"""Of fewer, it is not made again."""
 
 
 def usable(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
@@ -58,18 +64,19 @@ def contenders(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
         context: Of the search.
         best: Usable trials, best first.
     """
-    kinds: dict[Hashable, list[Outcome]] = {}
-    for row in best:
-        kinds.setdefault(kind(row), []).append(row)
     found = [
         rows
-        for rows in list(kinds.values())[: 2 * LOOKED_AT]
+        for rows in grouped(best, _kind)[: 2 * LOOKED_AT]
         if ruled_out(context, rows[0], f"trial {rows[0].number} ({rows[0].configuration.title})")
         is None
     ]
-    worth = _worth(context, found)
-    order = sorted(range(len(found)), key=lambda place: -worth[place])
-    return [found[place][0] for place in order]
+    return by_worth([rows[0] for rows in found], _worth(context, found))
+
+
+def by_worth(items: Sequence[T], worth: Sequence[float]) -> list[T]:
+    """Items, those first that are worth most; of equals, in their order."""
+    order = sorted(range(len(items)), key=lambda place: -worth[place])
+    return [items[place] for place in order]
 
 
 def choose_finalists(context: Context, ranked: Sequence[Outcome]) -> list[Outcome]:
@@ -108,36 +115,40 @@ def shortlist(
     return [*first, *[one for one in others if one not in first][: MOST - LEAST]]
 
 
-def kind(row: Outcome) -> Hashable:
-    """What differs between finalists: hyper-parameters alone do not count."""
-    chosen = row.configuration
-    return chosen.backbone, chosen.head, chosen.strategy
-
-
 def leader(rows: Sequence[Outcome]) -> Outcome:
     """The best of them on the validation part."""
     return finished(rows)[0]
 
 
-def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
-    """Of each kind, from its trials, best first: what its best is worth on other samples.
+def _kind(row: Outcome) -> Hashable:
+    return row.configuration.kind
 
-    The plain values where predictions that this takes are not kept, or where it would take long.
+
+def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
+    """Of each kind, from its finished trials, best first: what its best is worth on other samples.
+
+    It was chosen among those as well that were stopped half-way: these count as they were then.
+    The plain values where predictions of finished trials are not kept, or where it would take
+    long.
     """
-    values = [-math.inf if rows[0].value is None else rows[0].value for rows in kinds]
+    values = [value_of(rows[0]) for rows in kinds]
     if len(kinds) < 2:
         return values
     targets = context.dataset.targets[context.splits.val]
+    most = _most(context, len(kinds))
+    if most < LEAST_CHOSEN_FROM:
+        return values
+    stopped = {
+        _kind(rows[0]): rows
+        for rows in grouped((row for row in context.outcomes if row.state == "pruned"), _kind)
+    }
     pools = []
     for rows in kinds:
-        stored = [context.files.read_predictions(row.number) for row in rows[:CHOSEN_FROM]]
-        pool = [one for one in stored if one is not None and len(one) == len(targets)]
+        stored = [context.predictions(row.number) for row in rows[:most]]
+        pool = [one for one in stored if one is not None]
         if len(pool) < len(stored):
             return values
-        pools.append(pool)
-    columns = pools[0][0].shape[1] if by_column(context.task.metric, targets) else 1
-    if len(targets) * columns * sum(map(len, pools)) * RESAMPLES > NUMBERS:
-        return values
+        pools.append([*pool, *_beaten(context, rows[0], stopped, most - len(pool))])
     found = of_choices(
         pools,
         targets,
@@ -149,16 +160,29 @@ def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
     return values if found is None else found
 
 
+def _most(context: Context, kinds: int) -> int:
+    """Trials of each of so many kinds whose choice can be made again."""
+    targets = context.dataset.targets[context.splits.val]
+    columns = context.task.target.outputs if by_column(context.task.metric, targets) else 1
+    return min(CHOSEN_FROM, NUMBERS // (len(targets) * columns * RESAMPLES * kinds))
+
+
+def _beaten(
+    context: Context, best: Outcome, stopped: Mapping[Hashable, Sequence[Outcome]], most: int
+) -> list[NDArray[np.float32]]:
+    """What trials of the kind predicted when they were stopped, the best of them first; without
+    those that were better then than the best is at the end: they were not chosen for that."""
+    rows = [row for row in stopped.get(_kind(best), ()) if value_of(row) <= value_of(best)]
+    found = (context.predictions(row.number) for row in sorted(rows, key=value_of, reverse=True))
+    return list(itertools.islice((one for one in found if one is not None), most))
+
+
 def _tied(context: Context, rows: Sequence[Outcome]) -> set[int]:
     """Numbers of those that the validation part cannot tell from the best, which is the first of
     them; all where that is not known."""
     targets = context.dataset.targets[context.splits.val]
-    stored = {row.number: context.files.read_predictions(row.number) for row in rows}
-    known = [
-        row
-        for row in rows
-        if (found := stored[row.number]) is not None and len(found) == len(targets)
-    ]
+    stored = {row.number: context.predictions(row.number) for row in rows}
+    known = [row for row in rows if stored[row.number] is not None]
     if len(known) < 2 or known[0] is not rows[0]:
         return {row.number for row in rows}
     compared = compare(

@@ -154,8 +154,8 @@ def _disputed(context: Context, answer: Recommendation) -> list[int]:
     said = [
         found.argmax(axis=1)
         for row in answer.ranking[:_COMPARED]
-        for found in [context.files.read_predictions(row.number)]
-        if found is not None and found.ndim == 2 and len(found) == len(val)
+        for found in [context.predictions(row.number)]
+        if found is not None and found.ndim == 2
     ]
     if len(said) < 2 or context.task.target.kind != "single-label":
         return []

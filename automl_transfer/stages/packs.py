@@ -16,6 +16,7 @@ from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone
 from automl_transfer.errors import DivergedError, PluginError, TrialError
 from automl_transfer.events import Event, Progress, TrialEnded, TrialReported, TrialStarted
+from automl_transfer.grouping import grouped
 from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
 from automl_transfer.scoring import score, scores
 from automl_transfer.stages.checkpoint import keep_best
@@ -41,6 +42,12 @@ SPEED = "head in a pack"
 """Measured: seconds of one head for each number in the features it learns from."""
 PACK_MARGIN = 1.3
 """A pack is begun with so many heads that this many times its predicted time is left."""
+HALVED = (1, 3, 6)
+"""Tenths of the epochs after which the worse half of each kind of head is stopped: as good heads
+are left as with half of them stopped half-way, at less than half of the cost
+(benchmarks/halving_heads.md)."""
+LEAST_HALVED = 4
+"""Fewer of a kind are all trained to the end."""
 BEST = 8
 """A trial's predictions are kept in any case while it is among so many best of the search."""
 
@@ -66,13 +73,13 @@ def fitting_heads(context: Context, width: float, count: int, seconds: float) ->
     each = context.speeds.get(SPEED)
     if each is None or not math.isfinite(seconds):
         return count
-    size = len(context.splits.train) * width
-    return max(0, min(count, math.floor(seconds / (PACK_MARGIN * each * size))))
+    needed = PACK_MARGIN * each * _numbers(context, width)
+    return max(0, min(count, math.floor(seconds / needed)))
 
 
-def _numbers(context: Context, candidate: Candidate) -> int:
-    """Numbers in the features that heads learn from."""
-    return len(context.splits.train) * candidate.width
+def _numbers(context: Context, width: float) -> float:
+    """In features that are so wide, of the samples that heads learn from."""
+    return len(context.splits.train) * width
 
 
 class HeadTrials:
@@ -157,7 +164,7 @@ class HeadTrials:
             self._settle(running[result.run], result, started)
         seconds = (time.monotonic() - started) / max(1, len(trials))
         if not should_stop():
-            context.speeds.put(seconds / _numbers(context, self._candidate), SPEED)
+            context.speeds.put(seconds / _numbers(context, self._candidate.width), SPEED)
         for trial in trials:
             trial.row = replace(trial.row, seconds=seconds)
         store(self._context, [trial.row for trial in trials])
@@ -285,7 +292,7 @@ class HeadTrials:
         context = self._context
         for trial in trials:
             row = trial.row
-            if trial.probabilities is not None and row.state == "finished":
+            if trial.probabilities is not None:
                 small = trial.probabilities.nbytes <= PREDICTIONS
                 if small or self._is_among_best(row):
                     context.files.write_predictions(row.number, trial.probabilities)
@@ -309,17 +316,19 @@ class HeadTrials:
 
 
 def _behind(reports: Sequence[HeadReport], trials: Sequence[_Trial]) -> list[int]:
-    """Half-way through, the worse half of the runs that are still going; never one alone."""
-    live = [report.run for report in reports if report.epoch < report.epochs]
-    if len(live) < 4:
-        return []
-    report = next(report for report in reports if report.run == live[0])
-    curve = trials[live[0]].curve
-    before = curve[-2].epoch if len(curve) > 1 else 0
-    if not before < report.epochs / 2 <= report.epoch:
-        return []
-    ranked = sorted(live, key=lambda run: _order(trials[run].curve[-1].value), reverse=True)
-    return ranked[(len(ranked) + 1) // 2 :]
+    """Runs to stop: those of each kind that are behind where a rung was reached."""
+
+    def reached(report: HeadReport) -> bool:
+        curve = trials[report.run].curve
+        before = curve[-2].epoch if len(curve) > 1 else 0
+        return any(10 * before < part * report.epochs <= 10 * report.epoch for part in HALVED)
+
+    runs = [report.run for report in reports if reached(report)]
+    stop: list[int] = []
+    for those in grouped(runs, lambda run: trials[run].row.configuration.kind):
+        ranked = sorted(those, key=lambda run: _order(trials[run].curve[-1].value), reverse=True)
+        stop += ranked[(len(ranked) + 1) // 2 :] if len(ranked) >= LEAST_HALVED else []
+    return stop
 
 
 def _order(value: float) -> float:

@@ -210,8 +210,8 @@ def _intervals(context: Context, trials: Sequence[int]) -> dict[int, Interval]:
 
     def predictions() -> Iterator[NDArray[np.float32]]:
         for number in trials:
-            stored = context.files.read_predictions(number)
-            if stored is not None and len(stored) == len(targets):
+            stored = context.predictions(number)
+            if stored is not None:
                 known.append(number)
                 yield stored
 

@@ -56,23 +56,28 @@ class Files:
 
     known: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
-    def read_predictions(self, number: int) -> NDArray[np.float32] | None:
-        return self.known.get(number)
-
 
 def context(files: Files) -> Any:
     return SimpleNamespace(
         dataset=SimpleNamespace(targets=LABELS),
         splits=SimpleNamespace(val=np.arange(len(LABELS)), units=np.arange(len(LABELS))),
-        task=SimpleNamespace(metric="accuracy"),
+        task=SimpleNamespace(metric="accuracy", target=SimpleNamespace(outputs=2)),
         request=SimpleNamespace(seed=0),
-        files=files,
+        outcomes=[],
+        predictions=files.known.get,
     )
 
 
 def guess(right: float, generator: np.random.Generator) -> NDArray[np.float32]:
     hits = np.where(generator.random(len(LABELS)) < right, LABELS, 1 - LABELS)
     return (0.8 * np.eye(2)[hits] + 0.1).astype(np.float32)
+
+
+def exactly(right: float) -> NDArray[np.float32]:
+    found = np.eye(2, dtype=np.float32)[LABELS]
+    wrong = round(len(LABELS) * (1 - right))
+    found[:wrong] = found[:wrong, ::-1]
+    return found
 
 
 def lucky(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Files, list[Outcome]]:
@@ -83,10 +88,7 @@ def lucky(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Files, list[Outcome]]:
     values = [float((each.argmax(axis=1) == LABELS).mean()) for each in coins]
     rows = [row(place, "coin", value) for place, value in enumerate(values)]
     rows.append(row(20, "honest", max(values) - 1 / 60))
-    honest = np.eye(2, dtype=np.float32)[LABELS]
-    wrong = round(60 * (1 - (max(values) - 1 / 60)))
-    honest[:wrong] = honest[:wrong, ::-1]
-    files = Files({**dict(enumerate(coins)), 20: honest})
+    files = Files({**dict(enumerate(coins)), 20: exactly(max(values) - 1 / 60)})
     return context(files), files, sorted(rows, key=lambda one: -(one.value or 0))
 
 
@@ -109,11 +111,34 @@ def test_values_count_where_a_prediction_is_not_kept(monkeypatch) -> None:
 
 def test_values_count_where_it_would_take_long(monkeypatch) -> None:
     bench, _, rows = lucky(monkeypatch)
-    monkeypatch.setattr(finalists, "NUMBERS", len(LABELS) * 21 * finalists.RESAMPLES - 1)
+    least = 2 * finalists.LEAST_CHOSEN_FROM * len(LABELS) * finalists.RESAMPLES
+    monkeypatch.setattr(finalists, "NUMBERS", least - 1)
     assert heads_of(contenders(bench, rows)) == ["coin", "honest"]
+    monkeypatch.setattr(finalists, "NUMBERS", least)  # the four best coins are luck enough
+    assert heads_of(contenders(bench, rows)) == ["honest", "coin"]
     bench.task.metric = "roc_auc"  # worked out for each of two classes
-    monkeypatch.setattr(finalists, "NUMBERS", len(LABELS) * 21 * finalists.RESAMPLES)
     assert heads_of(contenders(bench, rows)) == ["coin", "honest"]
+
+
+def test_the_choice_was_also_among_those_that_were_stopped(monkeypatch) -> None:
+    bench, files, rows = lucky(monkeypatch)
+    coins = [one for one in rows if one.configuration.head == "coin"]
+    ended = [one for one in rows if one not in coins[1:]]
+    assert heads_of(contenders(bench, ended)) == ["coin", "honest"]
+    bench.outcomes = [replace(one, state="pruned") for one in coins[1:]]
+    assert heads_of(contenders(bench, ended)) == ["honest", "coin"]
+    for one in coins[1:]:  # older studies have none of them
+        del files.known[one.number]
+    assert heads_of(contenders(bench, ended)) == ["coin", "honest"]
+
+
+def test_what_was_better_when_it_was_stopped_was_not_chosen_for_that(monkeypatch) -> None:
+    bench, files, rows = lucky(monkeypatch)
+    worse = [one for one in rows if one.configuration.head == "coin"][-1]
+    honest = next(one for one in rows if one.configuration.head == "honest")
+    bench.outcomes = [replace(worse, number=21, state="pruned", value=1.0)]
+    files.known[21] = exactly(1.0)
+    assert heads_of(contenders(bench, [honest, worse])) == ["honest", "coin"]
 
 
 def test_a_single_kind_and_none_at_all(monkeypatch) -> None:
@@ -124,12 +149,11 @@ def test_a_single_kind_and_none_at_all(monkeypatch) -> None:
     assert finalists.choose_finalists(bench, []) == []
 
 
-def test_what_has_no_value_comes_last(monkeypatch) -> None:
-    bench, files, rows = lucky(monkeypatch)
+def test_of_what_no_prediction_is_kept_the_value_counts_and_none_is_the_last(monkeypatch) -> None:
+    bench, _, rows = lucky(monkeypatch)
     none = replace(rows[-1], number=99, configuration=row(99, "none", None).configuration)
     found = contenders(bench, [*rows, replace(none, value=None)])
-    assert heads_of(found)[-1] == "none"
-    assert 99 not in files.known
+    assert heads_of(found) == ["coin", "honest", "none"]
 
 
 def test_of_fine_tunes_the_best_of_the_validation_part_is_trained_first() -> None:
