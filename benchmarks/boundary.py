@@ -95,6 +95,7 @@ def subjects(options: argparse.Namespace) -> list[Subject]:
 
 def train(subject: Subject, seed: int, options: argparse.Namespace, directory: Path | None) -> Run:
     """Trains the last stage with a linear head from its probe; keeps activations there."""
+    from automl_transfer.generators import ended
     from automl_transfer.plugins import load_registry
     from automl_transfer.space import Space
     from automl_transfer.training.activation_store import ActivationStore
@@ -152,13 +153,8 @@ def train(subject: Subject, seed: int, options: argparse.Namespace, directory: P
         activations=store,
     )
     ends = []
-    while True:
-        try:
-            next(running)
-            ends.append(time.perf_counter() - started)
-        except StopIteration as stop:
-            predicted = stop.value.probabilities.argmax(axis=1)
-            break
+    result = ended(running, lambda _: ends.append(time.perf_counter() - started))
+    predicted = result.probabilities.argmax(axis=1)
     return Run(
         epoch=statistics.median(np.diff(ends)),
         total=time.perf_counter() - started,

@@ -29,6 +29,7 @@ from torch import nn
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.corrected import of_choices
+from automl_transfer.generators import ended
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.space import Space
@@ -101,11 +102,7 @@ def predicted(
         seed=0,
         device=CPU,
     )
-    while True:
-        try:
-            next(training)
-        except StopIteration as stop:
-            return [one.probabilities for one in stop.value if one.error is None]
+    return [one.probabilities for one in ended(training) if one.error is None]
 
 
 def chosen(
@@ -223,9 +220,9 @@ def main() -> None:
         f"Accuracy, %. {FOLDS} folds; backbones: {', '.join(map(short, options.backbones))}. A "
         f"fifth of the other folds validates. Of each kind of head on each backbone {DRAWN} are "
         "drawn (of ridge heads there is one), and the best on the validation part stands for it. "
-        "**value**: what that one has on the validation part. **worth**: what the best has on "
-        "samples outside of the resamples in which it is chosen anew "
-        "(`automl_transfer/corrected.py`). **fold**: what it has on the fold.",
+        "**value**: what that one has on the validation part. **worth**: that value less what its "
+        "choice gained by luck (`automl_transfer/corrected.py`). **fold**: what it has on the "
+        "fold.",
         _report.table(["head", "value", "worth", "fold"], kinds),
         f"The best {LEAST} kinds come into the final, by value or by worth, with and without "
         "`mlp-stages` among them. Half of the fold decides there and the other half scores; means "

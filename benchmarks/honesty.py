@@ -41,7 +41,7 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,19 @@ from numpy.typing import NDArray
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import chosen, corrected, of_choices
 from automl_transfer.folds import random_folds
+from automl_transfer.grouping import grouped
 from automl_transfer.recommendation import Interval
 from automl_transfer.request import SearchRequest
 from automl_transfer.scoring import interval, score
 from automl_transfer.stages.choose import Rule
 from automl_transfer.stages.confirm import FOLDS, REPEATS
-from automl_transfer.stages.finalists import CHOSEN_FROM, LOOKED_AT, RESAMPLES, shortlist
+from automl_transfer.stages.finalists import (
+    CHOSEN_FROM,
+    LOOKED_AT,
+    RESAMPLES,
+    by_worth,
+    shortlist,
+)
 from automl_transfer.stages.rounds import Round, planned, predicted, withheld
 from automl_transfer.task import choose_metric
 from automl_transfer.withheld import EXPONENTS, Withheld
@@ -279,10 +286,7 @@ def searched(
     values = [data.score(each, validation) for each in predicted]
     losses = [score(each, data.labels[validation], "neg_log_loss") for each in predicted]
     order = sorted(range(len(pool)), key=lambda place: (-values[place], -losses[place]))
-    kinds: dict[Hashable, list[int]] = {}
-    for place in order:
-        kinds.setdefault(pool[place].kind, []).append(place)
-    firsts = list(kinds.values())[: 2 * LOOKED_AT]
+    firsts = grouped(order, lambda place: pool[place].kind)[: 2 * LOOKED_AT]
     worth = of_choices(
         [[predicted[place] for place in places[:CHOSEN_FROM]] for places in firsts],
         data.labels[validation],
@@ -291,8 +295,7 @@ def searched(
         resamples=RESAMPLES,
     )
     worth = worth or [values[places[0]] for places in firsts]
-    by_worth = sorted(range(len(firsts)), key=lambda kind: -worth[kind])
-    ranked, best = [firsts[kind][0] for kind in by_worth], order[0]
+    ranked, best = by_worth([places[0] for places in firsts], worth), order[0]
     different = [best, *(place for place in ranked[:LOOKED_AT] if place != best)]
     level = compare(
         [predicted[place] for place in different], data.labels[validation], data.metric, seed

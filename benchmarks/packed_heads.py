@@ -26,6 +26,7 @@ from torch import nn
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.dataset import DataOptions
+from automl_transfer.generators import ended
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
 from automl_transfer.space import Float, Int, Space
@@ -138,14 +139,11 @@ def packed(runs: list[HeadRun], data: Data) -> np.ndarray:
         device=CPU,
         end_settled=False,
     )
-    while True:
-        try:
-            next(training)
-        except StopIteration as stop:
-            for result in stop.value:
-                if result.error is not None:
-                    raise result.error from None
-            return np.stack([result.probabilities for result in stop.value])
+    results = ended(training)
+    for result in results:
+        if result.error is not None:
+            raise result.error
+    return np.stack([result.probabilities for result in results])
 
 
 def one_by_one(runs: list[HeadRun], data: Data) -> np.ndarray:
