@@ -110,6 +110,19 @@ def value_of(outcome: Ended) -> float:
     return -math.inf if outcome.value is None else outcome.value
 
 
+def beaten(outcomes: Iterable[EndedT], best: Ended) -> list[EndedT]:
+    """Trials that were stopped when they were no better than ``best`` is, best first.
+
+    ``best`` was chosen among them as well as among those that finished. One that was better when
+    it was stopped would only have been chosen if it had gone on, so that its value then says
+    nothing.
+    """
+    stopped = (row for row in outcomes if row.state == "pruned" and row.value is not None)
+    return sorted(
+        (row for row in stopped if value_of(row) <= value_of(best)), key=value_of, reverse=True
+    )
+
+
 def finished(outcomes: Iterable[EndedT]) -> list[EndedT]:
     """Finished trials, best first; ties go to what trains less, and not as long."""
     return sorted(

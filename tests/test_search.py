@@ -375,10 +375,12 @@ def test_a_batch_that_is_broken_off_between_rungs_goes_on_from_its_checkpoints(
     # What was done is not done again, unless its checkpoint is gone.
     assert ((first, 150) in again) == damaged
     assert comparable(toy.study().trials) == comparable(whole.study().trials)
-    assert {row.state for row in toy.study().trials if row.stage == "tune"} >= {
-        "finished",
-        "pruned",
-    }
+    tuned = [row for row in toy.study().trials if row.stage == "tune"]
+    assert {row.state for row in tuned} >= {"finished", "pruned"}
+    for row in tuned:
+        said = toy.study().files.read_predictions(row.number)
+        assert said is not None
+        np.testing.assert_array_equal(said, whole.study().files.read_predictions(row.number))
     assert not (toy.study().directory / "parked").exists()
 
 

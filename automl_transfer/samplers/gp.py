@@ -16,6 +16,10 @@ CARD = SamplerCard(
     summary="Gaussian process; conditional parameters are drawn at random, 0.4 s a proposal",
 )
 
+STOPPED = 8
+"""Of so many trials one ends, the others are stopped: Optuna counts only that one here."""
+LEAST = 4
+
 
 def build(*, seed: int, startup: int) -> BaseSampler:
     """Models the parameters that all trials share; Optuna samples the others independently."""
@@ -24,4 +28,4 @@ def build(*, seed: int, startup: int) -> BaseSampler:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return GPSampler(seed=seed, n_startup_trials=startup)
+        return GPSampler(seed=seed, n_startup_trials=max(LEAST, startup // STOPPED))

@@ -149,7 +149,9 @@ def _decide(
         promoted = promote(alive, _targets(context))
         for trial in alive:
             if trial not in promoted:
-                _prune(trial, f"behind the others after step {rung} of", bracket.ladder[-1])
+                _prune(
+                    context, trial, f"behind the others after step {rung} of {bracket.ladder[-1]}"
+                )
     for trial in _alive(bracket):
         needed = forecast.safe(trial.row.configuration, following, rung)
         if needed > context.watch.left - reserve:
@@ -197,9 +199,11 @@ def _parked(context: Context, number: int) -> Path:
     return context.files.path / PARKED / f"{number:06d}"
 
 
-def _prune(trial: OpenTrial, reason: str, of: int) -> None:
-    text = f"{reason} {of}" if reason.endswith(" of") else f"{reason} at step {of}"
-    trial.row = replace(trial.row, state="pruned", reason=text)
+def _prune(context: Context, trial: OpenTrial, reason: str) -> None:
+    # Before the row: the luck of the one that is chosen is that of a choice among these as well.
+    if trial.probabilities is not None:
+        context.keep_predictions(trial.row.number, trial.probabilities, lambda: False)
+    trial.row = replace(trial.row, state="pruned", reason=reason)
 
 
 def _advance(
@@ -249,7 +253,8 @@ def _advance(
                         step.step_seconds,
                     )
                 if ask and trial.alive and not over and proposals.should_prune(step.number):
-                    _prune(trial, f"the pruner {context.request.pruner!r} stopped it", rung)
+                    pruner = context.request.pruner
+                    _prune(context, trial, f"the pruner {pruner!r} stopped it at step {rung}")
                 if reported is not None:
                     bracket.keep(context)
                     _forget_rungs(_parked(context, step.number), before=rung)
@@ -378,8 +383,7 @@ def _end_early(context: Context, proposals: Proposals, bracket: Bracket) -> Iter
             reason = f"ended at step {trial.row.steps} of {full}: the budget ended"
             trial.row = replace(trial.row, state="finished", reason=reason)
         else:
-            reason = f"the budget ended after step {trial.row.steps} of {full}"
-            trial.row = replace(trial.row, state="pruned", reason=reason)
+            _prune(context, trial, f"the budget ended after step {trial.row.steps} of {full}")
     bracket.keep(context)
     for trial in alive:
         yield from _close(context, proposals, bracket, trial)
@@ -398,9 +402,6 @@ def _close(
             model = result.model
         except (Exception, SystemExit) as error:
             trial.row = failed(trial.row, error)
-    elif trial.row.state == "pruned" and trial.probabilities is not None:
-        # The luck of the one that is chosen is that of a choice among these as well.
-        context.files.write_predictions(trial.row.number, trial.probabilities)
     store(context, [trial.row])
     proposals.tell(trial.row)
     bracket.trials.remove(trial)

@@ -47,6 +47,9 @@ T = TypeVar("T")
 ROW_STORES = 3
 """Preprocessings whose rows the cache holds on to at once."""
 
+PREDICTIONS = 1 << 20
+"""Bytes of a trial's predictions up to which they are kept, whatever became of it."""
+
 CACHE_VARIABLE = "AUTOML_TRANSFER_CACHE_DIR"
 
 
@@ -324,6 +327,13 @@ class Context(Bench):
         whole."""
         found = self.files.read_predictions(number)
         return found if found is not None and len(found) == len(self.splits.val) else None
+
+    def keep_predictions(
+        self, number: int, predicted: NDArray[np.float32], among_best: Callable[[], bool]
+    ) -> None:
+        """Keeps what a trial predicted for the validation part: if small, or among the best."""
+        if predicted.nbytes <= PREDICTIONS or among_best():
+            self.files.write_predictions(number, predicted)
 
     @property
     def answered(self) -> bool:

@@ -11,10 +11,13 @@ from automl_transfer.comparison import compare
 from automl_transfer.corrected import corrected
 from automl_transfer.errors import NothingUsableError
 from automl_transfer.metrics import is_share
-from automl_transfer.outcome import Outcome, finished
+from automl_transfer.outcome import Outcome, beaten, finished
 from automl_transfer.recommendation import Interval
 from automl_transfer.stages.confirm import Confirmed
 from automl_transfer.stages.context import Context
+
+AMONG = 500
+"""Trials, the best ones, among which the choice is made again; worse ones hardly ever win it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,8 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
     positions = context.splits.val
     targets = context.dataset.targets[positions]
     numbers, stored = [], []
-    for row in finished(context.outcomes):
+    ended = finished(context.outcomes)
+    for row in [*ended, *beaten(context.outcomes, ended[0])][:AMONG]:
         predicted = context.predictions(row.number)
         if predicted is not None:
             numbers.append(row.number)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from automl_transfer.comparison import compare
 from automl_transfer.corrected import of_choices
 from automl_transfer.grouping import grouped
 from automl_transfer.metrics import by_column
-from automl_transfer.outcome import Outcome, finished, value_of
+from automl_transfer.outcome import Outcome, beaten, finished, value_of
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.costs import ruled_out
 
@@ -32,6 +28,8 @@ RESAMPLES = 200
 NUMBERS = 400_000_000
 """Predictions in all resamples, at the most; it takes some seconds of a core then. Of many samples
 fewer trials of a kind are looked at: luck moves little there."""
+BYTES = 1 << 29
+"""Of predictions that are read for it."""
 LEAST_CHOSEN_FROM = 4
 """Of fewer, it is not made again."""
 
@@ -66,7 +64,7 @@ def contenders(context: Context, best: Sequence[Outcome]) -> list[Outcome]:
     """
     found = [
         rows
-        for rows in grouped(best, _kind)[: 2 * LOOKED_AT]
+        for rows in grouped(best, lambda row: row.configuration.kind)[: 2 * LOOKED_AT]
         if ruled_out(context, rows[0], f"trial {rows[0].number} ({rows[0].configuration.title})")
         is None
     ]
@@ -120,38 +118,35 @@ def leader(rows: Sequence[Outcome]) -> Outcome:
     return finished(rows)[0]
 
 
-def _kind(row: Outcome) -> Hashable:
-    return row.configuration.kind
-
-
 def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
     """Of each kind, from its finished trials, best first: what its best is worth on other samples.
 
-    It was chosen among those as well that were stopped half-way: these count as they were then.
-    The plain values where predictions of finished trials are not kept, or where it would take
-    long.
+    It was chosen among those as well that were stopped early: these count as they were then. The
+    plain values where predictions of finished trials are not kept, or where it would take long.
     """
     values = [value_of(rows[0]) for rows in kinds]
     if len(kinds) < 2:
         return values
-    targets = context.dataset.targets[context.splits.val]
-    most = _most(context, len(kinds))
+    among = [
+        [*rows, *beaten((row for row in context.outcomes if _alike(row, rows[0])), rows[0])]
+        for rows in kinds
+    ]
+    most = _most(context, [len(rows) for rows in among])
     if most < LEAST_CHOSEN_FROM:
         return values
-    stopped = {
-        _kind(rows[0]): rows
-        for rows in grouped((row for row in context.outcomes if row.state == "pruned"), _kind)
-    }
     pools = []
-    for rows in kinds:
-        stored = [context.predictions(row.number) for row in rows[:most]]
-        pool = [one for one in stored if one is not None]
-        if len(pool) < len(stored):
-            return values
-        pools.append([*pool, *_beaten(context, rows[0], stopped, most - len(pool))])
+    for rows in among:
+        pool = []
+        for row in rows[:most]:
+            said = context.predictions(row.number)
+            if said is not None:
+                pool.append(said)
+            elif row.state == "finished":
+                return values
+        pools.append(pool)
     found = of_choices(
         pools,
-        targets,
+        context.dataset.targets[context.splits.val],
         context.task.metric,
         seed=context.request.seed,
         groups=context.splits.units[context.splits.val],
@@ -160,21 +155,23 @@ def _worth(context: Context, kinds: Sequence[Sequence[Outcome]]) -> list[float]:
     return values if found is None else found
 
 
-def _most(context: Context, kinds: int) -> int:
-    """Trials of each of so many kinds whose choice can be made again."""
+def _alike(row: Outcome, other: Outcome) -> bool:
+    return row.configuration.kind == other.configuration.kind
+
+
+def _most(context: Context, sizes: Sequence[int]) -> int:
+    """Trials of each of these pools whose choice can be made again."""
     targets = context.dataset.targets[context.splits.val]
-    columns = context.task.target.outputs if by_column(context.task.metric, targets) else 1
-    return min(CHOSEN_FROM, NUMBERS // (len(targets) * columns * RESAMPLES * kinds))
-
-
-def _beaten(
-    context: Context, best: Outcome, stopped: Mapping[Hashable, Sequence[Outcome]], most: int
-) -> list[NDArray[np.float32]]:
-    """What trials of the kind predicted when they were stopped, the best of them first; without
-    those that were better then than the best is at the end: they were not chosen for that."""
-    rows = [row for row in stopped.get(_kind(best), ()) if value_of(row) <= value_of(best)]
-    found = (context.predictions(row.number) for row in sorted(rows, key=value_of, reverse=True))
-    return list(itertools.islice((one for one in found if one is not None), most))
+    outputs = context.task.target.outputs
+    columns = outputs if by_column(context.task.metric, targets) else 1
+    samples = max(1, len(targets))
+    room = min(NUMBERS // (samples * columns * RESAMPLES), BYTES // (4 * samples * outputs))
+    fitting = (
+        most
+        for most in range(CHOSEN_FROM, 0, -1)
+        if sum(min(size, most) for size in sizes) <= room
+    )
+    return next(fitting, 0)
 
 
 def _tied(context: Context, rows: Sequence[Outcome]) -> set[int]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LR, WEIGHT_DECAY = 1e-2, 1e-4
 """Of a head that has no such parameters."""
 
+HEAD_EPOCHS = 30
+"""Of a head on frozen features."""
+
 
 def head_builder(context: Bench, configuration: Configuration) -> Callable[[int], nn.Module]:
     """What makes a configuration's head, untrained, from the width of its features."""
@@ -73,6 +76,7 @@ def train_together(
         targets=data.targets,
         evaluate_features=data.evaluate,
         link=context.link,
+        epochs=HEAD_EPOCHS,
         seed=seed,
         device=context.device,
         should_stop=should_stop,

@@ -125,7 +125,9 @@ def heads(context: Context, reserve: float, leftover: bool = False) -> Iterator[
                 views = [candidate.read_by(head) or candidate for head in iterative]
                 # They take turns in a pack.
                 width = fmean(view.width for view in views or [candidate])
-                fitting = fitting_heads(context, width, count, context.watch.left - end)
+                kinds = len(frozen) * max(1, len(iterative))
+                left = context.watch.left - end
+                fitting = fitting_heads(context, width, count, left, kinds)
                 count = fitting if _answers(context) else max(1, fitting)
             asked = _ask(context, proposals, candidate, defaults, iterative, count)
             for view, part in context.by_view(candidate, asked, lambda pair: pair[1]):

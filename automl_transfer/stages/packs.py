@@ -22,6 +22,7 @@ from automl_transfer.scoring import score, scores
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context
 from automl_transfer.stages.head_building import (
+    HEAD_EPOCHS,
     class_weights,
     head_builder,
     head_run,
@@ -36,10 +37,8 @@ if TYPE_CHECKING:
     from automl_transfer.training.packed import HeadReport, HeadResult
 
 NAME = "heads"
-PREDICTIONS = 1 << 20
-"""Bytes of a trial's predictions up to which those of all trials of a pack are kept."""
-SPEED = "head in a pack"
-"""Measured: seconds of one head for each number in the features it learns from."""
+SPEED = "epoch of a head in a pack"
+"""Measured: seconds of an epoch of one head for each number in the features it learns from."""
 PACK_MARGIN = 1.3
 """A pack is begun with so many heads that this many times its predicted time is left."""
 HALVED = (1, 3, 6)
@@ -61,7 +60,9 @@ class _Trial:
     curve: list[CurvePoint] = field(default_factory=list)
 
 
-def fitting_heads(context: Context, width: float, count: int, seconds: float) -> int:
+def fitting_heads(
+    context: Context, width: float, count: int, seconds: float, kinds: int = 1
+) -> int:
     """Of so many heads on a backbone, how many a pack may have to end within ``seconds``.
 
     Args:
@@ -69,12 +70,33 @@ def fitting_heads(context: Context, width: float, count: int, seconds: float) ->
         width: Numbers that a head reads of a sample, on average.
         count: Heads that are wanted.
         seconds: That there are.
+        kinds: Of how many kinds they are, as many of each.
     """
     each = context.speeds.get(SPEED)
     if each is None or not math.isfinite(seconds):
         return count
-    needed = PACK_MARGIN * each * _numbers(context, width)
-    return max(0, min(count, math.floor(seconds / needed)))
+    epoch = PACK_MARGIN * each * _numbers(context, width)
+    fitting = (
+        heads
+        for heads in range(count, 0, -1)
+        if epoch * kinds * epochs_together(math.ceil(heads / kinds)) <= seconds
+    )
+    return next(fitting, 0)
+
+
+def epochs_together(heads: int) -> float:
+    """Epochs of so many heads of a kind in a pack, all together: the worse half stops at times."""
+    total, before = 0.0, 0
+    for part in HALVED:
+        total += heads * (part - before) / 10
+        before = part
+        heads = _half(heads)
+    return HEAD_EPOCHS * (total + heads * (10 - before) / 10)
+
+
+def _half(heads: int) -> int:
+    """How many of a kind go on."""
+    return (heads + 1) // 2 if heads >= LEAST_HALVED else heads
 
 
 def _numbers(context: Context, width: float) -> float:
@@ -141,6 +163,7 @@ class HeadTrials:
                 trial.row = failed(trial.row, error)
                 continue
             running.append(trial)
+        begun_runs = time.monotonic()
         steps = train_together(
             context, runs, self._data, seed=context.request.seed, should_stop=should_stop
         )
@@ -162,10 +185,14 @@ class HeadTrials:
             )
         for result in results:
             self._settle(running[result.run], result, started)
-        seconds = (time.monotonic() - started) / max(1, len(trials))
-        if not should_stop():
-            context.speeds.put(seconds / _numbers(context, self._candidate.width), SPEED)
+        ended, epochs = time.monotonic(), sum(result.epochs for result in results)
+        if epochs and not should_stop():
+            numbers = epochs * _numbers(context, self._candidate.width)
+            context.speeds.put((ended - begun_runs) / numbers, SPEED)
+        own = {running[result.run].row.number: result.seconds for result in results}
+        beside = (ended - started - sum(own.values())) / max(1, len(trials))
         for trial in trials:
+            seconds = own.get(trial.row.number, 0.0) + max(0.0, beside)
             trial.row = replace(trial.row, seconds=seconds)
         store(self._context, [trial.row for trial in trials])
         for trial in trials:
@@ -248,7 +275,7 @@ class HeadTrials:
             trial.row = failed(trial.row, error)
             return
         if result.stopped:
-            reason = f"behind the others of its pack after epoch {result.epochs}"
+            reason = f"behind the others of its kind after epoch {result.epochs}"
             trial.row = replace(trial.row, state="pruned", reason=reason)
             trial.head = None
 
@@ -293,9 +320,9 @@ class HeadTrials:
         for trial in trials:
             row = trial.row
             if trial.probabilities is not None:
-                small = trial.probabilities.nbytes <= PREDICTIONS
-                if small or self._is_among_best(row):
-                    context.files.write_predictions(row.number, trial.probabilities)
+                context.keep_predictions(
+                    row.number, trial.probabilities, partial(self._is_among_best, row)
+                )
             if row.curve:
                 yield TrialReported(number=row.number, point=row.curve[-1], epochs=row.epochs)
             yield TrialEnded(outcome=row)
@@ -327,7 +354,7 @@ def _behind(reports: Sequence[HeadReport], trials: Sequence[_Trial]) -> list[int
     stop: list[int] = []
     for those in grouped(runs, lambda run: trials[run].row.configuration.kind):
         ranked = sorted(those, key=lambda run: _order(trials[run].curve[-1].value), reverse=True)
-        stop += ranked[(len(ranked) + 1) // 2 :] if len(ranked) >= LEAST_HALVED else []
+        stop += ranked[_half(len(ranked)) :]
     return stop
 
 

@@ -19,6 +19,7 @@ from automl_transfer.stages.closing import closing_seconds
 from automl_transfer.stages.confirm import FOLDS, MARGIN, REPEATS, SHARE, SHARE_ALONE
 from automl_transfer.stages.context import Context
 from automl_transfer.stages.finalists import LEAST, usable
+from automl_transfer.stages.head_building import HEAD_EPOCHS
 from automl_transfer.stages.learning import learning_seconds
 from automl_transfer.stages.packs import SPEED
 from automl_transfer.stages.plain_training import dear_seconds
@@ -194,7 +195,8 @@ def _fold(context: Context, heads: list[Outcome]) -> float:
     each = context.speeds.get(SPEED)
     if each is not None:
         widest = max(context.candidate_of(row.configuration).width for row in heads)
-        seconds = max(seconds, OF_A_PACK * each * widest * len(context.splits.development))
+        numbers = widest * len(context.splits.development)
+        seconds = max(seconds, OF_A_PACK * HEAD_EPOCHS * each * numbers)
     return FOLD * crowding() + seconds
 
 

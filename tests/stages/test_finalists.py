@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,21 +50,18 @@ def row(number: int, head: str, value: float | None, strategy: str = "frozen") -
     )
 
 
-@dataclass
-class Files:
-    """The predictions that are kept."""
-
-    known: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+Kept = dict[int, NDArray[np.float32]]
+"""Predictions, by the number of the trial."""
 
 
-def context(files: Files) -> Any:
+def context(kept: Kept) -> Any:
     return SimpleNamespace(
         dataset=SimpleNamespace(targets=LABELS),
         splits=SimpleNamespace(val=np.arange(len(LABELS)), units=np.arange(len(LABELS))),
         task=SimpleNamespace(metric="accuracy", target=SimpleNamespace(outputs=2)),
         request=SimpleNamespace(seed=0),
         outcomes=[],
-        predictions=files.known.get,
+        predictions=kept.get,
     )
 
 
@@ -80,7 +77,7 @@ def exactly(right: float) -> NDArray[np.float32]:
     return found
 
 
-def lucky(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Files, list[Outcome]]:
+def lucky(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Kept, list[Outcome]]:
     """Twenty coins, of which one is lucky, and one head that is hardly less often right."""
     monkeypatch.setattr(finalists, "ruled_out", lambda *_: None)
     generator = np.random.default_rng(0)
@@ -88,8 +85,8 @@ def lucky(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Files, list[Outcome]]:
     values = [float((each.argmax(axis=1) == LABELS).mean()) for each in coins]
     rows = [row(place, "coin", value) for place, value in enumerate(values)]
     rows.append(row(20, "honest", max(values) - 1 / 60))
-    files = Files({**dict(enumerate(coins)), 20: exactly(max(values) - 1 / 60)})
-    return context(files), files, sorted(rows, key=lambda one: -(one.value or 0))
+    kept = {**dict(enumerate(coins)), 20: exactly(max(values) - 1 / 60)}
+    return context(kept), kept, sorted(rows, key=lambda one: -(one.value or 0))
 
 
 def heads_of(rows: Sequence[Outcome]) -> list[str]:
@@ -104,40 +101,41 @@ def test_one_that_is_right_is_worth_more_than_the_luckiest_of_many(monkeypatch) 
 
 
 def test_values_count_where_a_prediction_is_not_kept(monkeypatch) -> None:
-    bench, files, rows = lucky(monkeypatch)
-    del files.known[rows[5].number]
+    bench, kept, rows = lucky(monkeypatch)
+    del kept[rows[5].number]
     assert heads_of(contenders(bench, rows)) == ["coin", "honest"]
 
 
 def test_values_count_where_it_would_take_long(monkeypatch) -> None:
     bench, _, rows = lucky(monkeypatch)
-    least = 2 * finalists.LEAST_CHOSEN_FROM * len(LABELS) * finalists.RESAMPLES
+    # The four best coins, which are luck enough, and the honest one.
+    least = (finalists.LEAST_CHOSEN_FROM + 1) * len(LABELS) * finalists.RESAMPLES
     monkeypatch.setattr(finalists, "NUMBERS", least - 1)
     assert heads_of(contenders(bench, rows)) == ["coin", "honest"]
-    monkeypatch.setattr(finalists, "NUMBERS", least)  # the four best coins are luck enough
+    monkeypatch.setattr(finalists, "NUMBERS", least)
     assert heads_of(contenders(bench, rows)) == ["honest", "coin"]
     bench.task.metric = "roc_auc"  # worked out for each of two classes
     assert heads_of(contenders(bench, rows)) == ["coin", "honest"]
 
 
 def test_the_choice_was_also_among_those_that_were_stopped(monkeypatch) -> None:
-    bench, files, rows = lucky(monkeypatch)
+    bench, kept, rows = lucky(monkeypatch)
     coins = [one for one in rows if one.configuration.head == "coin"]
     ended = [one for one in rows if one not in coins[1:]]
     assert heads_of(contenders(bench, ended)) == ["coin", "honest"]
     bench.outcomes = [replace(one, state="pruned") for one in coins[1:]]
     assert heads_of(contenders(bench, ended)) == ["honest", "coin"]
     for one in coins[1:]:  # older studies have none of them
-        del files.known[one.number]
+        del kept[one.number]
     assert heads_of(contenders(bench, ended)) == ["coin", "honest"]
 
 
 def test_what_was_better_when_it_was_stopped_was_not_chosen_for_that(monkeypatch) -> None:
-    bench, files, rows = lucky(monkeypatch)
+    bench, kept, rows = lucky(monkeypatch)
     worse = [one for one in rows if one.configuration.head == "coin"][-1]
     honest = next(one for one in rows if one.configuration.head == "honest")
     bench.outcomes = [replace(worse, number=21, state="pruned", value=1.0)]
-    files.known[21] = exactly(1.0)
+    kept[21] = exactly(1.0)
     assert heads_of(contenders(bench, [honest, worse])) == ["honest", "coin"]
 
 
