@@ -45,7 +45,7 @@ EPOCHS = 30
 HEADS = ("linear", "cosine", "mlp", "mlp-stages")
 TIMES = {"32 to 256": 2.0, "16 to 128": 1.0, "8 to 64": 0.5}
 """By how many hidden units there may be: times those that are drawn from the space of the card."""
-COUNTS = (4, 8, 16, 24)
+COUNTS = (16, 24)
 RULES: Mapping[str, Mapping[int, float]] = {
     "to the end": {},
     "half after 15": {15: 1 / 2},
