@@ -99,7 +99,8 @@ def _of_validation(context: Context, winner: Outcome) -> Corrected:
     targets = context.dataset.targets[positions]
     numbers, stored = [], []
     ended = finished(context.outcomes)
-    for row in [*ended, *beaten(context.outcomes, ended[0])][:AMONG]:
+    others = [row for row in ended if row.number != winner.number]
+    for row in [winner, *others, *beaten(context.outcomes, ended[0])][:AMONG]:
         predicted = context.predictions(row.number)
         if predicted is not None:
             numbers.append(row.number)

@@ -79,7 +79,7 @@ def fitting_heads(
     fitting = (
         heads
         for heads in range(count, 0, -1)
-        if epoch * kinds * epochs_together(math.ceil(heads / kinds)) <= seconds
+        if epoch * min(kinds, heads) * epochs_together(math.ceil(heads / kinds)) <= seconds
     )
     return next(fitting, 0)
 
