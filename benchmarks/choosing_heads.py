@@ -11,38 +11,32 @@ are drawn.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import _heads
 import _report
 import numpy as np
-import torch
-from _paired import interval, resample
+from _heads import CPU, DRAWN, FOLDS, Parts, drawn_runs, folds, percent
+from _paired import gained
 from numpy.typing import NDArray
-from packed_heads import draw
-from sklearn.model_selection import StratifiedKFold, train_test_split
-from stage_outputs import FOLDS, Extracted, Hits, extracted, short
-from torch import nn
+from stage_outputs import Extracted, Hits, extracted, short
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.corrected import of_choices
 from automl_transfer.generators import ended
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
-from automl_transfer.space import Space
 from automl_transfer.stages.finalists import CHOSEN_FROM, LEAST, RESAMPLES
 from automl_transfer.target import Target
 from automl_transfer.training.device import prepare_process
 from automl_transfer.training.frozen import FrozenFeatures
 from automl_transfer.training.link import link_of
-from automl_transfer.training.packed import HeadRun, train_heads
+from automl_transfer.training.packed import train_heads
 from automl_transfer.training.ridge import ridge_path
 
-CPU = torch.device("cpu")
-DRAWN = 24
 HALVES = 10
 HEADS = ("ridge", "ridge-stages", "linear", "cosine", "mlp", "mlp-stages")
 POOLS = {"without": HEADS[:5], "with": HEADS}
@@ -79,20 +73,7 @@ def predicted(
     """Probabilities of ``data.evaluate``, shape (m, c), by each head that is tried."""
     if card.closed_form:
         return [ridge_path(data.train, data.targets, classes).predicted(data.evaluate)]
-    width, generator, runs = data.train.shape[1], np.random.default_rng(0), []
-    for place in range(DRAWN):
-        params = Space(card.space).defaults()
-        if place:
-            params = params | draw(card, generator)
-
-        def build(params: dict = params, seed: int = place) -> nn.Module:
-            torch.manual_seed(seed)
-            head: nn.Module = registry.load(card)(width=width, classes=classes, params=params)
-            return head
-
-        named = ("lr", "weight_decay", "label_smoothing")
-        rates = {name: params[name] for name in named if name in params}
-        runs.append(HeadRun(build=build, **rates))
+    runs, _ = drawn_runs(registry, card, data.train.shape[1], classes)
     training = train_heads(
         runs=runs,
         features=data.train,
@@ -105,17 +86,15 @@ def predicted(
     return [one.probabilities for one in ended(training) if one.error is None]
 
 
-def chosen(
-    registry: Registry, data: Extracted, parts: tuple[NDArray[np.int64], ...], home: Path
-) -> dict[str, Chosen]:
+def chosen(registry: Registry, data: Extracted, parts: Parts, home: Path) -> dict[str, Chosen]:
     """The best of each kind of head on one backbone, in one fold of three parts."""
-    train, val, test = parts
+    train, val, evaluated = parts.train, parts.val, parts.evaluated
     width, labels = data.widths[0], data.labels
     views = {
         "features": (data.features[:, :width].copy(), ()),
         "stages": (data.features, data.widths),
     }
-    evaluated, made = np.concatenate([val, test]), {}
+    made = {}
     for head in HEADS:
         card = registry.heads[head].card
         features, widths = views[card.reads]
@@ -160,19 +139,15 @@ def cell(directory: Path, backbones: list[str]) -> Cell:
         known = [data for data in read if data is not None]
         labels = known[0].labels
         found = Cell(directory.name, {column: np.zeros(len(labels)) for column in COLUMNS})
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels)
-        for fold, (others, test) in enumerate(folds):
-            found.folds.append(test)
-            train, val = train_test_split(
-                others, test_size=1 / FOLDS, stratify=labels[others], random_state=0
-            )
-            each = [chosen(registry, data, (train, val, test), home) for data in known]
+        for fold, parts in enumerate(folds(labels)):
+            found.folds.append(parts.test)
+            each = [chosen(registry, data, parts, home) for data in known]
             for best in each:
                 for head, one in best.items():
                     found.kinds.setdefault(head, []).append(one)
             for (name, heads), rule in itertools.product(POOLS.items(), RULES):
                 contenders = [best[head] for best in each for head in heads]
-                found.hits[f"by {rule}, {name}"][test] = final(contenders, rule, fold)
+                found.hits[f"by {rule}, {name}"][parts.test] = final(contenders, rule, fold)
     values = {key: f"{100 * value.mean():.1f}" for key, value in found.hits.items()}
     print(found.data, values, flush=True)
     return found
@@ -185,21 +160,11 @@ def gain(cells: list[Cell], of: str, over: str) -> str:
         np.array([(one.hits[of] - one.hits[over])[fold].mean() for fold in one.folds])
         for one in cells
     ]
-    low, high = interval(lambda generator: resample(differences, generator, seeds_too=False))
-    mean = np.mean([values.mean() for values in differences])
-    return f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+    return gained(differences)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--backbones", nargs="+", default=["bundled/efficientnet_lite0"])
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = _heads.options(__doc__)
     prepare_process(CPU)
     cells = [cell(directory, options.backbones) for directory in options.data]
     kinds = []
@@ -229,7 +194,7 @@ def main() -> None:
         f"of {HALVES} halves.",
         _report.table(["data", *COLUMNS], rows),
         "On the same samples, with a 95 % interval over folds. A search differs in that it stops "
-        "half of the heads early, draws by what has been good so far, and takes up to two more "
+        "most heads early, draws by what has been good so far, and takes up to two more "
         "kinds into the final: the best by value, and cheap ones that are level with it.",
         _report.table(
             ["what over what", "mean gain, points"],

@@ -11,37 +11,30 @@ fold.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import _heads
 import _report
 import numpy as np
-import torch
-from _paired import interval, resample
-from choosing_heads import percent
+from _heads import CPU, DRAWN, FOLDS, drawn_runs, folds, percent
+from _paired import gained
 from numpy.typing import NDArray
-from packed_heads import draw
-from sklearn.model_selection import StratifiedKFold, train_test_split
-from stage_outputs import FOLDS, Extracted, extracted, short
-from torch import nn
+from stage_outputs import extracted, short
 
 from automl_transfer.cards import HeadCard
 from automl_transfer.plugins import load_registry
 from automl_transfer.registry import Registry
-from automl_transfer.space import Space
+from automl_transfer.stages.head_building import HEAD_EPOCHS
 from automl_transfer.target import Target
 from automl_transfer.training.device import prepare_process
 from automl_transfer.training.frozen import FrozenFeatures
 from automl_transfer.training.link import link_of
-from automl_transfer.training.packed import HeadRun, train_heads
+from automl_transfer.training.packed import train_heads
 
-CPU = torch.device("cpu")
-DRAWN = 24
-EPOCHS = 30
 HEADS = ("linear", "cosine", "mlp", "mlp-stages")
 TIMES = {"32 to 256": 2.0, "16 to 128": 1.0, "8 to 64": 0.5}
 """By how many hidden units there may be: times those that are drawn from the space of the card."""
@@ -125,23 +118,13 @@ def pool(
         times: See :data:`TIMES`.
     """
     width, classes = data.train.shape[1], int(data.targets.max()) + 1
-    generator, runs, sizes = np.random.default_rng(0), [], []
-    for place in range(DRAWN):
-        params = Space(card.space).defaults()
-        if place:
-            params = params | draw(card, generator)
+
+    def widened(params: dict[str, float | int]) -> None:
         if "hidden" in params:
             params["hidden"] = round(times * params["hidden"])
-        sizes.append(params.get("hidden", classes) * width)
 
-        def build(params: dict = params, seed: int = place) -> nn.Module:
-            torch.manual_seed(seed)
-            head: nn.Module = registry.load(card)(width=width, classes=classes, params=params)
-            return head
-
-        named = ("lr", "weight_decay", "label_smoothing")
-        rates = {name: params[name] for name in named if name in params}
-        runs.append(HeadRun(build=build, **rates))
+    runs, points = drawn_runs(registry, card, width, classes, widened)
+    sizes = [params.get("hidden", classes) * width for params in points]
     curves, epochs, last = [], [], np.zeros(0)
     for reports in train_heads(
         runs=runs,
@@ -149,7 +132,7 @@ def pool(
         targets=data.targets,
         evaluate_features=data.evaluate,
         link=link_of(Target(names=tuple(map(str, range(classes))))),
-        epochs=EPOCHS,
+        epochs=HEAD_EPOCHS,
         seed=0,
         device=CPU,
         end_settled=False,
@@ -172,18 +155,14 @@ def cell(directory: Path, name: str) -> Cell | None:
     registry = load_registry()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        read: Extracted | None = extracted(directory, name, home)
+        read = extracted(directory, name, home)
         if read is None:
             return None
         labels, found = read.labels, Cell(directory.name, short(name))
         own = read.features[:, : read.widths[0]].copy()
         views = {"features": (own, ()), "stages": (read.features, read.widths)}
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(own, labels)
-        for others, test in folds:
-            train, val = train_test_split(
-                others, test_size=1 / FOLDS, stratify=labels[others], random_state=0
-            )
-            evaluated = np.concatenate([val, test])
+        for parts in folds(labels):
+            train, evaluated = parts.train, parts.evaluated
             for head in HEADS:
                 card = registry.heads[head].card
                 features, widths = views[card.reads]
@@ -193,7 +172,7 @@ def cell(directory: Path, name: str) -> Cell | None:
                 hidden = any(param.name == "hidden" for param in card.space)
                 for width, times in TIMES.items():
                     if hidden or width == NOW[1]:
-                        made = pool(registry, card, data, len(val), labels[evaluated], times)
+                        made = pool(registry, card, data, len(parts.val), labels[evaluated], times)
                         found.pools.setdefault((head, width), []).append(made)
     print(found.data, found.backbone, flush=True)
     return found
@@ -231,17 +210,11 @@ def gain(cells: list[Cell], heads: Sequence[str]) -> str:
         )
         for one in cells
     ]
-    low, high = interval(lambda generator: resample(differences, generator, seeds_too=False))
-    mean = np.mean([values.mean() for values in differences])
-    return f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return gained(differences)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--backbones", nargs="+", default=["bundled/efficientnet_lite0"])
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = _heads.options(__doc__)
     prepare_process(CPU)
     found = [cell(directory, name) for directory in options.data for name in options.backbones]
     cells = [one for one in found if one is not None]
@@ -252,8 +225,8 @@ def main() -> None:
         f"Accuracy on the fold, %, of the best on the validation part; {FOLDS} folds of "
         f"{', '.join(dict.fromkeys(one.data for one in cells))}; backbones: "
         f"{', '.join(map(short, options.backbones))}. {TRIED} heads of a kind are begun where it "
-        f"is not said, of {EPOCHS} epochs. **cost**: numbers of a head times the epochs that it "
-        f"is trained for, of all that are begun, over that of *{BEFORE[0]}* with {BEFORE[1]} "
+        f"is not said, of {HEAD_EPOCHS} epochs. **cost**: numbers of a head times the epochs that "
+        f"it is trained for, of all that are begun, over that of *{BEFORE[0]}* with {BEFORE[1]} "
         "hidden units.",
         _report.table(
             ["those that go on, of each kind", *header],

@@ -10,7 +10,6 @@ passes in turns.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _heads
 import _report
 import numpy as np
 import torch
-from _paired import interval, resample
+from _heads import CPU, FOLDS
+from _paired import gained
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
@@ -37,10 +38,8 @@ from automl_transfer.training.stage_outputs import TRIED, WithStageOutputs, stag
 from automl_transfer.training.stages import stages_of
 from automl_transfer.weights import locate, shared_probe
 
-FOLDS = 5
 TURNS = 15
 BATCH = 16
-CPU = torch.device("cpu")
 
 Hits = Mapping[str, NDArray[np.float64]]
 """Whether each sample was right, by column of a table, shape (n,)."""
@@ -165,10 +164,7 @@ def cell(directory: Path, name: str) -> Cell | None:
 
 def gain(hits: Sequence[Hits], of: str = "a scale each", over: str = "features") -> str:
     """Mean of the cells' gains in points, and its 95 % interval over samples drawn again."""
-    differences = [one[of] - one[over] for one in hits]
-    low, high = interval(lambda generator: resample(differences, generator, seeds_too=False))
-    mean = np.mean([values.mean() for values in differences])
-    return f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return gained([one[of] - one[over] for one in hits])
 
 
 def table(cells: Sequence[Cell]) -> str:
@@ -182,11 +178,7 @@ def table(cells: Sequence[Cell]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--backbones", nargs="+", default=["bundled/efficientnet_lite0"])
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = _heads.options(__doc__)
     prepare_process(CPU)
     found = [cell(directory, name) for name in options.backbones for directory in options.data]
     cells = [one for one in found if one is not None]

@@ -202,7 +202,7 @@ def _parked(context: Context, number: int) -> Path:
 def _prune(context: Context, trial: OpenTrial, reason: str) -> None:
     # Before the row: the luck of the one that is chosen is that of a choice among these as well.
     if trial.probabilities is not None:
-        context.keep_predictions(trial.row.number, trial.probabilities, lambda: False)
+        context.keep_predictions(trial.row.number, trial.probabilities)
     trial.row = replace(trial.row, state="pruned", reason=reason)
 
 

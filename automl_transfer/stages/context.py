@@ -329,7 +329,10 @@ class Context(Bench):
         return found if found is not None and len(found) == len(self.splits.val) else None
 
     def keep_predictions(
-        self, number: int, predicted: NDArray[np.float32], among_best: Callable[[], bool]
+        self,
+        number: int,
+        predicted: NDArray[np.float32],
+        among_best: Callable[[], bool] = lambda: False,
     ) -> None:
         """Keeps what a trial predicted for the validation part: if small, or among the best."""
         if predicted.nbytes <= PREDICTIONS or among_best():

@@ -96,7 +96,6 @@ def _added(context: Context, gain: float | None, confirmed: Confirmed, share: fl
 
 def _of_validation(context: Context, winner: Outcome) -> Corrected:
     positions = context.splits.val
-    targets = context.dataset.targets[positions]
     numbers, stored = [], []
     ended = finished(context.outcomes)
     others = [row for row in ended if row.number != winner.number]

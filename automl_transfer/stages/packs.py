@@ -16,13 +16,12 @@ from automl_transfer.configuration import Configuration
 from automl_transfer.contracts import Backbone
 from automl_transfer.errors import DivergedError, PluginError, TrialError
 from automl_transfer.events import Event, Progress, TrialEnded, TrialReported, TrialStarted
-from automl_transfer.grouping import grouped
 from automl_transfer.outcome import CurvePoint, FreezeProof, Outcome
 from automl_transfer.scoring import score, scores
 from automl_transfer.stages.checkpoint import keep_best
 from automl_transfer.stages.context import Candidate, Context
+from automl_transfer.stages.halving import behind, epochs_together
 from automl_transfer.stages.head_building import (
-    HEAD_EPOCHS,
     class_weights,
     head_builder,
     head_run,
@@ -41,12 +40,6 @@ SPEED = "epoch of a head in a pack"
 """Measured: seconds of an epoch of one head for each number in the features it learns from."""
 PACK_MARGIN = 1.3
 """A pack is begun with so many heads that this many times its predicted time is left."""
-HALVED = (1, 3, 6)
-"""Tenths of the epochs after which the worse half of each kind of head is stopped: as good heads
-are left as with half of them stopped half-way, at less than half of the cost
-(benchmarks/halving_heads.md)."""
-LEAST_HALVED = 4
-"""Fewer of a kind are all trained to the end."""
 BEST = 8
 """A trial's predictions are kept in any case while it is among so many best of the search."""
 
@@ -60,9 +53,7 @@ class _Trial:
     curve: list[CurvePoint] = field(default_factory=list)
 
 
-def fitting_heads(
-    context: Context, width: float, count: int, seconds: float, kinds: int = 1
-) -> int:
+def fitting_heads(context: Context, width: float, count: int, seconds: float, kinds: int) -> int:
     """Of so many heads on a backbone, how many a pack may have to end within ``seconds``.
 
     Args:
@@ -82,21 +73,6 @@ def fitting_heads(
         if epoch * min(kinds, heads) * epochs_together(math.ceil(heads / kinds)) <= seconds
     )
     return next(fitting, 0)
-
-
-def epochs_together(heads: int) -> float:
-    """Epochs of so many heads of a kind in a pack, all together: the worse half stops at times."""
-    total, before = 0.0, 0
-    for part in HALVED:
-        total += heads * (part - before) / 10
-        before = part
-        heads = _half(heads)
-    return HEAD_EPOCHS * (total + heads * (10 - before) / 10)
-
-
-def _half(heads: int) -> int:
-    """How many of a kind go on."""
-    return (heads + 1) // 2 if heads >= LEAST_HALVED else heads
 
 
 def _numbers(context: Context, width: float) -> float:
@@ -177,7 +153,8 @@ class HeadTrials:
                 break
             for report in reports:
                 running[report.run].curve.append(self._point(report))
-            stop = _behind(reports, running)
+            kinds = [trial.row.configuration.kind for trial in running]
+            stop = behind(reports, [trial.curve for trial in running], kinds)
             last = max((report.epoch for report in reports), default=0)
             total = max((report.epochs for report in reports), default=0)
             yield Progress(
@@ -340,23 +317,3 @@ class HeadTrials:
 
         backbone: Backbone = self._candidate.build()
         return assembled(backbone, head, self._data.scaler, self._context.link)
-
-
-def _behind(reports: Sequence[HeadReport], trials: Sequence[_Trial]) -> list[int]:
-    """Runs to stop: those of each kind that are behind where a rung was reached."""
-
-    def reached(report: HeadReport) -> bool:
-        curve = trials[report.run].curve
-        before = curve[-2].epoch if len(curve) > 1 else 0
-        return any(10 * before < part * report.epochs <= 10 * report.epoch for part in HALVED)
-
-    runs = [report.run for report in reports if reached(report)]
-    stop: list[int] = []
-    for those in grouped(runs, lambda run: trials[run].row.configuration.kind):
-        ranked = sorted(those, key=lambda run: _order(trials[run].curve[-1].value), reverse=True)
-        stop += ranked[_half(len(ranked)) :]
-    return stop
-
-
-def _order(value: float) -> float:
-    return value if np.isfinite(value) else -np.inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from automl_transfer.grouping import grouped
+from automl_transfer.stages.halving import epochs_together
 from tests.toy_search import ToySearch
 
 RUNGS = (3, 9, 18, 30)
@@ -45,8 +46,6 @@ def test_three_of_a_kind_are_trained_to_the_end(tmp_path: Path) -> None:
 
 
 def test_what_a_pack_takes_is_known_from_its_epochs() -> None:
-    from automl_transfer.stages.packs import epochs_together
-
     assert [epochs_together(heads) for heads in (0, 1, 3)] == [0, 30, 90]
     assert epochs_together(4) == 4 * 3 + 2 * 27
     assert epochs_together(16) == 16 * 3 + 8 * 6 + 4 * 9 + 2 * 12
